@@ -1,0 +1,69 @@
+// The shape of a DeepSeek-OCR model: every size that decides cost, as its config.json gives it.
+#ifndef DSOCR_ANALYTIC_MODEL_SPEC_H_
+#define DSOCR_ANALYTIC_MODEL_SPEC_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace dsocr::analytic {
+
+// SAM ViT image encoder with its neck and the two stride-2 convolutions.
+struct SamSpec {
+  int64_t layers = 12;
+  int64_t width = 768;
+  int64_t heads = 12;
+  double mlp_ratio = 4;
+  int64_t patch_size = 16;
+  int64_t image_size = 1024;  // pixels; the native grid is image_size / patch_size
+  int64_t window_size = 14;
+  std::vector<int64_t> global_attention_layers = {2, 5, 8, 11};
+  int64_t neck_channels = 256;
+  std::vector<int64_t> downsample_channels = {512, 1024};
+};
+
+struct ClipSpec {
+  int64_t layers = 24;
+  int64_t width = 1024;
+  int64_t heads = 16;
+  int64_t ffn_hidden_size = 4096;
+  int64_t image_size = 224;
+  int64_t patch_size = 14;  // the native grid is image_size / patch_size
+};
+
+struct DecoderSpec {
+  int64_t vocab_size = 129280;
+  int64_t hidden_size = 1280;
+  int64_t intermediate_size = 6848;
+  int64_t moe_intermediate_size = 896;
+  int64_t layers = 12;
+  int64_t first_k_dense = 1;  // layers before the first expert layer
+  int64_t heads = 10;
+  int64_t kv_heads = 10;
+  int64_t routed_experts = 64;
+  int64_t shared_experts = 2;
+  int64_t experts_per_token = 6;
+  int64_t max_position_embeddings = 8192;
+};
+
+// Constants of the image side (reference preprocessing).
+struct PreprocessSpec {
+  int64_t small_image_threshold = 640;  // both sides at most this: one view, no crops
+  int64_t crop_tile_size = 640;
+  int64_t direct_resize_max = 640;  // single views up to this side are squashed, larger ones padded
+  int64_t min_crops = 2;
+  int64_t max_crops = 9;
+};
+
+struct ModelSpec {
+  std::string model_id = "deepseek-ai/DeepSeek-OCR";
+  std::string variant = "deepseek-ocr-v1-base";
+  SamSpec sam;
+  ClipSpec clip;
+  DecoderSpec decoder;
+  PreprocessSpec preprocess;
+};
+
+}  // namespace dsocr::analytic
+
+#endif  // DSOCR_ANALYTIC_MODEL_SPEC_H_

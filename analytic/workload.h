@@ -1,0 +1,62 @@
+// One request: the sizes that decide its cost, and the image layout that follows from them.
+#ifndef DSOCR_ANALYTIC_WORKLOAD_H_
+#define DSOCR_ANALYTIC_WORKLOAD_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "analytic/model_spec.h"
+
+namespace dsocr::analytic {
+
+enum class Precision { kFp32, kBf16 };
+enum class DocKind { kTextHeavy, kMixedLayout, kImageRich, kSynthetic };
+
+struct Workload {
+  std::string profile_id;
+  std::string description;
+  int64_t seq_len = 0;  // tokens of the prompt, image tokens included
+  int64_t base_size = 0;
+  int64_t image_size = 0;
+  bool crop_mode = false;
+  int64_t page_width = 0;
+  int64_t page_height = 0;
+  int64_t max_new_tokens = 0;
+  DocKind doc_kind = DocKind::kMixedLayout;
+  int64_t num_pages = 1;
+  int64_t batch = 1;
+  Precision precision = Precision::kBf16;
+};
+
+// How a page is cut into views and how many tokens they make.
+struct ImageLayout {
+  int64_t crops_wide = 1;  // 1 x 1: no crops
+  int64_t crops_high = 1;
+  int64_t num_crops = 0;
+  int64_t crop_side = 0;    // pixels; 0 without crops
+  int64_t global_side = 0;  // pixels
+  int64_t local_tokens = 0;   // crop rows with their newlines
+  int64_t global_tokens = 0;  // global rows with their newlines
+  int64_t separator_tokens = 1;
+
+  int64_t image_tokens() const { return local_tokens + global_tokens + separator_tokens; }
+};
+
+// REQUIRES: CheckWorkload(model, workload) is OK, seq_len apart.
+ImageLayout LayOutImage(const ModelSpec& model, const Workload& workload);
+
+// INVALID_ARGUMENT names the field and its value: sizes not positive or no multiple of the patch size, crop mode with an image size other than the
+// crop tile, a seq_len under image tokens + 1, no new token, a degenerate page.
+absl::Status CheckWorkload(const ModelSpec& model, const Workload& workload);
+
+// The catalogue, in its documented order (docs/workloads.md).
+const std::vector<Workload>& WorkloadCatalogue();
+absl::StatusOr<Workload> FindWorkload(std::string_view profile_id);  // NOT_FOUND suggests the nearest name
+
+}  // namespace dsocr::analytic
+
+#endif  // DSOCR_ANALYTIC_WORKLOAD_H_

@@ -1,0 +1,42 @@
+# dsocr_library(NAME SOURCES... [DEPS...] [PRIVATE_DEPS...])   a static library of ours, included as "dir/header.h"
+# dsocr_executable(NAME SOURCES... DEPS...)                    a program that lands in build/bin
+# dsocr_test(NAME SOURCES... DEPS... [LABELS unit])            a GoogleTest program, each TEST a ctest of its own
+#
+# Every target of ours is declared through these three, so that warnings and sanitizers are the same everywhere.
+add_library(dsocr_options INTERFACE)
+target_include_directories(dsocr_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(dsocr_options INTERFACE -Wall -Wextra -Wpedantic -Wno-missing-field-initializers
+  $<$<BOOL:${DSOCR_WARNINGS_AS_ERRORS}>:-Werror>)
+if(DSOCR_SANITIZE)
+  target_compile_options(dsocr_options INTERFACE -fsanitize=${DSOCR_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(dsocr_options INTERFACE -fsanitize=${DSOCR_SANITIZE})
+endif()
+
+function(dsocr_library NAME)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+  add_library(${NAME} STATIC ${ARG_SOURCES})
+  target_link_libraries(${NAME} PUBLIC dsocr_options ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
+endfunction()
+
+function(dsocr_executable NAME)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${NAME} ${ARG_SOURCES})
+  target_link_libraries(${NAME} PRIVATE dsocr_options ${ARG_DEPS})
+endfunction()
+
+function(dsocr_test NAME)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  add_executable(${NAME} ${ARG_SOURCES})
+  set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(${NAME} PRIVATE dsocr_options ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${NAME} PRIVATE
+    DSOCR_SOURCE_DIR="${CMAKE_SOURCE_DIR}" DSOCR_BIN_DIR="${CMAKE_BINARY_DIR}/bin" DSOCR_SHARED_DIR="${DSOCR_SHARED_DIR}")
+  gtest_discover_tests(${NAME} TEST_PREFIX "${NAME}." DISCOVERY_TIMEOUT 60
+    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+endfunction()

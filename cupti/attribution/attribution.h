@@ -1,0 +1,97 @@
+// Attribution: a streaming fold over the records of one process. Ranges say which module is running, operations say what the device did;
+// the sums of the modules and the unattributed rest are the total, to the nanosecond.
+//
+// Cost: O(1) a record. Memory: open ranges and distinct modules, never the length of the run.
+// Threads: none of its own; one caller at a time.
+#ifndef DSOCR_CUPTI_ATTRIBUTION_ATTRIBUTION_H_
+#define DSOCR_CUPTI_ATTRIBUTION_ATTRIBUTION_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cupti/record/record.h"
+
+namespace dsocr::attribution {
+
+// What a range name stands for. An empty module_id: the name is not one of the model's; its time goes to the enclosing module.
+struct RangeMeaning {
+  std::string module_id;
+  std::string category_id;  // the one category of a leaf; empty: by the name of each operation
+};
+
+struct Options {
+  // Asked once for each distinct range name. Null: the job's model is not known, and a module id is the dotted path of range names.
+  std::function<RangeMeaning(std::string_view range_name)> resolve_range;
+  // Every outermost range of this name is one request; its first `skip_requests` entries are warm-up and are not counted.
+  // Empty: the whole recording is one request.
+  std::string request_range;
+  int skip_requests = 0;
+};
+
+struct CategorySum {
+  std::string category_id;
+  int64_t operations = 0;
+  int64_t device_ns = 0;
+};
+
+// Of one request. On a CPU wall = busy + gap exactly, and level by level wall = own operations + child ranges + own gap.
+struct ModuleSum {
+  std::string module_id;
+  std::string parent_id;  // as first seen; empty at the top
+  int64_t calls = 0;
+  int64_t wall_ns = 0;
+  int64_t device_ns = 0;  // operations, children included
+  int64_t self_device_ns = 0;
+  int64_t busy_ns = 0;
+  int64_t gap_ns = 0;
+  int64_t launches = 0;  // operations, children included
+  int64_t p50_ns = 0;    // of busy + gap of a call, over the calls of all requests
+  int64_t p95_ns = 0;
+  std::vector<CategorySum> categories;  // children included
+};
+
+struct RequestSum {
+  int64_t total_ns = 0;  // first operation's start to last operation's end
+  int64_t attributed_ns = 0;
+  int64_t unattributed_ns = 0;
+  int64_t operations = 0;
+  int64_t operations_unattributed = 0;
+  std::vector<ModuleSum> modules;  // in order of first entry
+};
+
+struct Result {
+  std::vector<int64_t> request_total_ns;  // every measured request, in order
+  RequestSum request;                     // the one with the median total, the lower of two
+  int64_t records_received = 0;
+  int64_t records_dropped = 0;
+  int64_t records_invalid = 0;
+  int64_t clock_uncertainty_ns = 0;
+  int64_t agent_cost_ns = 0;  // in the measured request, as the agent states it
+  std::vector<std::string> unknown_ranges;  // names that resolve_range did not know, at most 100
+};
+
+class Attribution {
+ public:
+  explicit Attribution(Options options);
+  ~Attribution();
+  Attribution(const Attribution&) = delete;
+  Attribution& operator=(const Attribution&) = delete;
+
+  // Records of one thread arrive in the order in which that thread wrote them. A record that makes no sense is counted and left out.
+  void Consume(const record::Record& record);
+
+  // REQUIRES: called once, after the last record.
+  Result Finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace dsocr::attribution
+
+#endif  // DSOCR_CUPTI_ATTRIBUTION_ATTRIBUTION_H_

@@ -1,0 +1,25 @@
+#include "base/suggest.h"
+
+#include "gtest/gtest.h"
+
+namespace dsocr {
+namespace {
+
+TEST(NearestName, FindsSwappedAndMissingLetters) {
+  EXPECT_EQ(NearestName("sumamry", {"run", "summary", "status"}), "summary");
+  EXPECT_EQ(NearestName("analyz", {"analyze", "attach"}), "analyze");
+}
+
+TEST(NearestName, SaysNothingWhereNothingIsNear) { EXPECT_EQ(NearestName("banana", {"run", "list"}), std::nullopt); }
+
+TEST(NearestName, RefusesNamesThatAreNoTypo) {
+  EXPECT_EQ(NearestName(std::string(100'000, 'x'), {"run"}), std::nullopt);
+}
+
+TEST(DidYouMean, EndsAnErrorMessage) {
+  EXPECT_EQ(DidYouMean("dsocr-tinny-v1", {"dsocr-tiny-v1"}), "; did you mean 'dsocr-tiny-v1'?");
+  EXPECT_EQ(DidYouMean("zzz", {"dsocr-tiny-v1"}), "");
+}
+
+}  // namespace
+}  // namespace dsocr
