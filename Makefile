@@ -1,0 +1,43 @@
+# The commands of README.md. Each sets up what it needs, says what it does, and is cheap to run again.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+JOBS ?= $(shell nproc)
+BUILD := build
+PRODUCTS := dsocrd dsocrctl dsocr-runner dsocr_agent
+
+.PHONY: help setup configure build run test venv bench clean check
+
+help:  ## Say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
+
+setup:  ## System packages and LibTorch
+	@tools/dev/setup.sh $(BUILD)
+
+configure: setup
+	@tools/dev/configure.sh $(BUILD)
+
+build: configure  ## A release of all programs into build/bin
+	@echo "== building $(PRODUCTS)"
+	@cmake --build $(BUILD) -j$(JOBS) --target $(PRODUCTS)
+
+run: build  ## The main job: DeepSeek-OCR at full size, predicted beside measured
+	@echo "== running DeepSeek-OCR at full size under the profiler"
+	@$(BUILD)/bin/dsocrctl run $(ARGS)
+
+venv: setup  ## A Python with torch and transformers, for the tests with Python jobs
+	@tools/dev/venv.sh $(BUILD)
+
+test: venv configure  ## All tests
+	@echo "== building everything"
+	@cmake --build $(BUILD) -j$(JOBS)
+	@tools/dev/run_tests.sh $(BUILD)
+
+bench: configure  ## Benchmarks, into build/bench.json
+	@tools/dev/bench.sh $(BUILD)
+
+check:  ## What a change must pass before it is committed
+	@tools/dev/check.sh $(BUILD)
+
+clean:  ## Remove build/
+	@rm -rf $(BUILD)
