@@ -1,0 +1,27 @@
+// Reports as Markdown: one page for a reader, and the layer documents. Deterministic; pure functions; safe from any
+// thread.
+#ifndef DSOCR_DAEMON_EXPORT_MARKDOWN_H_
+#define DSOCR_DAEMON_EXPORT_MARKDOWN_H_
+
+#include <string>
+#include <vector>
+
+#include "dsocr/v1/report.pb.h"
+
+namespace dsocr::exporter {
+
+// `dsocrctl export --format markdown`: what was run, the stages, the top modules, the attribution.
+std::string ToMarkdown(const v1::AnalyticModelReport& report);
+
+struct Page {
+  std::string file_name;
+  std::string text;
+};
+
+// summary.md, then a page a module in the order of modules[]. A module's file is its id with '/' as '.', '[' as '-',
+// ']' gone, ',' as '_', and ".md"; ids of foreign jobs are cut to what a file name can hold and made unique.
+std::vector<Page> LayerPages(const v1::AnalyticModelReport& report);
+
+}  // namespace dsocr::exporter
+
+#endif  // DSOCR_DAEMON_EXPORT_MARKDOWN_H_

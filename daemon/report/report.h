@@ -1,0 +1,76 @@
+// The report: what the model must cost, and, joined to it on module ids, what a run did cost.
+//
+// The join is exact. Measured figures stay integers of nanoseconds until they are printed as milliseconds, and the
+// parts are checked against the whole before anything is handed out. Nothing here reads a clock, a file or the
+// environment, so equal inputs give equal reports, byte for byte. Pure functions; safe from any thread.
+#ifndef DSOCR_DAEMON_REPORT_REPORT_H_
+#define DSOCR_DAEMON_REPORT_REPORT_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "analytic/device/device.h"
+#include "analytic/model_spec.h"
+#include "analytic/prediction.h"
+#include "analytic/workload.h"
+#include "cupti/attribution/attribution.h"
+#include "dsocr/v1/analytic.pb.h"
+#include "dsocr/v1/report.pb.h"
+
+namespace dsocr::report {
+
+struct ReportInput {
+  std::string report_id;
+  analytic::ModelSpec model;
+  std::string config_path;  // absolute
+  std::optional<std::string> hf_revision;
+  analytic::Workload workload;
+  analytic::Device device;
+  v1::Provenance provenance;
+  std::string layer_docs_dir;  // absolute
+  std::optional<std::string> profile_run_id;
+};
+
+// The predicted half, complete; the contract's validation holds. Errors are Predict's.
+absl::StatusOr<v1::AnalyticModelReport> BuildReport(const ReportInput& input);
+
+// The same from a prediction at hand. REQUIRES: Predict(input.model, input.workload, input.device) gave it.
+v1::AnalyticModelReport BuildReport(const ReportInput& input, const analytic::Prediction& prediction);
+
+// Adds the measured half to BuildReport's report of the same input: one ModuleMeasurement a node (zeros where it did
+// not run), Attribution, measured_total_time_ms and the ratio. The caller sets profile_run_id and provenance.
+//
+// FAILED_PRECONDITION if no request was measured (the total is 0 ns). INTERNAL, naming the figures, if attributed +
+// unattributed or the self times of all modules do not add up to the nanosecond, or if a measured module is no node of
+// the tree. The report is unchanged on error.
+absl::Status JoinMeasurement(const attribution::Result& measured, const analytic::Prediction& prediction,
+                             const ReportInput& input, v1::Route route, v1::AnalyticModelReport* report);
+
+// A job whose model is not known: the tree of the range paths that were seen, below one root, and what was measured
+// there. model, workload and the prediction are null. Errors as JoinMeasurement.
+absl::StatusOr<v1::AnalyticModelReport> BuildUnrecognisedReport(const attribution::Result& measured, v1::Route route,
+                                                                std::string report_id, std::string profile_run_id,
+                                                                std::string layer_docs_dir, v1::Provenance provenance);
+
+// How to attribute the records of dsocr-runner: ranges to nodes, leaves of one category to it, the root range is a
+// request. The options own what they need; they may outlive `prediction`.
+attribution::Options AttributionOptions(const analytic::Prediction& prediction, int warmup);
+
+// top_modules: the kTopModules leaves with the largest share of the predicted time (of the measured time where nothing
+// was predicted), largest first.
+inline constexpr int kTopModules = 10;
+v1::DeepSeekOCRAnalyticReportSummary Summarize(const v1::AnalyticModelReport& report);
+
+v1::DeepSeekOCRAnalyticModel ModelOf(const v1::AnalyticModelReport& report);
+
+// 64 hex digits: SHA-256 over model spec, weights or config, every workload value, device with its calibration, dtype,
+// operator snapshot and tool version. Two inputs with equal digests give equal predictions. `operator_snapshot`: what
+// identifies its content; empty: none.
+std::string InputDigest(const ReportInput& input, std::string_view operator_snapshot = "");
+
+}  // namespace dsocr::report
+
+#endif  // DSOCR_DAEMON_REPORT_REPORT_H_
