@@ -1,0 +1,322 @@
+#include <cmath>
+#include <cstdint>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "fmt/format.h"
+#include "proto/document.h"
+#include "proto/document_text.h"
+
+namespace dsocr::document {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::EnumValueDescriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using google::protobuf::Reflection;
+
+constexpr size_t kMaxProblems = 1000;
+constexpr double kMaxShare = 1.5;        // contracts section 1
+constexpr double kShareRounding = 1e-9;  // a sum of rounded parts may pass 1 by this much and is no drift
+constexpr std::string_view kDriftNote = "estimator drift";  // what notes must say where a share is above 1
+
+class Validator {
+ public:
+  explicit Validator(const v1::AnalyticModelReport& report) : report_(report) {}
+
+  std::vector<v1::CheckProblem> Run() && {
+    CheckRequired();
+    CheckFields(report_, "");
+    if (has_drift_ && report_.notes().find(kDriftNote) == std::string::npos) {
+      Add("notes", Quote(report_.notes()),
+          fmt::format("a share is above 1, and the notes do not say '{}'", kDriftNote));
+    }
+    CheckPaths();
+    CheckTree();
+    CheckCategories();
+    CheckMetrics();
+    CheckMeasurements();
+    return std::move(problems_);
+  }
+
+ private:
+  void Add(std::string path, std::string value, std::string reason) {
+    if (problems_.size() >= kMaxProblems) {
+      return;
+    }
+    v1::CheckProblem problem;
+    problem.set_path(std::move(path));
+    problem.set_value(std::move(value));
+    problem.set_reason(std::move(reason));
+    problems_.push_back(std::move(problem));
+  }
+
+  void CheckRequired() {
+    if (report_.report_id().empty()) {
+      Add("report_id", "\"\"", "must not be empty");
+    }
+    if (!report_.has_provenance()) {
+      Add("provenance", "null", "must be there");
+    }
+    if (report_.has_model() != report_.has_workload()) {
+      Add(report_.has_model() ? "workload" : "model", "null", "model and workload are there together, or neither is");
+    }
+  }
+
+  // What holds for every field by its type and name: numbers finite and not negative, shares in bounds, enums known.
+  void CheckFields(const Message& message, const std::string& path) {
+    const Reflection& reflection = *message.GetReflection();
+    std::vector<const FieldDescriptor*> fields;
+    reflection.ListFields(message, &fields);
+    for (const FieldDescriptor* field : fields) {
+      const std::string name = path.empty() ? field->name() : path + "." + field->name();
+      if (field->is_map()) {
+        CheckParams(message, field, name);
+      } else if (field->is_repeated()) {
+        for (int i = 0; i < reflection.FieldSize(message, field); ++i) {
+          CheckElement(message, field, i, fmt::format("{}[{}]", name, i));
+        }
+      } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+        CheckFields(reflection.GetMessage(message, field), name);
+      } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_DOUBLE) {
+        CheckNumber(*field, name, reflection.GetDouble(message, field));
+      } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_INT64) {
+        CheckInteger(*field, name, reflection.GetInt64(message, field));
+      }
+    }
+    CheckEnums(message, path);
+  }
+
+  void CheckElement(const Message& message, const FieldDescriptor* field, int i, const std::string& name) {
+    const Reflection& reflection = *message.GetReflection();
+    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      CheckFields(reflection.GetRepeatedMessage(message, field, i), name);
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_INT64) {
+      CheckInteger(*field, name, reflection.GetRepeatedInt64(message, field, i));
+    }
+  }
+
+  // Constructor parameters may be negative (a padding index of -1) but not infinite.
+  void CheckParams(const Message& message, const FieldDescriptor* field, const std::string& name) {
+    const Reflection& reflection = *message.GetReflection();
+    for (int i = 0; i < reflection.FieldSize(message, field); ++i) {
+      const Message& entry = reflection.GetRepeatedMessage(message, field, i);
+      const Descriptor& type = *entry.GetDescriptor();
+      const auto& value =
+          static_cast<const v1::ParamValue&>(entry.GetReflection()->GetMessage(entry, type.map_value()));
+      const std::string key = entry.GetReflection()->GetString(entry, type.map_key());
+      if (value.value_case() == v1::ParamValue::VALUE_NOT_SET) {
+        Add(name + "." + key, "null", "expected a number, a string or a boolean");
+      } else if (value.has_float_value() && !std::isfinite(value.float_value())) {
+        Add(name + "." + key, fmt::format("{}", value.float_value()), "must be finite");
+      }
+    }
+  }
+
+  void CheckNumber(const FieldDescriptor& field, const std::string& path, double value) {
+    if (!std::isfinite(value)) {
+      return Add(path, fmt::format("{}", value), "must be finite");
+    }
+    if (value < 0 && field.name() != "residual_ms") {
+      return Add(path, FormatDouble(value), "must not be negative");
+    }
+    const bool is_share = field.name().starts_with("share_of_") || field.name().ends_with("_share");
+    if (is_share && value > kMaxShare) {
+      return Add(path, FormatDouble(value), fmt::format("a share must be in [0, {}]", kMaxShare));
+    }
+    has_drift_ |= is_share && value > 1 + kShareRounding;
+  }
+
+  void CheckInteger(const FieldDescriptor& field, const std::string& path, int64_t value) {
+    if (value < 0 && field.name() != "random_seed") {
+      Add(path, fmt::format("{}", value), "must not be negative");
+    }
+  }
+
+  void CheckEnums(const Message& message, const std::string& path) {
+    const Descriptor& type = *message.GetDescriptor();
+    for (int i = 0; i < type.field_count(); ++i) {
+      const FieldDescriptor* field = type.field(i);
+      if (field->cpp_type() != FieldDescriptor::CPPTYPE_ENUM || field->is_repeated()) {
+        continue;
+      }
+      const int number = message.GetReflection()->GetEnumValue(message, field);
+      const EnumValueDescriptor* value = field->enum_type()->FindValueByNumber(number);
+      if (value == nullptr || number == 0) {
+        Add(path.empty() ? field->name() : path + "." + field->name(),
+            value == nullptr ? fmt::format("{}", number) : EnumWord(*value), "not a value of this enumeration");
+      }
+    }
+  }
+
+  void CheckAbsolute(std::string path, const std::string& value) {
+    if (!value.starts_with('/')) {
+      Add(std::move(path), Quote(value), "must be an absolute path");
+    }
+  }
+
+  void CheckPaths() {
+    if (report_.has_model()) {
+      CheckAbsolute("model.config_path", report_.model().config_path());
+    }
+    if (report_.has_model() || !report_.layer_docs_dir().empty()) {  // an unrecognised job has no layer pages
+      CheckAbsolute("layer_docs_dir", report_.layer_docs_dir());
+    }
+    if (report_.provenance().weights().has_path()) {
+      CheckAbsolute("provenance.weights.path", report_.provenance().weights().path());
+    }
+  }
+
+  // One rooted tree in which parent_id and children agree. With unique ids and one parent each, a node that the root
+  // does not reach is on a cycle or below one.
+  void CheckTree() {
+    for (int i = 0; i < report_.modules_size(); ++i) {
+      const std::string& id = report_.modules(i).module_id();
+      if (id.empty()) {
+        Add(fmt::format("modules[{}].module_id", i), "\"\"", "must not be empty");
+      } else if (!modules_.emplace(id, i).second) {
+        Add(fmt::format("modules[{}].module_id", i), Quote(id), "this module_id stands twice");
+      }
+    }
+    int root = -1;
+    for (int i = 0; i < report_.modules_size(); ++i) {
+      CheckParent(i, &root);
+      CheckChildren(i);
+    }
+    if (root < 0) {
+      if (report_.modules_size() > 0 || report_.has_model()) {
+        Add("modules", fmt::format("{} nodes", report_.modules_size()), "there is no root, a node without parent_id");
+      }
+      return;
+    }
+    CheckReachable(root);
+  }
+
+  void CheckParent(int i, int* root) {
+    const v1::AnalyticModuleNode& node = report_.modules(i);
+    const std::string path = fmt::format("modules[{}].parent_id", i);
+    if (!node.has_parent_id()) {
+      if (*root >= 0) {
+        Add(path, "null", fmt::format("'{}' is the root already", report_.modules(*root).module_id()));
+      } else {
+        *root = i;
+      }
+      return;
+    }
+    const auto parent = modules_.find(node.parent_id());
+    if (parent == modules_.end()) {
+      Add(path, Quote(node.parent_id()), "no module has this id");
+    }
+  }
+
+  void CheckChildren(int i) {
+    const v1::AnalyticModuleNode& node = report_.modules(i);
+    for (int c = 0; c < node.children_size(); ++c) {
+      const std::string& id = node.children(c);
+      const std::string path = fmt::format("modules[{}].children[{}]", i, c);
+      const auto child = modules_.find(id);
+      if (child == modules_.end()) {
+        Add(path, Quote(id), "no module has this id");
+      } else if (report_.modules(child->second).parent_id() != node.module_id()) {
+        Add(path, Quote(id), fmt::format("its parent_id is '{}'", report_.modules(child->second).parent_id()));
+      } else if (!listed_.insert(id).second) {
+        Add(path, Quote(id), "this child stands twice");
+      }
+    }
+  }
+
+  void CheckReachable(int root) {
+    std::vector<bool> is_reached(report_.modules_size());
+    std::vector<int> open = {root};
+    is_reached[root] = true;
+    while (!open.empty()) {
+      const v1::AnalyticModuleNode& node = report_.modules(open.back());
+      open.pop_back();
+      for (const std::string& id : node.children()) {
+        const auto child = modules_.find(id);
+        if (child != modules_.end() && !is_reached[child->second]) {
+          is_reached[child->second] = true;
+          open.push_back(child->second);
+        }
+      }
+    }
+    for (int i = 0; i < report_.modules_size(); ++i) {
+      if (!is_reached[i] && report_.modules(i).has_parent_id()) {
+        Add(fmt::format("modules[{}].module_id", i), Quote(report_.modules(i).module_id()),
+            "the root does not reach this node: its parent does not list it, or it is on a cycle");
+      }
+    }
+  }
+
+  void CheckCategories() {
+    for (int i = 0; i < report_.operator_categories_size(); ++i) {
+      const std::string& id = report_.operator_categories(i).category_id();
+      if (id.empty() || !categories_.insert(id).second) {
+        Add(fmt::format("operator_categories[{}].category_id", i), Quote(id),
+            id.empty() ? "must not be empty" : "this category_id stands twice");
+      }
+    }
+  }
+
+  void CheckModuleReference(const std::string& id, const std::string& path, absl::flat_hash_set<std::string>* seen) {
+    if (!modules_.contains(id)) {
+      Add(path + ".module_id", Quote(id), "no module has this id");
+    } else if (!seen->insert(id).second) {
+      Add(path + ".module_id", Quote(id), "this module_id stands twice");
+    }
+  }
+
+  template <typename Breakdown>
+  void CheckBreakdown(const Breakdown& breakdown, const std::string& path) {
+    absl::flat_hash_set<std::string> seen;
+    for (int i = 0; i < breakdown.size(); ++i) {
+      const std::string& id = breakdown.Get(i).category_id();
+      const std::string entry = fmt::format("{}.operator_breakdown[{}].category_id", path, i);
+      if (!categories_.contains(id)) {
+        Add(entry, Quote(id), "no operator category has this id");
+      } else if (!seen.insert(id).second) {
+        Add(entry, Quote(id), "this category_id stands twice");
+      }
+    }
+  }
+
+  void CheckMetrics() {
+    absl::flat_hash_set<std::string> seen;
+    for (int i = 0; i < report_.module_metrics_size(); ++i) {
+      const v1::ModuleMetricsSnapshot& metrics = report_.module_metrics(i);
+      const std::string path = fmt::format("module_metrics[{}]", i);
+      CheckModuleReference(metrics.module_id(), path, &seen);
+      if (!report_.has_workload() || metrics.profile_id() != report_.workload().profile_id()) {
+        Add(path + ".profile_id", Quote(metrics.profile_id()), "not the report's workload");
+      }
+      if (metrics.operator_breakdown().empty()) {
+        Add(path + ".operator_breakdown", "[]", "must not be empty");
+      }
+      CheckBreakdown(metrics.operator_breakdown(), path);
+    }
+  }
+
+  void CheckMeasurements() {
+    absl::flat_hash_set<std::string> seen;
+    for (int i = 0; i < report_.module_measurements_size(); ++i) {
+      const std::string path = fmt::format("module_measurements[{}]", i);
+      CheckModuleReference(report_.module_measurements(i).module_id(), path, &seen);
+      CheckBreakdown(report_.module_measurements(i).operator_breakdown(), path);
+    }
+  }
+
+  const v1::AnalyticModelReport& report_;
+  bool has_drift_ = false;                         // a share above 1
+  absl::flat_hash_map<std::string, int> modules_;  // module_id -> index
+  absl::flat_hash_set<std::string> listed_;        // module_ids that stand as somebody's child
+  absl::flat_hash_set<std::string> categories_;
+  std::vector<v1::CheckProblem> problems_;
+};
+
+}  // namespace
+
+std::vector<v1::CheckProblem> Validate(const v1::AnalyticModelReport& report) { return Validator(report).Run(); }
+
+}  // namespace dsocr::document
