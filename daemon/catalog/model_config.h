@@ -1,8 +1,10 @@
 // A model's config.json, as Hugging Face repositories carry it, to and from the sizes that decide cost.
 //
-// Keys are those of the published file, plus `encoder_dims`, `preprocess` (sizes that the published code hard-codes;
-// the fixtures carry them). An absent key keeps the published value; a key that costs nothing is not looked at. Pure
-// functions but for LoadModel; safe from any thread.
+// Keys are those of the published file, plus `encoder_dims` and `preprocess` (sizes that the published code hard-codes;
+// the fixtures carry them). An absent or null key keeps the published value; keys of other models and of training are
+// not looked at.
+//
+// Pure functions but for LoadModel; safe from any thread.
 #ifndef DSOCR_DAEMON_CATALOG_MODEL_CONFIG_H_
 #define DSOCR_DAEMON_CATALOG_MODEL_CONFIG_H_
 
@@ -15,9 +17,9 @@
 
 namespace dsocr::catalog {
 
-// INVALID_ARGUMENT, naming path and value ("encoder_dims.sam.width = -1"), for text that is no JSON object, a wrong
-// type, a size out of [1, 2^24], sizes that do not fit together (heads that do not divide the width, …) or nesting
-// deeper than 64.
+// INVALID_ARGUMENT, naming path and value ("encoder_dims.sam.width = -1"), for text that is no JSON object or over 1
+// MiB, for a wrong type, a size out of its range, and sizes that do not fit together (heads that do not divide the
+// width, …).
 absl::StatusOr<analytic::ModelSpec> ParseModelConfig(std::string_view json_text);
 
 // The config.json that describes `spec`; ParseModelConfig gives an equal spec back. Ends in a newline.

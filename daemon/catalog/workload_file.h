@@ -29,11 +29,12 @@ absl::StatusOr<analytic::Workload> ResolveWorkload(const analytic::ModelSpec& mo
 // OK, seq_len apart.
 v1::OCRWorkloadProfile ProfileOf(const analytic::ModelSpec& model, const analytic::Workload& workload);
 
-// `dsocrctl workloads describe`. REQUIRES: as ProfileOf.
-v1::WorkloadDescription DescribeLayout(const analytic::ModelSpec& model, const analytic::Workload& workload);
+// `dsocrctl workloads describe`: how a page is laid out. As ResolveWorkload, but a seq_len too short for the page is no
+// error.
+absl::StatusOr<v1::WorkloadDescription> DescribeWorkload(const analytic::ModelSpec& model, std::string_view profile_id,
+                                                         const v1::WorkloadOverrides& overrides);
 
-std::string_view DtypeName(analytic::Precision precision);  // "fp32", "bf16"
-absl::StatusOr<analytic::Precision> ParseDtype(std::string_view name);
+absl::StatusOr<analytic::Precision> ParseDtype(std::string_view name);  // "fp32", "bf16"
 
 }  // namespace dsocr::catalog
 
