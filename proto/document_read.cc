@@ -212,7 +212,7 @@ class YamlHandler : public YAML::EventHandler {
   }
   void Refuse(const std::string& tag, YAML::anchor_t anchor) {
     Require(anchor == 0, "&", "anchors are not supported");
-    Require(tag.empty() || tag == "?" || tag == "!", tag, "tags are not supported");
+    Require(tag.empty() || tag == "?" || tag == "!", "!", "tags are not supported");
   }
   void Require(bool holds, std::string_view value, std::string reason) {
     Check(holds || binder_.Fail(value, std::move(reason)));

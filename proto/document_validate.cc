@@ -236,7 +236,8 @@ class Validator {
       open.pop_back();
       for (const std::string& id : node.children()) {
         const auto child = modules_.find(id);
-        if (child != modules_.end() && !is_reached[child->second]) {
+        if (child != modules_.end() && !is_reached[child->second] &&
+            report_.modules(child->second).parent_id() == node.module_id()) {
           is_reached[child->second] = true;
           open.push_back(child->second);
         }

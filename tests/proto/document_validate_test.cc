@@ -1,0 +1,165 @@
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proto/document.h"
+#include "tests/proto/sample_report.h"
+
+namespace dsocr::document {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+std::vector<std::string> Problems(const v1::AnalyticModelReport& report) {
+  std::vector<std::string> lines;
+  for (const v1::CheckProblem& problem : Validate(report)) {
+    lines.push_back(problem.path() + ": " + problem.value() + ": " + problem.reason());
+  }
+  return lines;
+}
+
+TEST(Validate, AcceptsWhatAReportShouldBe) {
+  EXPECT_THAT(Problems(SampleReport()), IsEmpty());
+  EXPECT_THAT(Problems(PredictedOnly()), IsEmpty());
+}
+
+TEST(Validate, AcceptsAJobWhoseModelIsNotRecognised) {
+  v1::AnalyticModelReport report = SampleReport();
+  report.clear_model();
+  report.clear_workload();
+  report.clear_predicted_total_time_ms();
+  report.clear_module_metrics();
+  report.clear_layer_docs_dir();
+  EXPECT_THAT(Problems(report), IsEmpty());
+}
+
+TEST(Validate, RefusesRelativePaths) {
+  v1::AnalyticModelReport report = SampleReport();
+  report.mutable_model()->set_config_path("config.json");
+  report.set_layer_docs_dir("");
+  report.mutable_provenance()->mutable_weights()->set_path("weights");
+  EXPECT_THAT(Problems(report), ElementsAre("model.config_path: \"config.json\": must be an absolute path",
+                                            "layer_docs_dir: \"\": must be an absolute path",
+                                            "provenance.weights.path: \"weights\": must be an absolute path"));
+}
+
+TEST(Validate, RefusesNegativeAndInfiniteNumbersButNotNegativeResiduals) {
+  v1::AnalyticModelReport report = SampleReport();
+  report.mutable_module_metrics(1)->set_total_time_ms(-1);
+  report.mutable_module_metrics(2)->set_calls(-2);
+  report.mutable_module_measurements(0)->set_residual_ms(-7);
+  report.set_measured_total_time_ms(std::numeric_limits<double>::infinity());
+  (*report.mutable_modules(0)->mutable_constructor_params())["eps"].set_float_value(
+      std::numeric_limits<double>::infinity());
+  EXPECT_THAT(Problems(report), ElementsAre("modules[0].constructor_params.eps: inf: must be finite",
+                                            "module_metrics[1].total_time_ms: -1.0: must not be negative",
+                                            "module_metrics[2].calls: -2: must not be negative",
+                                            "measured_total_time_ms: inf: must be finite"));
+}
+
+TEST(Validate, BoundsSharesAndWantsDriftInTheNotes) {
+  v1::AnalyticModelReport report = SampleReport();
+  report.mutable_module_metrics(0)->set_share_of_model_time(1.6);
+  EXPECT_THAT(Problems(report), ElementsAre("module_metrics[0].share_of_model_time: 1.6: a share must be in [0, 1.5]"));
+
+  report.mutable_module_metrics(0)->set_share_of_model_time(1.2);
+  EXPECT_THAT(Problems(report),
+              ElementsAre("notes: \"\": a share is above 1, and the notes do not say 'estimator drift'"));
+
+  report.set_notes("estimator drift: deepseek_ocr has a share of 1.2");
+  EXPECT_THAT(Problems(report), IsEmpty());
+}
+
+TEST(Validate, RefusesTwoNodesOfOneId) {
+  v1::AnalyticModelReport report = SampleReport();
+  *report.add_modules() = report.modules(6);
+  EXPECT_THAT(Problems(report), ElementsAre("modules[7].module_id: \"decode\": this module_id stands twice",
+                                            "modules[7].module_id: \"decode\": the root does not reach this node: its "
+                                            "parent does not list it, or it is on a cycle"));
+}
+
+TEST(Validate, RefusesACycle) {
+  v1::AnalyticModelReport report = SampleReport();
+  // vision/sam and vision/clip list each other, and nobody else lists them.
+  report.mutable_modules(1)->clear_children();
+  report.mutable_modules(2)->set_parent_id("vision/clip");
+  report.mutable_modules(2)->add_children("vision/clip");
+  report.mutable_modules(3)->set_parent_id("vision/sam");
+  report.mutable_modules(3)->add_children("vision/sam");
+  EXPECT_THAT(Problems(report), SizeIs(2));
+  EXPECT_EQ(Validate(report)[0].path(), "modules[2].module_id");
+}
+
+TEST(Validate, RefusesTwoRootsAndNoRoot) {
+  v1::AnalyticModelReport two = SampleReport();
+  two.mutable_modules(0)->mutable_children()->RemoveLast();
+  two.mutable_modules(6)->clear_parent_id();
+  EXPECT_THAT(Problems(two), ElementsAre("modules[6].parent_id: null: 'deepseek_ocr' is the root already"));
+
+  v1::AnalyticModelReport none = SampleReport();
+  none.mutable_modules(0)->set_parent_id("decode");
+  none.mutable_modules(6)->add_children("deepseek_ocr");
+  EXPECT_THAT(Problems(none), ElementsAre("modules: 7 nodes: there is no root, a node without parent_id"));
+}
+
+TEST(Validate, RefusesParentsAndChildrenThatDisagree) {
+  v1::AnalyticModelReport report = SampleReport();
+  report.mutable_modules(1)->set_children(0, "vision/samm");
+  report.mutable_modules(3)->set_parent_id("decode");
+  EXPECT_THAT(
+      Problems(report),
+      ElementsAre("modules[1].children[0]: \"vision/samm\": no module has this id",
+                  "modules[1].children[1]: \"vision/clip\": its parent_id is 'decode'",
+                  "modules[2].module_id: \"vision/sam\": the root does not reach this node: its parent does not "
+                  "list it, or it is on a cycle",
+                  "modules[3].module_id: \"vision/clip\": the root does not reach this node: its parent does not "
+                  "list it, or it is on a cycle"));
+}
+
+TEST(Validate, RefusesReferencesThatDoNotResolve) {
+  v1::AnalyticModelReport report = SampleReport();
+  report.mutable_module_metrics(0)->set_module_id("root");
+  report.mutable_module_metrics(1)->set_profile_id("dsocr-tiny-v1");
+  report.mutable_module_metrics(2)->mutable_operator_breakdown(0)->set_category_id("gem");
+  report.mutable_module_metrics(3)->clear_operator_breakdown();
+  report.mutable_module_measurements(2)->set_module_id("vision");
+  report.mutable_operator_categories(2)->set_category_id("gemm");
+  report.mutable_module_measurements(3)->mutable_operator_breakdown(0)->set_category_id("gemm");
+  EXPECT_THAT(
+      Problems(report),
+      ElementsAre("operator_categories[2].category_id: \"gemm\": this category_id stands twice",
+                  "module_metrics[0].module_id: \"root\": no module has this id",
+                  "module_metrics[1].profile_id: \"dsocr-tiny-v1\": not the report's workload",
+                  "module_metrics[2].operator_breakdown[0].category_id: \"gem\": no operator category has this id",
+                  "module_metrics[3].operator_breakdown: []: must not be empty",
+                  "module_measurements[2].module_id: \"vision\": this module_id stands twice"));
+}
+
+TEST(Validate, RefusesEnumsThatSayNothing) {
+  v1::AnalyticModelReport report = SampleReport();
+  report.mutable_modules(0)->set_stage(v1::STAGE_UNSPECIFIED);
+  EXPECT_THAT(Problems(report), ElementsAre("modules[0].stage: unspecified: not a value of this enumeration"));
+}
+
+TEST(Validate, StopsCountingProblemsSomewhere) {
+  v1::AnalyticModelReport report;
+  for (int i = 0; i < 5000; ++i) {
+    report.add_modules();
+  }
+  EXPECT_THAT(Validate(report), SizeIs(1000));
+}
+
+TEST(Check, GivesTheOneProblemOfADocumentThatDoesNotParse) {
+  const std::vector<v1::CheckProblem> problems = Check("{\"reports\": 1}", Format::kJson, false);
+  ASSERT_THAT(problems, SizeIs(1));
+  EXPECT_EQ(problems[0].path(), "reports");
+  EXPECT_EQ(problems[0].reason(), "unknown key");
+  EXPECT_THAT(Check(ToYaml(SampleReport()), Format::kYaml, false), IsEmpty());
+}
+
+}  // namespace
+}  // namespace dsocr::document
