@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+
 namespace dsocr::analytic {
 
 // SAM ViT image encoder with its neck and the two stride-2 convolutions.
@@ -44,6 +46,12 @@ struct DecoderSpec {
   int64_t shared_experts = 2;
   int64_t experts_per_token = 6;
   int64_t max_position_embeddings = 8192;
+  double rms_norm_eps = 1e-6;
+  double rope_theta = 10000;
+  bool norm_topk_prob = false;
+  double routed_scaling_factor = 1;
+
+  int64_t head_dim() const { return hidden_size / heads; }
 };
 
 // Constants of the image side (reference preprocessing).
@@ -63,6 +71,10 @@ struct ModelSpec {
   DecoderSpec decoder;
   PreprocessSpec preprocess;
 };
+
+// INVALID_ARGUMENT names the field and its value: a size that is not positive or beyond any real model, heads that do
+// not divide a width, a SAM whose output is not what CLIP takes, more experts a token than there are.
+absl::Status CheckModel(const ModelSpec& model);
 
 }  // namespace dsocr::analytic
 

@@ -10,10 +10,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "analytic/model_spec.h"
+#include "analytic/precision.h"
 
 namespace dsocr::analytic {
 
-enum class Precision { kFp32, kBf16 };
 enum class DocKind { kTextHeavy, kMixedLayout, kImageRich, kSynthetic };
 
 struct Workload {
@@ -37,8 +37,8 @@ struct ImageLayout {
   int64_t crops_wide = 1;  // 1 x 1: no crops
   int64_t crops_high = 1;
   int64_t num_crops = 0;
-  int64_t crop_side = 0;    // pixels; 0 without crops
-  int64_t global_side = 0;  // pixels
+  int64_t crop_side = 0;      // pixels; 0 without crops
+  int64_t global_side = 0;    // pixels
   int64_t local_tokens = 0;   // crop rows with their newlines
   int64_t global_tokens = 0;  // global rows with their newlines
   int64_t separator_tokens = 1;
@@ -46,11 +46,18 @@ struct ImageLayout {
   int64_t image_tokens() const { return local_tokens + global_tokens + separator_tokens; }
 };
 
-// REQUIRES: CheckWorkload(model, workload) is OK, seq_len apart.
+// Without crop mode the single view has image_size pixels a side and base_size is ignored; with it the global view has
+// base_size, and a page larger than the threshold is cut into the grid whose aspect ratio is nearest (facts of the
+// reference, section 9). Source: infer() and dynamic_preprocess() of the published modeling_deepseekocr.py. REQUIRES:
+// CheckPage(model, workload) is OK.
 ImageLayout LayOutImage(const ModelSpec& model, const Workload& workload);
 
-// INVALID_ARGUMENT names the field and its value: sizes not positive or no multiple of the patch size, crop mode with an image size other than the
-// crop tile, a seq_len under image tokens + 1, no new token, a degenerate page.
+// INVALID_ARGUMENT names the field and its value: sizes not positive, too large or no multiple of the patch size, crop
+// mode with an image size other than the crop tile, a degenerate page.
+absl::Status CheckPage(const ModelSpec& model, const Workload& workload);
+
+// CheckPage, and: a seq_len under image tokens + 1, no new token, no batch, more than one page, a request whose FLOPs
+// would not fit 64 bits.
 absl::Status CheckWorkload(const ModelSpec& model, const Workload& workload);
 
 // The catalogue, in its documented order (docs/workloads.md).

@@ -1,21 +1,23 @@
-// A device as a value: what it can do in a second, and what a launch costs. Every number of the catalogue carries its source.
+// A device as a value: what it can do in a second, and what a launch costs. Every number of the catalogue carries its
+// source.
 #ifndef DSOCR_ANALYTIC_DEVICE_DEVICE_H_
 #define DSOCR_ANALYTIC_DEVICE_DEVICE_H_
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "analytic/workload.h"
+#include "analytic/category.h"
+#include "analytic/precision.h"
 
 namespace dsocr::analytic {
 
 enum class DeviceKind { kCpu, kCuda };
 
-// One measured operator: the work of a call and the time it took.
+// One measured operator: the work of a call, in the definitions of docs/cost-model.md, and the time it took.
 struct CalibrationPoint {
   std::string category_id;
   int64_t flops = 0;
@@ -25,34 +27,48 @@ struct CalibrationPoint {
   double time_ns = 0;
 };
 
-// Time of an operator category over its work, learnt from measured points; empty where a device is only known by its datasheet.
-struct CategoryCurve {
-  std::string category_id;
-  std::vector<CalibrationPoint> points;  // sorted by work
+// A measured time over the time that the datasheet predicts, at one place of the plane of arithmetic and traffic.
+struct CurvePoint {
+  double log2_flops = 0;  // of flops + vector_flops
+  double log2_bytes = 0;
+  double log2_ratio = 0;  // measured / predicted
 };
 
 struct Device {
   std::string name;
   DeviceKind kind = DeviceKind::kCuda;
+  // Peaks, dense (no structured sparsity), with fp32 accumulation.
   double matrix_bf16_flops_per_s = 0;
   double matrix_fp32_flops_per_s = 0;
   double vector_flops_per_s = 0;
   double memory_bytes_per_s = 0;
   int64_t memory_bytes = 0;
-  double launch_ns = 0;      // host cost of one operator launch
-  double min_kernel_ns = 0;  // no kernel is shorter
+  double launch_ns = 0;      // host cost of one operator
+  double min_kernel_ns = 0;  // no operation on the device is shorter
   std::string source;
-  std::string calibration_id;  // empty: datasheet figures alone
-  std::vector<CategoryCurve> curves;
+  // Learnt from measured points, indexed by category; empty where the device is known by its datasheet alone.
+  std::array<std::vector<CurvePoint>, kCategoryCount> curves;
+  double measured_flops_per_s = 0;  // the fastest matrix product or convolution among those points
+  std::string calibration_id;       // empty: datasheet figures alone
+
+  double matrix_flops_per_s(Precision precision) const {
+    return precision == Precision::kFp32 ? matrix_fp32_flops_per_s : matrix_bf16_flops_per_s;
+  }
+  // No prediction is faster: the peak, or what was measured above it (a catalogue CPU stands for a class of machines).
+  double fastest_flops_per_s(Precision precision) const {
+    return measured_flops_per_s > matrix_flops_per_s(precision) ? measured_flops_per_s : matrix_flops_per_s(precision);
+  }
 };
 
 // H200, H100, A100, L4, RTX 4090, RTX 5090 and a generic CPU.
 const std::vector<Device>& DeviceCatalogue();
 absl::StatusOr<Device> FindDevice(std::string_view name);  // NOT_FOUND suggests the nearest name
 
-// A copy of `datasheet` with curves from measured points of one precision. INVALID_ARGUMENT if a point has no time or no category.
+// A copy of `datasheet` with curves from points measured in `precision`; predictions in another precision use the same
+// curves. INVALID_ARGUMENT, naming the point, for a category that does not exist, a time that is not positive or work
+// that is negative.
 absl::StatusOr<Device> Calibrate(const Device& datasheet, const std::vector<CalibrationPoint>& points,
-                                 std::string calibration_id);
+                                 std::string calibration_id, Precision precision = Precision::kBf16);
 
 }  // namespace dsocr::analytic
 

@@ -1,0 +1,51 @@
+// Module tree x workload x device -> the figures of every module.
+#ifndef DSOCR_ANALYTIC_COST_MODEL_H_
+#define DSOCR_ANALYTIC_COST_MODEL_H_
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "analytic/device/device.h"
+#include "analytic/module/tree.h"
+#include "analytic/operator_time.h"
+#include "analytic/workload.h"
+
+namespace dsocr::analytic {
+
+// One operator category in a module, children included.
+struct CategoryFigures {
+  std::string_view category_id;
+  int64_t calls = 0;         // of leaves that run an operator of the category
+  int64_t flops = 0;         // matmul and convolution
+  int64_t vector_flops = 0;  // everything else
+  int64_t io_bytes = 0;      // read + written
+  double time_ns = 0;
+};
+
+// Totals over one request, all instances and calls, children included.
+struct ModuleFigures {
+  int64_t calls = 0;  // entries of the module's range
+  int64_t launches = 0;
+  int64_t flops = 0;
+  int64_t vector_flops = 0;
+  int64_t io_bytes = 0;
+  int64_t parameters = 0;             // 0 below decode: what it shares with prefill stands there
+  int64_t weight_bytes = 0;           // of those parameters
+  int64_t peak_activation_bytes = 0;  // the largest moment, never a sum
+  int64_t kv_cache_bytes = 0;         // added by the module
+  int64_t activation_elements = 0;    // written by matmul and convolution outputs
+  double time_ns = 0;
+  double self_time_ns = 0;                 // 0 for a module with children
+  Bound bound = Bound::kMemory;            // of the largest part of its time
+  std::vector<CategoryFigures> operators;  // in the order of the category list; never empty
+};
+
+// The figures of tree.nodes, index by index. Time of a module is the sum of its leaves' times.
+// REQUIRES: CheckWorkload(model, workload) is OK for the model of `tree`.
+std::vector<ModuleFigures> Evaluate(const ModuleTree& tree, const Frames& frames, Precision precision,
+                                    const Device& device);
+
+}  // namespace dsocr::analytic
+
+#endif  // DSOCR_ANALYTIC_COST_MODEL_H_

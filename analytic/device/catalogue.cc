@@ -1,0 +1,117 @@
+#include <utility>
+
+#include "analytic/device/device.h"
+#include "base/suggest.h"
+#include "fmt/format.h"
+
+namespace dsocr::analytic {
+namespace {
+
+constexpr double kTera = 1e12;
+constexpr double kGiga = 1e9;
+
+// An eager PyTorch operator from C++: dispatch, library heuristics and driver launch. Public eager traces show 4-6 us
+// with the driver on a fast host; it is a property of the host, so one figure for all GPUs until a host is calibrated.
+constexpr double kEagerLaunchNs = 5000;
+
+// The smallest kernel with its gap: floors of measured matrix product tables under graph replay, H100 2.52, H200 2.44,
+// A100 2.46, L40S 1.65, RTX PRO 6000 1.81 us. L4 and RTX 4090 are of the L40S's generation, the RTX 5090 of the PRO
+// 6000's.
+constexpr double kH100KernelNs = 2520;
+constexpr double kH200KernelNs = 2440;
+constexpr double kA100KernelNs = 2460;
+constexpr double kAdaKernelNs = 1650;
+constexpr double kBlackwellKernelNs = 1810;
+
+// One row of the catalogue of GPUs. Peaks are dense, in TFLOP/s; bf16 with fp32 accumulation. fp32 is the rate of the
+// CUDA cores: PyTorch keeps TF32 off for matrix products unless it is asked.
+struct GpuRow {
+  const char* name;
+  double bf16_tflops;
+  double fp32_tflops;
+  double memory_gb_per_s;
+  double memory_gb;
+  double min_kernel_ns;
+  const char* source;
+};
+
+// Cross-check of a bf16 peak: SMs x FLOP per clock and SM x clock at which the tensor peak is quoted. H100, H200: 132 x
+// 4096 x 1.830 GHz; A100: 108 x 2048 x 1.410; L4: 58 x 1024 x 2.040; RTX 4090: 128 x 512 x 2.520; RTX 5090: 170 x 512
+// x 2.407.
+constexpr GpuRow kGpus[] = {
+    {"h200-sxm", 989.4, 66.9, 4800, 141, kH200KernelNs, "NVIDIA H200 Tensor Core GPU datasheet, 2024; dense"},
+    {"h100-sxm", 989.4, 66.9, 3350, 80, kH100KernelNs, "NVIDIA H100 Tensor Core GPU datasheet, 2023; dense"},
+    {"a100-sxm-80gb", 312, 19.5, 2039, 80, kA100KernelNs, "NVIDIA A100 Tensor Core GPU datasheet, 2021; dense"},
+    {"l4", 121, 30.3, 300, 24, kAdaKernelNs, "NVIDIA L4 Tensor Core GPU datasheet, 2023; dense, at boost clock"},
+    {"rtx-4090", 165.2, 82.6, 1008, 24, kAdaKernelNs,
+     "NVIDIA Ada GPU Architecture whitepaper, 2022; dense, fp32 accumulation"},
+    {"rtx-5090", 209.5, 104.8, 1792, 32, kBlackwellKernelNs,
+     "NVIDIA RTX Blackwell GPU Architecture whitepaper, 2025; dense, fp32 accumulation"},
+};
+
+Device Gpu(const GpuRow& row) {
+  Device device;
+  device.name = row.name;
+  device.kind = DeviceKind::kCuda;
+  device.matrix_bf16_flops_per_s = row.bf16_tflops * kTera;
+  device.matrix_fp32_flops_per_s = row.fp32_tflops * kTera;
+  device.vector_flops_per_s = row.fp32_tflops * kTera;
+  device.memory_bytes_per_s = row.memory_gb_per_s * kGiga;
+  device.memory_bytes = static_cast<int64_t>(row.memory_gb * kGiga);
+  device.launch_ns = kEagerLaunchNs;
+  device.min_kernel_ns = row.min_kernel_ns;
+  device.source = row.source;
+  return device;
+}
+
+// Two cores of a Zen 4 class server (AVX512 with bf16 dot products) at 3.7 GHz: fp32 2 x 2 FMA units x 8 lanes x 2 FLOP
+// x 3.7 GHz, bf16 twice that. Memory: what one stream of weights reached there (lm_head over one row, 21.5 GB/s in
+// bf16, torch 2.11, two threads).
+Device Cpu() {
+  constexpr double kClockHz = 3.7e9;
+  constexpr double kCores = 2;
+  constexpr double kFp32FlopsPerClock = 32;
+  Device device;
+  device.name = "cpu";
+  device.kind = DeviceKind::kCpu;
+  device.matrix_fp32_flops_per_s = kCores * kFp32FlopsPerClock * kClockHz;
+  device.matrix_bf16_flops_per_s = 2 * device.matrix_fp32_flops_per_s;
+  device.vector_flops_per_s = device.matrix_fp32_flops_per_s / 2;  // no fused multiply-add
+  device.memory_bytes_per_s = 21.5 * kGiga;
+  device.memory_bytes = static_cast<int64_t>(24 * 1.073741824 * kGiga);  // 24 GiB
+  // A small operator, dispatch and output allocation included: 0.3 us for an in-place add of four numbers, 1-5 us for
+  // the operators of a decode step, whose threads must be woken.
+  device.launch_ns = 2000;
+  device.min_kernel_ns = 300;
+  device.source = "generic: 2 cores of a Zen 4 class server at 3.7 GHz by arithmetic, memory bandwidth measured";
+  return device;
+}
+
+}  // namespace
+
+const std::vector<Device>& DeviceCatalogue() {
+  static const auto& catalogue = *new std::vector<Device>([] {
+    std::vector<Device> devices;
+    for (const GpuRow& row : kGpus) {
+      devices.push_back(Gpu(row));
+    }
+    devices.push_back(Cpu());
+    return devices;
+  }());
+  return catalogue;
+}
+
+absl::StatusOr<Device> FindDevice(std::string_view name) {
+  std::vector<std::string> names;
+  for (const Device& device : DeviceCatalogue()) {
+    if (device.name == name) {
+      return device;
+    }
+    names.push_back(device.name);
+  }
+  const std::string suggestion = DidYouMean(name, names);
+  return absl::NotFoundError(fmt::format("no device '{}': not in the catalogue{} 'dsocrctl devices' lists them", name,
+                                         suggestion.empty() ? ";" : suggestion));
+}
+
+}  // namespace dsocr::analytic

@@ -1,0 +1,292 @@
+#include <cstdint>
+
+#include "analytic/module/layers.h"
+#include "analytic/module/parts.h"
+
+namespace dsocr::analytic {
+namespace {
+
+using F = Frame;
+
+constexpr int kDenseLayer = 0;
+constexpr int kExpertLayer = 1;
+constexpr std::string_view kMlpClass = "modeling_deepseekv2.DeepseekV2MLP";
+
+// Decode runs the same modules over one row: matrix-vector products.
+struct DecoderPart {
+  const DecoderSpec& spec;
+  CategoryId linear;  // gemm in prefill, gemv in decode
+};
+
+Dims Rows() { return {&F::batch, &F::tokens}; }
+
+NormLayer RmsNorm(std::string name, const DecoderSpec& spec) {
+  return {.name = std::move(name),
+          .kind = NormKind::kRms,
+          .width = spec.hidden_size,
+          .eps = spec.rms_norm_eps,
+          .qualified_class_name = "modeling_deepseekv2.DeepseekV2RMSNorm"};
+}
+
+void AddSelfAttention(TreeBuilder& builder, const DecoderPart& part) {
+  const DecoderSpec& spec = part.spec;
+  const int64_t hidden = spec.hidden_size;
+  const int64_t head_dim = spec.head_dim();
+  const int64_t heads = spec.heads;
+  const int64_t kv_heads = spec.kv_heads;
+  const int64_t kv_width = kv_heads * head_dim;
+  const Dims tokens = Append(Rows(), {hidden});
+  const Dims queries = {&F::batch, heads, &F::tokens, head_dim};
+  const auto scope =
+      builder.Open({.name = "self_attn",
+                    .qualified_class_name = "transformers.models.llama.modeling_llama.LlamaFlashAttention2",
+                    .constructor_params = {{"hidden_size", hidden},
+                                           {"num_heads", heads},
+                                           {"num_key_value_heads", kv_heads},
+                                           {"head_dim", head_dim},
+                                           {"rope_theta", spec.rope_theta}},
+                    .input = tokens,
+                    .output = tokens,
+                    .held = tokens});
+  const auto projection = [&](const char* name, int64_t out, const Dims& held) {
+    AddLinear(builder,
+              {.name = name, .in = hidden, .out = out, .has_bias = false, .category = part.linear, .held = held},
+              Rows());
+  };
+  projection("q_proj", hidden, {});
+  projection("k_proj", kv_width, Append(Rows(), {hidden}));
+  projection("v_proj", kv_width, Append(Rows(), {hidden + kv_width}));
+  builder.Leaf(
+      {.name = "rope",
+       .qualified_class_name = "transformers.models.llama.modeling_llama.apply_rotary_pos_emb",
+       .constructor_params = {{"dim", head_dim}, {"base", spec.rope_theta}},
+       .input = queries,
+       .output = queries,
+       .held = Append(Rows(), {kv_width}),
+       .operators = {{CategoryId::kRope, [total_heads = heads + kv_heads, head_dim](const Frame& f) {
+                        return Rope{
+                            .sequences = f.batch, .tokens = f.tokens, .heads = total_heads, .head_dim = head_dim};
+                      }}}});
+  builder.Leaf({.name = "kv_cache",
+                .qualified_class_name = "transformers.cache_utils.DynamicCache",
+                .input = {&F::batch, kv_heads, &F::tokens, head_dim},
+                .output = {&F::batch, kv_heads, &F::keys, head_dim},
+                .held = tokens,
+                .operators = {{CategoryId::kCopy,
+                               [kv_width](const Frame& f) {
+                                 const int64_t elements = 2 * f.batch * f.tokens * kv_width;
+                                 return Copy{.read = elements, .written = elements};
+                               }}},
+                .kv_cache = Append(Rows(), {2 * kv_width})});
+  builder.Leaf({.name = "core",
+                .qualified_class_name = class_name::kAttentionCore,
+                .constructor_params = {{"num_heads", heads}, {"num_key_value_heads", kv_heads}, {"head_dim", head_dim}},
+                .input = queries,
+                .output = queries,
+                .operators = {{CategoryId::kAttention, [heads, kv_heads, head_dim](const Frame& f) {
+                                 return Attention{.batch = f.batch,
+                                                  .heads = heads,
+                                                  .kv_heads = kv_heads,
+                                                  .query_len = f.tokens,
+                                                  .kv_len = f.keys,
+                                                  .head_dim = head_dim};
+                               }}}});
+  AddLayoutCopy(builder, "merge_heads", queries, tokens);
+  projection("o_proj", hidden, {});
+}
+
+// down(silu(gate(x)) * up(x)): a dense layer's `mlp`, an expert layer's `shared_experts`.
+void AddMlp(TreeBuilder& builder, const DecoderPart& part, const std::string& name, int64_t intermediate) {
+  const int64_t hidden = part.spec.hidden_size;
+  const Dims tokens = Append(Rows(), {hidden});
+  const Dims wide = Append(Rows(), {intermediate});
+  const auto scope = builder.Open({.name = name,
+                                   .qualified_class_name = kMlpClass,
+                                   .constructor_params = {{"hidden_size", hidden}, {"intermediate_size", intermediate}},
+                                   .input = tokens,
+                                   .output = tokens,
+                                   .held = tokens});
+  const LinearLayer linear = {.in = hidden, .out = intermediate, .has_bias = false, .category = part.linear};
+  LinearLayer gate = linear;
+  gate.name = "gate_proj";
+  AddLinear(builder, gate, Rows());
+  LinearLayer up = linear;
+  up.name = "up_proj";
+  up.held = wide;
+  AddLinear(builder, up, Rows());
+  AddActivation(builder, {.kind = ActivationKind::kSilu, .qualified_class_name = class_name::kSilu, .held = wide},
+                wide);
+  AddBinary(builder, "mul", class_name::kMul, wide);
+  AddLinear(builder,
+            {.name = "down_proj", .in = intermediate, .out = hidden, .has_bias = false, .category = part.linear},
+            Rows());
+}
+
+// The operators of the routed experts, for the tokens of a pass spread evenly: every expert that is hit gathers its
+// rows, runs three products with SwiGLU, scales by the routing weight and adds its rows into the result.
+std::vector<LeafOperator> ExpertOperators(const DecoderPart& part) {
+  const int64_t hidden = part.spec.hidden_size;
+  const int64_t wide = part.spec.moe_intermediate_size;
+  const int64_t experts = part.spec.routed_experts;
+  const int64_t k = part.spec.experts_per_token;
+  const auto pairs = [k](const Frame& f) { return f.batch * f.tokens * k; };
+  const auto hit = [experts, k](const Frame& f) { return ExpectedDistinctExperts(experts, k, f.batch * f.tokens); };
+  const auto product = [=](int64_t n, int64_t depth) {
+    return [=](const Frame& f) { return GroupedGemm{.groups = hit(f), .rows = pairs(f), .n = n, .k = depth}; };
+  };
+  return {
+      {CategoryId::kIndex, [=](const Frame& f) { return Gather{.rows = pairs(f), .width = hidden, .pieces = hit(f)}; }},
+      {part.linear, product(wide, hidden)},
+      {part.linear, product(wide, hidden)},
+      {CategoryId::kActivation,
+       [=](const Frame& f) {
+         return Activation{.kind = ActivationKind::kSilu, .elements = pairs(f) * wide, .pieces = hit(f)};
+       }},
+      {CategoryId::kElementwise,
+       [=](const Frame& f) {
+         return Elementwise{.read = 2 * pairs(f) * wide, .written = pairs(f) * wide, .pieces = hit(f)};
+       }},
+      {part.linear, product(hidden, wide)},
+      {CategoryId::kElementwise,
+       [=](const Frame& f) {
+         return Elementwise{.read = pairs(f) * (hidden + 1), .written = pairs(f) * hidden, .pieces = hit(f)};
+       }},
+      {CategoryId::kIndex,
+       [=](const Frame& f) { return ScatterAdd{.rows = pairs(f), .width = hidden, .pieces = hit(f)}; }},
+  };
+}
+
+void AddMoe(TreeBuilder& builder, const DecoderPart& part) {
+  const DecoderSpec& spec = part.spec;
+  const int64_t experts = spec.routed_experts;
+  const int64_t k = spec.experts_per_token;
+  const Dims tokens = Append(Rows(), {spec.hidden_size});
+  const Dims scores = Append(Rows(), {experts});
+  const Dims picks = Append(Rows(), {k});
+  const auto scope = builder.Open({.name = "moe",
+                                   .qualified_class_name = "modeling_deepseekv2.DeepseekV2MoE",
+                                   .constructor_params = {{"n_routed_experts", experts},
+                                                          {"n_shared_experts", spec.shared_experts},
+                                                          {"num_experts_per_tok", k},
+                                                          {"norm_topk_prob", spec.norm_topk_prob},
+                                                          {"routed_scaling_factor", spec.routed_scaling_factor}},
+                                   .input = tokens,
+                                   .output = tokens,
+                                   .held = tokens});
+  AddLinear(builder,
+            {.name = "gate",
+             .in = spec.hidden_size,
+             .out = experts,
+             .has_bias = false,
+             .category = part.linear,
+             .qualified_class_name = "modeling_deepseekv2.MoEGate"},
+            Rows());
+  builder.Leaf({.name = "softmax",
+                .qualified_class_name = class_name::kSoftmax,
+                .input = scores,
+                .output = scores,
+                .held = tokens,
+                .operators = {{CategoryId::kSoftmax, [experts](const Frame& f) {
+                                 return Softmax{.rows = f.batch * f.tokens, .width = experts};
+                               }}}});
+  builder.Leaf({.name = "topk",
+                .qualified_class_name = class_name::kTopK,
+                .constructor_params = {{"k", k}},
+                .input = scores,
+                .output = picks,
+                .held = tokens,
+                .operators = {{CategoryId::kRouting, [experts, k](const Frame& f) {
+                                 return TopK{.tokens = f.batch * f.tokens, .experts = experts, .k = k};
+                               }}}});
+  builder.Leaf({.name = "dispatch",
+                .qualified_class_name = class_name::kArgsort,
+                .input = picks,
+                .output = picks,
+                .held = tokens,
+                .operators = {{CategoryId::kRouting, [experts, picks](const Frame& f) {
+                                 return Dispatch{.pairs = Product(f, picks), .experts = experts};
+                               }}}});
+  builder.Leaf(
+      {.name = "experts",
+       .qualified_class_name = class_name::kModuleList,
+       .constructor_params = {{"n_routed_experts", experts}, {"moe_intermediate_size", spec.moe_intermediate_size}},
+       .input = tokens,
+       .output = tokens,
+       .repetition = Repetition::kParfor,
+       .repetition_count = experts,
+       .held = Append(Rows(), {2 * spec.hidden_size}),
+       .operators = ExpertOperators(part),
+       .parameters = experts * 3 * spec.hidden_size * spec.moe_intermediate_size});
+  AddMlp(builder, part, "shared_experts", spec.shared_experts * spec.moe_intermediate_size);
+  AddBinary(builder, "add", class_name::kAdd, tokens);
+}
+
+void AddLayers(TreeBuilder& builder, const DecoderPart& part, const LayerGroup& group) {
+  const DecoderSpec& spec = part.spec;
+  const Dims tokens = Append(Rows(), {spec.hidden_size});
+  const auto scope = builder.OpenGroup(
+      {.name = "layer",
+       .qualified_class_name = "modeling_deepseekv2.DeepseekV2DecoderLayer",
+       .constructor_params = {{"hidden_size", spec.hidden_size}, {"uses_moe", group.kind == kExpertLayer}},
+       .input = tokens,
+       .output = tokens},
+      group.indices);
+  AddNorm(builder, RmsNorm("input_layernorm", spec), Rows(), tokens);
+  AddSelfAttention(builder, part);
+  AddBinary(builder, "attn_residual", class_name::kAdd, tokens);
+  AddNorm(builder, RmsNorm("post_attention_layernorm", spec), Rows(), tokens);
+  if (group.kind == kExpertLayer) {
+    AddMoe(builder, part);
+  } else {
+    AddMlp(builder, part, "mlp", spec.intermediate_size);
+  }
+  AddBinary(builder, "mlp_residual", class_name::kAdd, tokens);
+}
+
+}  // namespace
+
+void AddDecoder(TreeBuilder& builder, const DecoderSpec& decoder, bool is_prefill) {
+  const DecoderPart part = {decoder, is_prefill ? CategoryId::kGemm : CategoryId::kGemv};
+  const int64_t hidden = decoder.hidden_size;
+  const Dims tokens = Append(Rows(), {hidden});
+  const Dims last_row = {&F::batch, 1};  // logits of the last position alone
+  builder.Leaf(
+      {.name = "embed_tokens",
+       .qualified_class_name = class_name::kEmbedding,
+       .constructor_params = {{"num_embeddings", decoder.vocab_size}, {"embedding_dim", hidden}},
+       .input = Rows(),
+       .output = tokens,
+       .operators = {{CategoryId::kEmbedding,
+                      [hidden](const Frame& f) { return Gather{.rows = f.batch * f.tokens, .width = hidden}; }}},
+       .parameters = decoder.vocab_size * hidden});
+  if (is_prefill) {
+    builder.Leaf({.name = "merge_image_features",
+                  .qualified_class_name = class_name::kMaskedScatter,
+                  .input = tokens,
+                  .output = tokens,
+                  .operators = {{CategoryId::kIndex, [hidden](const Frame& f) {
+                                   return Gather{.rows = f.batch * f.image_tokens, .width = hidden};
+                                 }}}});
+  }
+  std::vector<int> kinds;
+  for (int64_t i = 0; i < decoder.layers; ++i) {
+    kinds.push_back(i < decoder.first_k_dense ? kDenseLayer : kExpertLayer);
+  }
+  for (const LayerGroup& group : GroupLayers(kinds)) {
+    AddLayers(builder, part, group);
+  }
+  AddNorm(builder, RmsNorm("norm", decoder), Rows(), tokens);
+  AddLinear(
+      builder,
+      {.name = "lm_head", .in = hidden, .out = decoder.vocab_size, .has_bias = false, .category = CategoryId::kGemv},
+      last_row);
+  builder.Leaf({.name = "sample",
+                .qualified_class_name = "transformers.generation.utils.GenerationMixin",
+                .input = Append(last_row, {decoder.vocab_size}),
+                .output = last_row,
+                .operators = {{CategoryId::kSampling, [vocabulary = decoder.vocab_size](const Frame& f) {
+                                 return Sampling{.rows = f.batch, .vocabulary = vocabulary, .context = f.keys};
+                               }}}});
+}
+
+}  // namespace dsocr::analytic

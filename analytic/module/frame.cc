@@ -1,0 +1,96 @@
+#include "analytic/module/frame.h"
+
+#include <utility>
+
+namespace dsocr::analytic {
+namespace {
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+Frame ViewFrame(const ModelSpec& model, int64_t views, int64_t side) {
+  Frame frame;
+  frame.passes = 1;
+  frame.batch = views;
+  frame.side = side;
+  frame.grid = side / model.sam.patch_size;
+  const int64_t windows = CeilDiv(frame.grid, model.sam.window_size);
+  frame.padded_grid = windows * model.sam.window_size;
+  frame.window_batch = views * windows * windows;
+  frame.half_grid = CeilDiv(frame.grid, 2);
+  frame.query_grid = CeilDiv(frame.half_grid, 2);
+  frame.query_tokens = frame.query_grid * frame.query_grid;
+  frame.clip_tokens = frame.query_tokens + 1;
+  return frame;
+}
+
+}  // namespace
+
+Shape ShapeIn(const Frame& frame, const Dims& dims) {
+  Shape shape;
+  shape.reserve(dims.size());
+  for (const Dim& dim : dims) {
+    shape.push_back(dim.In(frame));
+  }
+  return shape;
+}
+
+int64_t Product(const Frame& frame, const Dims& dims) {
+  int64_t product = 1;
+  for (const Dim& dim : dims) {
+    product *= dim.In(frame);
+  }
+  return product;
+}
+
+Dims Append(Dims dims, std::initializer_list<Dim> more) {
+  dims.insert(dims.end(), more);
+  return dims;
+}
+
+Frame DecodeFrame(const Workload& workload, int64_t context) {
+  Frame frame;
+  frame.passes = 1;
+  frame.batch = workload.batch;
+  frame.tokens = 1;
+  frame.keys = context + 1;
+  return frame;
+}
+
+Frames FramesOf(const ModelSpec& model, const Workload& workload) {
+  const ImageLayout layout = LayOutImage(model, workload);
+  Frames frames;
+  std::vector<Frame>& views = frames.sets[static_cast<int>(FrameSet::kViews)];
+  if (layout.num_crops > 0) {
+    views.push_back(ViewFrame(model, workload.batch * layout.num_crops, layout.crop_side));
+  }
+  views.push_back(ViewFrame(model, workload.batch, layout.global_side));
+
+  Frame request;
+  request.passes = 1;
+  request.batch = workload.batch;
+  request.image_tokens = layout.image_tokens();
+  for (const Frame& view : views) {
+    request.feature_rows += view.batch / workload.batch * view.query_tokens;
+  }
+  frames.sets[static_cast<int>(FrameSet::kRequest)].push_back(request);
+
+  Frame prefill = request;
+  prefill.tokens = workload.seq_len;
+  prefill.keys = workload.seq_len;
+  frames.sets[static_cast<int>(FrameSet::kPrefill)].push_back(prefill);
+
+  std::vector<Frame>& decode = frames.sets[static_cast<int>(FrameSet::kDecode)];
+  if (const int64_t steps = workload.max_new_tokens - 1; steps > 0) {
+    const int64_t twice_mean = 2 * workload.seq_len + steps - 1;  // contexts S … S + steps - 1
+    decode.push_back(DecodeFrame(workload, twice_mean / 2));
+    decode.back().passes = steps;
+    if (twice_mean % 2 != 0) {
+      decode.back().passes = steps / 2;
+      decode.push_back(DecodeFrame(workload, twice_mean / 2 + 1));
+      decode.back().passes = steps / 2;
+    }
+  }
+  return frames;
+}
+
+}  // namespace dsocr::analytic

@@ -1,0 +1,30 @@
+// Costs of operators that move rows by index: embedding lookup, gather, scatter.
+//
+// Bytes: the rows read and written, plus one 8-byte index a row. A scatter-add reads its target too.
+#ifndef DSOCR_ANALYTIC_OP_LOOKUP_H_
+#define DSOCR_ANALYTIC_OP_LOOKUP_H_
+
+#include <cstdint>
+
+#include "analytic/op/cost.h"
+#include "analytic/precision.h"
+
+namespace dsocr::analytic {
+
+struct Gather {
+  int64_t rows = 0;
+  int64_t width = 0;
+  double pieces = 1;
+};
+Cost CostOf(const Gather& op, Precision precision);
+
+struct ScatterAdd {
+  int64_t rows = 0;
+  int64_t width = 0;
+  double pieces = 1;
+};
+Cost CostOf(const ScatterAdd& op, Precision precision);
+
+}  // namespace dsocr::analytic
+
+#endif  // DSOCR_ANALYTIC_OP_LOOKUP_H_

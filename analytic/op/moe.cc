@@ -1,0 +1,55 @@
+#include "analytic/op/moe.h"
+
+#include <bit>
+#include <cmath>
+
+namespace dsocr::analytic {
+namespace {
+
+constexpr int64_t kScoreBytes = 4;        // fp32 whatever the model's precision
+constexpr int64_t kIndexBytes = 8;        // int64
+constexpr int64_t kDispatchLaunches = 5;  // flatten, sort, divide by k, count, copy to the host
+
+}  // namespace
+
+double ExpectedDistinctExperts(int64_t experts, int64_t k, int64_t tokens) {
+  const double miss = 1 - static_cast<double>(k) / static_cast<double>(experts);
+  return static_cast<double>(experts) * (1 - std::pow(miss, static_cast<double>(tokens)));
+}
+
+Cost CostOf(const TopK& op, Precision) {
+  Cost cost;
+  cost.vector_flops = op.tokens * op.experts * op.k;
+  cost.read_bytes = op.tokens * op.experts * kScoreBytes;
+  cost.write_bytes = op.tokens * op.k * (kScoreBytes + kIndexBytes);
+  cost.live_bytes = cost.bytes();
+  return cost;
+}
+
+Cost CostOf(const Dispatch& op, Precision) {
+  const int64_t sort_steps =
+      std::bit_width(static_cast<uint64_t>(op.pairs));  // comparisons of a merge sort for each pair
+  Cost cost;
+  cost.vector_flops = op.pairs * sort_steps;
+  cost.read_bytes = 2 * op.pairs * kIndexBytes;
+  cost.write_bytes = (2 * op.pairs + op.experts) * kIndexBytes;
+  cost.live_bytes = cost.bytes();
+  cost.launches = kDispatchLaunches;
+  return cost;
+}
+
+Cost CostOf(const GroupedGemm& op, Precision precision) {
+  const int64_t element = ElementBytes(precision);
+  const int64_t weights = std::llround(op.groups * static_cast<double>(op.n) * static_cast<double>(op.k));
+  Cost cost;
+  cost.flops = 2 * op.rows * op.n * op.k;
+  cost.read_bytes = (op.rows * op.k + weights) * element;
+  cost.write_bytes = op.rows * op.n * element;
+  cost.matmul_elements = op.rows * op.n;
+  cost.live_bytes = op.rows * (op.k + op.n) * element;
+  cost.pieces = op.groups;
+  cost.launches = std::llround(std::ceil(op.groups));
+  return cost;
+}
+
+}  // namespace dsocr::analytic

@@ -1,0 +1,145 @@
+#include "analytic/operator_time.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace dsocr::analytic {
+namespace {
+
+constexpr double kNsPerS = 1e9;
+
+// Shares of the peaks that well-shaped operators reach.
+struct Efficiency {
+  double matrix = 1;
+  double vector = 1;
+  double memory = 1;
+};
+
+// GPUs. Matrix products 0.7 and cold weights at 0.8 of the bandwidth: fits of measured H100, H200, A100 and L40S tables
+// give 0.65 to 0.8 and 0.74 to 0.88. Fused attention and implicit-GEMM convolutions stay further below (softmax, layout
+// changes). Strided copies and gathers reach about half the bandwidth.
+Efficiency GpuEfficiency(CategoryId category) {
+  switch (category) {
+    case CategoryId::kAttention:
+    case CategoryId::kConv:
+      return {0.45, 0.5, 0.8};
+    case CategoryId::kCopy:
+    case CategoryId::kIndex:
+    case CategoryId::kRope:
+    case CategoryId::kRouting:
+      return {0.7, 0.5, 0.5};
+    default:
+      return {0.7, 0.5, 0.8};
+  }
+}
+
+// CPUs (torch 2.11, oneDNN, 2 threads). Matrix products: 198 and 434 GFLOP/s measured of 237 and 474. Attention: 1.34
+// GFLOP in 7.8 ms in fp32 and 16.8 ms in bf16, which converts around each block. The memory peak is a measured one
+// already. Transcendental functions and bf16 conversions leave about a quarter of the vector peak.
+Efficiency CpuEfficiency(CategoryId category, Precision precision) {
+  const bool is_fp32 = precision == Precision::kFp32;
+  switch (category) {
+    case CategoryId::kAttention:
+      return {is_fp32 ? 0.72 : 0.17, 1, 1};  // the softmax is inside the measured rate
+    case CategoryId::kConv:
+      return {0.6, 0.25, 1};
+    default:
+      return {is_fp32 ? 0.84 : 0.9, 0.25, 1};
+  }
+}
+
+// Work of one of the equal pieces of a call.
+struct Piece {
+  double flops;
+  double vector_flops;
+  double bytes;
+  double launches;
+};
+
+Piece PieceOf(const Cost& cost) {
+  return {static_cast<double>(cost.flops) / cost.pieces, static_cast<double>(cost.vector_flops) / cost.pieces,
+          static_cast<double>(cost.bytes()) / cost.pieces, static_cast<double>(cost.launches) / cost.pieces};
+}
+
+OperatorTime PieceTime(const Piece& piece, CategoryId category, Precision precision, const Device& device) {
+  const bool is_cpu = device.kind == DeviceKind::kCpu;
+  const Efficiency share = is_cpu ? CpuEfficiency(category, precision) : GpuEfficiency(category);
+  // Tensor cores and CUDA cores work side by side; on a CPU both are the same units.
+  const double matrix_ns = piece.flops * kNsPerS / (device.matrix_flops_per_s(precision) * share.matrix);
+  const double vector_ns = category == CategoryId::kAttention && is_cpu
+                               ? 0
+                               : piece.vector_flops * kNsPerS / (device.vector_flops_per_s * share.vector);
+  const double compute_ns = is_cpu ? matrix_ns + vector_ns : std::max(matrix_ns, vector_ns);
+  const double memory_ns = piece.bytes * kNsPerS / (device.memory_bytes_per_s * share.memory);
+  const double work_ns = std::max(compute_ns, memory_ns);
+  const Bound work_bound = compute_ns > memory_ns ? Bound::kCompute : Bound::kMemory;
+  const double launch_ns = piece.launches * device.launch_ns;
+  if (is_cpu) {
+    // One thread starts an operator and takes part in it.
+    return {launch_ns + std::max(work_ns, device.min_kernel_ns), launch_ns > work_ns ? Bound::kLaunch : work_bound};
+  }
+  // The host runs ahead of the device, so the slower of the two sets the pace.
+  const double floor_ns = piece.launches * device.min_kernel_ns;
+  if (launch_ns > std::max(work_ns, floor_ns)) {
+    return {launch_ns, Bound::kLaunch};
+  }
+  return floor_ns > work_ns ? OperatorTime{floor_ns, Bound::kLatency} : OperatorTime{work_ns, work_bound};
+}
+
+double Log2OfWork(double work) { return std::log2(work + 1); }
+
+// Correction at one place from the nearest measured points, weighted by the inverse square of their distance in
+// octaves. Outside the measured range the nearest correction holds: the roofline carries the trend.
+double Log2Ratio(const std::vector<CurvePoint>& curve, double log2_flops, double log2_bytes) {
+  constexpr size_t kNeighbours = 3;
+  constexpr double kSameShape = 1e-4;  // squared octaves under which a point is this very operator
+  double distances[kNeighbours] = {HUGE_VAL, HUGE_VAL, HUGE_VAL};
+  double ratios[kNeighbours] = {0, 0, 0};
+  for (const CurvePoint& point : curve) {
+    const double df = point.log2_flops - log2_flops;
+    const double db = point.log2_bytes - log2_bytes;
+    double distance = df * df + db * db;
+    double ratio = point.log2_ratio;
+    for (size_t i = 0; i < kNeighbours; ++i) {
+      if (distance < distances[i]) {
+        std::swap(distance, distances[i]);
+        std::swap(ratio, ratios[i]);
+      }
+    }
+  }
+  double weight_sum = 0;
+  double sum = 0;
+  for (size_t i = 0; i < std::min(kNeighbours, curve.size()); ++i) {
+    const double weight = 1 / (distances[i] + kSameShape);
+    weight_sum += weight;
+    sum += weight * ratios[i];
+  }
+  return sum / weight_sum;
+}
+
+}  // namespace
+
+OperatorTime DatasheetTime(const Cost& cost, CategoryId category, Precision precision, const Device& device) {
+  if (cost.pieces <= 0) {
+    return {};
+  }
+  OperatorTime time = PieceTime(PieceOf(cost), category, precision, device);
+  time.ns *= cost.pieces;
+  return time;
+}
+
+OperatorTime TimeOf(const Cost& cost, CategoryId category, Precision precision, const Device& device) {
+  const std::vector<CurvePoint>& curve = device.curves[static_cast<size_t>(category)];
+  OperatorTime time = DatasheetTime(cost, category, precision, device);
+  if (curve.empty() || cost.pieces <= 0) {
+    return time;
+  }
+  const Piece piece = PieceOf(cost);
+  const double ratio =
+      std::exp2(Log2Ratio(curve, Log2OfWork(piece.flops + piece.vector_flops), Log2OfWork(piece.bytes)));
+  const double peak_ns = static_cast<double>(cost.flops) * kNsPerS / device.fastest_flops_per_s(precision);
+  time.ns = std::max(time.ns * ratio, peak_ns);
+  return time;
+}
+
+}  // namespace dsocr::analytic
