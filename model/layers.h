@@ -1,0 +1,43 @@
+// The two parameterised operators that every part of the model uses. They push no range: the caller names what it runs.
+#ifndef DSOCR_MODEL_LAYERS_H_
+#define DSOCR_MODEL_LAYERS_H_
+
+#include <ATen/ATen.h>
+
+#include <optional>
+#include <string>
+
+#include "model/weights/weight_map.h"
+
+namespace dsocr::model {
+
+// y = x W^T (+ b), weight [out, in].
+struct Linear {
+  at::Tensor weight;
+  std::optional<at::Tensor> bias;
+
+  static Linear WithBias(const std::string& name, WeightMap& weights) {
+    return {weights.Take(name + ".weight"), weights.Take(name + ".bias")};
+  }
+  static Linear WithoutBias(const std::string& name, WeightMap& weights) {
+    return {weights.Take(name + ".weight"), std::nullopt};
+  }
+
+  at::Tensor operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+};
+
+// Over the last dimension, with gain and bias.
+struct LayerNorm {
+  at::Tensor weight;
+  at::Tensor bias;
+  double eps;
+
+  LayerNorm(const std::string& name, double eps, WeightMap& weights)
+      : weight(weights.Take(name + ".weight")), bias(weights.Take(name + ".bias")), eps(eps) {}
+
+  at::Tensor operator()(const at::Tensor& x) const { return at::layer_norm(x, weight.sizes(), weight, bias, eps); }
+};
+
+}  // namespace dsocr::model
+
+#endif  // DSOCR_MODEL_LAYERS_H_

@@ -1,0 +1,96 @@
+#include "model/moe.h"
+
+#include <ATen/ATen.h>
+
+namespace dsocr::model {
+
+Moe::Moe(const DecoderConfig& config, const std::string& range, const std::string& weight, WeightMap& weights)
+    : experts_per_token_(config.num_experts_per_tok),
+      norm_topk_prob_(config.norm_topk_prob),
+      routed_scaling_factor_(config.routed_scaling_factor),
+      gate_(weights.Take(weight + "gate.weight")),
+      self_range_(range),
+      gate_range_(range + "/gate"),
+      softmax_range_(range + "/softmax"),
+      topk_range_(range + "/topk"),
+      dispatch_range_(range + "/dispatch"),
+      experts_range_(range + "/experts"),
+      add_range_(range + "/add"),
+      shared_experts_(range + "/shared_experts", weight + "shared_experts.", weights) {
+  for (int64_t e = 0; e < config.n_routed_experts; ++e) {
+    const std::string expert = weight + "experts." + std::to_string(e) + ".";
+    experts_.push_back({weights.Take(expert + "gate_proj.weight"), weights.Take(expert + "up_proj.weight"),
+                        weights.Take(expert + "down_proj.weight")});
+  }
+}
+
+Moe::Routing Moe::Route(const at::Tensor& x, Phase phase, const Probe& probe) const {
+  const at::Tensor logits = In(gate_range_[phase], [&] { return at::linear(x.to(at::kFloat), gate_.to(at::kFloat)); });
+  const at::Tensor scores = In(softmax_range_[phase], [&] { return at::softmax(logits, -1); });
+  probe("gate_scores", scores);
+  Routing routing = In(topk_range_[phase], [&] {
+    auto [weight, index] = at::topk(scores, experts_per_token_, -1, /*largest=*/true, /*sorted=*/true);
+    if (norm_topk_prob_ && experts_per_token_ > 1) weight.div_(weight.sum(-1, /*keepdim=*/true).add_(1e-20));
+    if (routed_scaling_factor_ != 1.0) weight.mul_(routed_scaling_factor_);
+    return Routing{index, weight};
+  });
+  probe("topk_idx", routing.index);
+  probe("topk_weight", routing.weight);
+  return routing;
+}
+
+Moe::Dispatch Moe::Sort(const at::Tensor& index) const {
+  Dispatch dispatch;
+  if (index.size(0) == 1) {  // a decode step: the k experts in routing order, one row each
+    const at::Tensor host = index.to(at::kCPU);
+    const int64_t* expert = host.const_data_ptr<int64_t>();
+    for (int64_t k = 0; k < experts_per_token_; ++k) dispatch.runs.push_back({expert[k], k, 1});
+    return dispatch;
+  }
+  const int64_t expert_count = static_cast<int64_t>(experts_.size());
+  const at::Tensor pairs = index.view(-1);
+  const at::Tensor order = at::argsort(pairs, /*stable=*/true, /*dim=*/0, /*descending=*/false);
+  dispatch.row_token = at::floor_divide(order, experts_per_token_);
+  dispatch.pair_row = at::empty_like(order);
+  dispatch.pair_row.index_copy_(0, order, at::arange(order.size(0), order.options()));
+  const at::Tensor counts = at::bincount(pairs, {}, expert_count).to(at::kCPU);
+  const int64_t* count = counts.const_data_ptr<int64_t>();
+  int64_t first = 0;
+  for (int64_t e = 0; e < expert_count; ++e) {
+    if (count[e] > 0) dispatch.runs.push_back({e, first, count[e]});
+    first += count[e];
+  }
+  return dispatch;
+}
+
+at::Tensor Moe::RunExperts(const at::Tensor& x, const Routing& routing, const Dispatch& dispatch) const {
+  const int64_t tokens = x.size(0), hidden = x.size(1);
+  const bool is_sorted = dispatch.row_token.defined();
+  const at::Tensor rows = is_sorted ? x.index_select(0, dispatch.row_token) : x;
+  at::Tensor outputs = at::empty({tokens * experts_per_token_, hidden}, x.options());
+  for (const Dispatch::Run& run : dispatch.runs) {
+    const Expert& expert = experts_[run.expert];
+    const at::Tensor in = is_sorted ? rows.narrow(0, run.first, run.count) : rows;
+    at::Tensor inner = at::linear(in, expert.gate);
+    at::silu_(inner).mul_(at::linear(in, expert.up));
+    at::Tensor out = outputs.narrow(0, run.first, run.count);
+    at::linear_out(out, inner, expert.down);
+  }
+  if (is_sorted) outputs = outputs.index_select(0, dispatch.pair_row);
+  // [T, 1, k] x [T, k, hidden]: the weighted sum, in fp32.
+  return at::bmm(routing.weight.unsqueeze(1), outputs.view({tokens, experts_per_token_, hidden}).to(at::kFloat))
+      .squeeze(1)
+      .to(x.scalar_type());
+}
+
+at::Tensor Moe::Forward(const at::Tensor& x, Phase phase, const Probe& probe) const {
+  const Range range(self_range_[phase]);
+  const Routing routing = Route(x, phase, probe);
+  const Dispatch dispatch = In(dispatch_range_[phase], [&] { return Sort(routing.index); });
+  at::Tensor routed = In(experts_range_[phase], [&] { return RunExperts(x, routing, dispatch); });
+  const at::Tensor shared = shared_experts_.Forward(x, phase);
+  In(add_range_[phase], [&] { routed.add_(shared); });
+  return routed;
+}
+
+}  // namespace dsocr::model

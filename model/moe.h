@@ -1,0 +1,70 @@
+// Mixture of experts: a router, n routed experts of which each token uses k, and one MLP that every token uses.
+#ifndef DSOCR_MODEL_MOE_H_
+#define DSOCR_MODEL_MOE_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+#include "model/gated_mlp.h"
+#include "model/phase.h"
+#include "model/probe.h"
+#include "model/weights/weight_map.h"
+
+namespace dsocr::model {
+
+class Moe {
+ public:
+  Moe(const DecoderConfig& config, const std::string& range, const std::string& weight, WeightMap& weights);
+
+  // x [T, hidden] -> [T, hidden].
+  at::Tensor Forward(const at::Tensor& x, Phase phase, const Probe& probe) const;
+
+ private:
+  struct Expert {
+    at::Tensor gate;  // [inner, hidden]
+    at::Tensor up;
+    at::Tensor down;  // [hidden, inner]
+  };
+  struct Routing {
+    at::Tensor index;   // [T, k] int64, by descending weight
+    at::Tensor weight;  // [T, k] fp32, scaled
+  };
+  // The T*k (token, expert) pairs sorted by expert, cut into one run an expert.
+  struct Dispatch {
+    struct Run {
+      int64_t expert;
+      int64_t first;  // row of the sorted pairs
+      int64_t count;
+    };
+    std::vector<Run> runs;
+    at::Tensor row_token;  // [T*k] token of each sorted row; undefined for a single token
+    at::Tensor pair_row;   // [T*k] sorted row of each (token, k) pair; undefined for a single token
+  };
+
+  Routing Route(const at::Tensor& x, Phase phase, const Probe& probe) const;
+  Dispatch Sort(const at::Tensor& index) const;
+  // sum over k of weight * expert(x), accumulated in fp32.
+  at::Tensor RunExperts(const at::Tensor& x, const Routing& routing, const Dispatch& dispatch) const;
+
+  int64_t experts_per_token_;
+  bool norm_topk_prob_;
+  double routed_scaling_factor_;
+  at::Tensor gate_;  // [n, hidden]
+  std::vector<Expert> experts_;
+
+  PhaseNames self_range_;
+  PhaseNames gate_range_;
+  PhaseNames softmax_range_;
+  PhaseNames topk_range_;
+  PhaseNames dispatch_range_;
+  PhaseNames experts_range_;
+  PhaseNames add_range_;
+  GatedMlp shared_experts_;
+};
+
+}  // namespace dsocr::model
+
+#endif  // DSOCR_MODEL_MOE_H_
