@@ -25,8 +25,7 @@ namespace dsocr::catalog {
 absl::StatusOr<analytic::Workload> ResolveWorkload(const analytic::ModelSpec& model, std::string_view profile_id,
                                                    const v1::WorkloadOverrides& overrides, std::string_view dtype = "");
 
-// The profile as contracts show it; crop_grid and image_tokens filled in. REQUIRES: CheckWorkload(model, workload) is
-// OK, seq_len apart.
+// The profile as contracts show it; crop_grid and image_tokens filled in. REQUIRES: CheckPage(model, workload) is OK.
 v1::OCRWorkloadProfile ProfileOf(const analytic::ModelSpec& model, const analytic::Workload& workload);
 
 // `dsocrctl workloads describe`: how a page is laid out. As ResolveWorkload, but a seq_len too short for the page is no

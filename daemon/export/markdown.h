@@ -13,6 +13,9 @@ namespace dsocr::exporter {
 // `dsocrctl export --format markdown`: what was run, the stages, the top modules, the attribution.
 std::string ToMarkdown(const v1::AnalyticModelReport& report);
 
+// Model, workload, totals and notes: what stands on top of every page about a whole report.
+std::string HeadTable(const v1::AnalyticModelReport& report);
+
 struct Page {
   std::string file_name;
   std::string text;

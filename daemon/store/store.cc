@@ -39,7 +39,7 @@ absl::Status CreateMissing(const std::string& path) {
   std::filesystem::path directory;
   for (const std::filesystem::path& part : std::filesystem::path(path).parent_path()) {
     directory /= part;
-    if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST && !std::filesystem::is_directory(directory)) {
+    if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
       return CannotCreate(path, errno);
     }
   }
