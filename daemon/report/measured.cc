@@ -7,6 +7,7 @@
 #include "analytic/category.h"
 #include "daemon/report/units.h"
 #include "fmt/format.h"
+#include "proto/document_text.h"
 
 namespace dsocr::report {
 namespace {
@@ -37,14 +38,6 @@ absl::Status CheckCategories(const ModuleSum& module) {
   return sum_ns == module.device_ns
              ? absl::OkStatus()
              : DoNotAddUp(fmt::format("the categories of '{}'", module.module_id), sum_ns, module.device_ns);
-}
-
-// A name from a foreign process as it may stand in a report.
-std::string Shown(std::string_view name) {
-  std::string text(name.substr(0, kLongestShownRange));
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
-  return text;
 }
 
 }  // namespace
@@ -103,6 +96,21 @@ v1::Attribution AttributionOf(const attribution::Result& measured, v1::Route rou
   return result;
 }
 
+std::string Sanitized(std::string_view text, size_t longest) {
+  std::string result;
+  while (!text.empty()) {
+    const size_t length = document::Utf8SequenceLength(text);
+    const bool is_control = static_cast<unsigned char>(text.front()) < 0x20 || text.front() == 0x7f;
+    const std::string_view piece = length == 0 || is_control ? "?" : text.substr(0, length);
+    if (result.size() + piece.size() > longest) {
+      break;
+    }
+    result += piece;
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  return result;
+}
+
 v1::Bound GapBound(bool on_gpu) { return on_gpu ? v1::BOUND_IDLE : v1::BOUND_HOST; }
 
 void AddMeasurementNotes(const attribution::Result& measured, v1::AnalyticModelReport* report) {
@@ -117,7 +125,7 @@ void AddMeasurementNotes(const attribution::Result& measured, v1::AnalyticModelR
   if (const std::vector<std::string>& ranges = measured.unknown_ranges; !ranges.empty()) {
     std::string shown;
     for (size_t i = 0; i < std::min(kShownRanges, ranges.size()); ++i) {
-      shown += fmt::format("{}'{}'", i == 0 ? "" : ", ", Shown(ranges[i]));
+      shown += fmt::format("{}'{}'", i == 0 ? "" : ", ", Sanitized(ranges[i], kLongestShownRange));
     }
     add(fmt::format("{} range names are no modules, their time is with the enclosing module: {}{}", ranges.size(),
                     shown, ranges.size() > kShownRanges ? ", …" : ""));

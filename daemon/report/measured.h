@@ -3,6 +3,10 @@
 #ifndef DSOCR_DAEMON_REPORT_MEASURED_H_
 #define DSOCR_DAEMON_REPORT_MEASURED_H_
 
+#include <cstddef>
+#include <string>
+#include <string_view>
+
 #include "absl/status/status.h"
 #include "cupti/attribution/attribution.h"
 #include "dsocr/v1/report.pb.h"
@@ -21,6 +25,10 @@ v1::Attribution AttributionOf(const attribution::Result& measured, v1::Route rou
 
 // What limits a module that waits longer than it works: on a GPU the device idles, on a CPU the host does other things.
 v1::Bound GapBound(bool on_gpu);
+
+// `text`, from a foreign process, as a message and a document can hold it: valid UTF-8, at most `longest` bytes, no
+// control characters.
+std::string Sanitized(std::string_view text, size_t longest);
 
 // Says in the notes what a reader of the figures must know: dropped or invalid records, ranges that name no module.
 void AddMeasurementNotes(const attribution::Result& measured, v1::AnalyticModelReport* report);

@@ -147,6 +147,8 @@ v1::ModuleMetricsSnapshot MetricsOf(const PredictedModule& module, const std::st
   return metrics;
 }
 
+constexpr double kShareRounding = 1e-9;  // a sum of rounded parts may pass 1 by this much and is no drift
+
 // Where the times come from, and every share above 1: parts that outgrow their whole are the estimator's drift.
 std::string NotesOf(const ReportInput& input, const v1::AnalyticModelReport& report) {
   std::string notes =
@@ -154,7 +156,7 @@ std::string NotesOf(const ReportInput& input, const v1::AnalyticModelReport& rep
           ? fmt::format("predicted for {} from datasheet figures ({})", input.device.name, input.device.source)
           : fmt::format("predicted for {} from its calibration", input.device.name);
   for (const v1::ModuleMetricsSnapshot& metrics : report.module_metrics()) {
-    if (metrics.share_of_model_time() > 1) {
+    if (metrics.share_of_model_time() > 1 + kShareRounding) {
       notes += fmt::format("; estimator drift: {} takes {:.4f} of the model's time", metrics.module_id(),
                            metrics.share_of_model_time());
     }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "analytic/category.h"
 #include "base/status.h"
 #include "daemon/report/measured.h"
@@ -18,8 +19,8 @@ namespace {
 
 using attribution::ModuleSum;
 
-// The node above all paths; "(job)" unless a range of the job is called so.
-constexpr std::string_view kRootId = "(job)";
+constexpr std::string_view kRootId = "(job)";  // the node above all paths
+constexpr size_t kLongestId = 4096;            // a job can nest ranges without end
 
 // The tree of paths: node 0 is the root, node i + 1 is modules[i] of the request.
 struct PathTree {
@@ -54,9 +55,8 @@ PathTree TreeOf(const std::vector<ModuleSum>& modules) {
 }
 
 // What the whole window holds: its own time is zero, for what no range owns is unattributed.
-ModuleSum RootSum(const attribution::RequestSum& request, std::string id) {
+ModuleSum RootSum(const attribution::RequestSum& request) {
   ModuleSum root;
-  root.module_id = std::move(id);
   root.calls = 1;
   root.wall_ns = request.total_ns;
   root.device_ns = request.attributed_ns;
@@ -99,7 +99,6 @@ v1::Bound GuessBound(const ModuleSum& sum, bool on_gpu) {
 
 v1::ModuleMeasurement MeasurementOf(const ModuleSum& sum, bool on_gpu) {
   v1::ModuleMeasurement measurement = FiguresOf(sum);
-  measurement.set_module_id(sum.module_id);
   measurement.set_bound(GuessBound(sum, on_gpu));
   for (const attribution::CategorySum& category : sum.categories) {
     v1::MeasuredOperator& op = *measurement.add_operator_breakdown();
@@ -111,19 +110,27 @@ v1::ModuleMeasurement MeasurementOf(const ModuleSum& sum, bool on_gpu) {
   return measurement;
 }
 
-std::string UniqueRootId(const std::vector<ModuleSum>& modules) {
-  std::string id(kRootId);
-  const auto taken = [&](const ModuleSum& module) { return module.module_id == id; };
-  while (std::any_of(modules.begin(), modules.end(), taken)) {
-    id = fmt::format("({})", id);
+// Module ids of the tree's nodes: the paths of the job, as a document can hold them, each once.
+std::vector<std::string> NameNodes(const std::vector<ModuleSum>& modules) {
+  absl::flat_hash_set<std::string> taken;
+  const auto unique = [&taken](const std::string& wanted) {
+    std::string id = wanted.empty() ? "?" : wanted;
+    for (int copy = 2; !taken.insert(id).second; ++copy) {
+      id = fmt::format("{}~{}", wanted, copy);
+    }
+    return id;
+  };
+  std::vector<std::string> ids(1);
+  for (const ModuleSum& module : modules) {
+    ids.push_back(unique(Sanitized(module.module_id, kLongestId)));
   }
-  return id;
+  ids[0] = unique(std::string(kRootId));
+  return ids;
 }
 
 // The last part of a dotted path.
-std::string NameOf(const ModuleSum& sum) {
-  const bool below_parent = !sum.parent_id.empty() && sum.module_id.rfind(sum.parent_id + ".", 0) == 0;
-  return below_parent ? sum.module_id.substr(sum.parent_id.size() + 1) : sum.module_id;
+std::string NameOf(const std::string& id, const std::string& parent_id) {
+  return id.rfind(parent_id + ".", 0) == 0 ? id.substr(parent_id.size() + 1) : id;
 }
 
 }  // namespace
@@ -139,7 +146,8 @@ absl::StatusOr<v1::AnalyticModelReport> BuildUnrecognisedReport(const attributio
         fmt::format("joining: the paths of the job make no tree, {} of {} hang together; report this as a bug",
                     tree.depth_first.size() - 1, modules.size()));
   }
-  const ModuleSum root = RootSum(measured.request, UniqueRootId(modules));
+  const ModuleSum root = RootSum(measured.request);
+  const std::vector<std::string> ids = NameNodes(modules);
   const auto sum_of = [&](int node) -> const ModuleSum& {
     return node == 0 ? root : modules[static_cast<size_t>(node) - 1];
   };
@@ -148,23 +156,22 @@ absl::StatusOr<v1::AnalyticModelReport> BuildUnrecognisedReport(const attributio
   v1::AnalyticModelReport report;
   report.set_report_id(std::move(report_id));
   for (const int index : tree.depth_first) {
-    const ModuleSum& sum = sum_of(index);
     v1::AnalyticModuleNode& node = *report.add_modules();
-    node.set_module_id(sum.module_id);
-    node.set_name(NameOf(sum));
+    node.set_module_id(ids[index]);
+    node.set_name(ids[index]);
     node.set_stage(v1::STAGE_OTHER);
     node.set_repetition(v1::REPETITION_NONE);
     node.set_repetition_count(1);
-    if (index != 0) {
-      node.set_parent_id(sum_of(tree.parent[index]).module_id);
-    }
     for (const int child : tree.children[index]) {
-      node.add_children(sum_of(child).module_id);
+      node.add_children(ids[child]);
     }
     v1::ModuleMeasurement& measurement = *report.add_module_measurements();
-    measurement = MeasurementOf(sum, on_gpu);
+    measurement = MeasurementOf(sum_of(index), on_gpu);
+    measurement.set_module_id(ids[index]);
     if (index != 0) {
-      measurement.add_job_paths(sum.module_id);
+      node.set_parent_id(ids[tree.parent[index]]);
+      node.set_name(NameOf(ids[index], node.parent_id()));
+      measurement.add_job_paths(ids[index]);
     }
   }
   AddOperatorCategories(&report);
