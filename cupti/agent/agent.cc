@@ -1,0 +1,334 @@
+// libdsocr_agent.so: what it exports, when it wakes, and the thread through which it talks to the daemon.
+//
+// The library does nothing unless the session variables are in the environment. With them it sleeps until the process shows that it computes:
+// its first NVTX call, cuInit, or libtorch_cpu.so in its memory map. Then it records at once, into a ring of its own, while its control
+// thread says hello to the daemon; where nobody answers, the hooks come out again. A forked child has no part in the session.
+//
+// Nothing leaves through exceptions, descriptors 1 and 2, or exit codes.
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <new>
+
+#include "cupti/agent/clock.h"
+#include "cupti/agent/cupti_source.h"
+#include "cupti/agent/nvtx_hooks.h"
+#include "cupti/agent/recorder.h"
+#include "cupti/agent/torch_ops.h"
+#include "cupti/record/message.h"
+
+#define DSOCR_EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace dsocr::agent {
+namespace {
+
+// While asleep: how soon after libtorch's arrival operators are seen, against what reading /proc/self/maps costs (0.05 ms here).
+constexpr int kSleepingPollMs = 50;
+constexpr int kStatisticsPeriodMs = 1000;
+constexpr int kAnswerTimeoutMs = 5000;  // a daemon that takes longer to say welcome is taken for dead
+constexpr int kExitWaitMs = 500;        // a job shorter than the handshake waits this long for it, so that its records are not lost
+constexpr size_t kControlStackBytes = 512 << 10;
+constexpr int kMeasuredCalls = 4096;
+
+enum class Phase : int { kAsleep, kRecording, kJoined, kOver };
+
+struct Session {
+  sockaddr_un address{};
+  char token[record::kTokenBytes]{};
+};
+
+// All of it constant-initialised: OnLoad runs before the library's dynamic initialisation.
+constinit Session session;
+constinit std::mutex wake_mutex;  // serialises Wake
+constinit std::atomic<Phase> phase{Phase::kAsleep};
+constinit std::atomic<int> ring_fd{-1};
+constinit std::atomic<int> socket_fd{-1};
+constinit int wake_fd = -1;
+
+// Copies the session variables. False: this process is not wanted.
+bool ReadEnvironment() {
+  const char* path = std::getenv(record::kSocketVariable);
+  const char* token = std::getenv(record::kTokenVariable);
+  if (path == nullptr || token == nullptr || path[0] != '/' || std::strlen(path) >= sizeof(session.address.sun_path) ||
+      std::strlen(token) != record::kTokenBytes) {
+    return false;
+  }
+  session.address.sun_family = AF_UNIX;
+  std::strcpy(session.address.sun_path, path);
+  std::memcpy(session.token, token, record::kTokenBytes);
+  return true;
+}
+
+// Starts recording. Any thread; the first call does it.
+void Wake() noexcept {
+  const std::lock_guard<std::mutex> lock(wake_mutex);
+  if (phase.load() != Phase::kAsleep || wake_fd < 0) {
+    return;
+  }
+  auto* recorder = new (std::nothrow) Recorder;  // never deleted: hooks on other threads may be inside it
+  const int fd = recorder == nullptr ? -1 : recorder->Start(record::kDefaultRingSlots);
+  if (fd < 0) {
+    phase.store(Phase::kOver);
+    return;
+  }
+  ring_fd.store(fd);
+  SetProcessRecorder(recorder);
+  InstallTorchCallbacks();
+  phase.store(Phase::kRecording);
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = write(wake_fd, &one, sizeof(one));
+}
+
+void Sleep(Phase last) noexcept {
+  if (Recorder* recorder = ProcessRecorder()) {
+    recorder->set_mode(Recorder::Mode::kOff);
+  }
+  RemoveTorchCallbacks();
+  StopCupti();
+  phase.store(last);
+}
+
+void SetPaused(bool paused) noexcept {
+  Recorder* recorder = ProcessRecorder();
+  if (recorder == nullptr || recorder->mode() == Recorder::Mode::kOff) {
+    return;
+  }
+  recorder->set_mode(paused ? Recorder::Mode::kPaused : Recorder::Mode::kOn);
+  EnableTorchCallbacks(!paused && !CuptiDelivers());
+  PauseCupti(paused);
+}
+
+// True if the process has mapped a file whose name contains `name`. Reads the map itself: a question to the dynamic linker would take its
+// lock, and a fork at that moment would leave the lock taken in the child.
+bool HasMapped(const char* name) {
+  const int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    return false;
+  }
+  static char buffer[1 << 16];  // of the control thread alone
+  size_t kept = 0;
+  bool found = false;
+  for (ssize_t size; !found && (size = read(fd, buffer + kept, sizeof(buffer) - 1 - kept)) > 0;) {
+    const size_t total = kept + static_cast<size_t>(size);
+    buffer[total] = '\0';
+    found = std::strstr(buffer, name) != nullptr;
+    // A name may be cut by the end of the buffer: carry its last bytes over.
+    kept = std::min(total, std::strlen(name));
+    std::memmove(buffer, buffer + total - kept, kept);
+  }
+  close(fd);
+  return found;
+}
+
+bool SendHello(int fd, int memfd) {
+  record::Hello hello{record::kMessageMagic, record::kMessageVersion, record::Opcode::kHello, getpid(), record::kDefaultRingSlots, {}};
+  std::memcpy(hello.token, session.token, sizeof(hello.token));
+  iovec data{&hello, sizeof(hello)};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(header), &memfd, sizeof(int));
+  return sendmsg(fd, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof(hello));
+}
+
+bool IsOurUser(int fd) {
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && (peer.uid == geteuid() || peer.uid == 0);
+}
+
+bool Receive(int fd, int timeout_ms, record::Control* control) {
+  pollfd event{fd, POLLIN, 0};
+  if (poll(&event, 1, timeout_ms) <= 0) {
+    return false;
+  }
+  char bytes[sizeof(record::Control) + 1];
+  const ssize_t size = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+  return size > 0 && record::ParseControl(bytes, static_cast<size_t>(size), control);
+}
+
+// Connects, says hello, hands the ring over and waits for the welcome. The connected socket, or -1.
+int Join() {
+  const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (fd < 0) {
+    return -1;
+  }
+  record::Control answer{};
+  if (connect(fd, reinterpret_cast<const sockaddr*>(&session.address), sizeof(session.address)) == 0 && IsOurUser(fd) &&
+      SendHello(fd, ring_fd.load()) && Receive(fd, kAnswerTimeoutMs, &answer) && answer.opcode == record::Opcode::kWelcome) {
+    return fd;
+  }
+  close(fd);
+  return -1;
+}
+
+// What recording costs in this process, on a recorder of this thread's own. Takes about 2 ms.
+void MeasureCost(bool with_torch, record::Statistics* statistics) {
+  auto* scratch = new (std::nothrow) Recorder;
+  if (scratch == nullptr) {
+    return;
+  }
+  constexpr uint32_t kSlots = 4 * kMeasuredCalls;
+  const int fd = scratch->Start(kSlots);
+  if (fd >= 0) {
+    close(fd);
+    SetThreadRecorder(scratch);
+    if (ThreadState* thread = HookThread()) {
+      const int64_t start_ns = NowNs();
+      for (int i = 0; i < kMeasuredCalls / 2; ++i) {
+        scratch->PushRange(*thread, MakeText("prefill/layer[7]/self_attn/q_proj"), nullptr);
+        scratch->PopRange(*thread, nullptr);
+      }
+      statistics->range_record_ps = static_cast<uint32_t>((NowNs() - start_ns) * 1000 / kMeasuredCalls);
+      if (with_torch) {
+        MeasureTorchCallbacks(kMeasuredCalls, statistics);
+      }
+    }
+    SetThreadRecorder(nullptr);
+  }
+  delete scratch;
+}
+
+// Follows the daemon's orders until it goes or says to detach.
+void Serve(int fd) {
+  Recorder& recorder = *ProcessRecorder();
+  TorchState torch = InstallTorchCallbacks();
+  MeasureCost(torch == TorchState::kInstalled, &recorder.statistics());
+  recorder.WriteStatistics();
+  int64_t last_statistics_ns = NowNs();
+  for (;;) {
+    pollfd event{fd, POLLIN, 0};
+    const int ready = poll(&event, 1, torch == TorchState::kAbsent ? kSleepingPollMs : kStatisticsPeriodMs);
+    if (ready > 0) {
+      record::Control control{};
+      if (!Receive(fd, 0, &control) || control.opcode == record::Opcode::kDetach) {
+        return;
+      }
+      SetPaused(control.opcode == record::Opcode::kPause);
+    }
+    if (torch == TorchState::kAbsent && !CuptiDelivers() && HasMapped("libtorch_cpu.so")) {
+      torch = InstallTorchCallbacks();
+      if (torch == TorchState::kInstalled) {
+        MeasureCost(true, &recorder.statistics());
+      }
+    }
+    PollCupti();
+    if (CuptiDelivers()) {
+      RemoveTorchCallbacks();  // kernels are the operations now
+    }
+    if (NowNs() - last_statistics_ns >= int64_t{kStatisticsPeriodMs} * 1'000'000) {
+      recorder.WriteStatistics();
+      last_statistics_ns = NowNs();
+    }
+  }
+}
+
+void* ControlThread(void*) {
+  pthread_setname_np(pthread_self(), "dsocr-agent");
+  while (phase.load() == Phase::kAsleep) {
+    pollfd event{wake_fd, POLLIN, 0};
+    if (poll(&event, 1, kSleepingPollMs) == 0 && HasMapped("libtorch_cpu.so")) {
+      Wake();
+    }
+  }
+  if (phase.load() == Phase::kRecording) {
+    const int fd = Join();
+    close(ring_fd.exchange(-1));
+    if (fd >= 0) {
+      socket_fd.store(fd);
+      phase.store(Phase::kJoined);
+      Serve(fd);
+      Sleep(Phase::kOver);
+      socket_fd.store(-1);
+      close(fd);
+    } else {
+      Sleep(Phase::kOver);
+    }
+  }
+  return nullptr;
+}
+
+// A forked child shares the ring but not the session: it must not write, and must not keep the parent's connection open.
+void AfterForkInChild() {
+  if (Recorder* recorder = ProcessRecorder()) {
+    recorder->set_mode(Recorder::Mode::kOff);
+  }
+  phase.store(Phase::kOver);
+  for (std::atomic<int>* fd : {&socket_fd, &ring_fd}) {
+    if (const int open_fd = fd->exchange(-1); open_fd >= 0) {
+      close(open_fd);
+    }
+  }
+}
+
+__attribute__((constructor)) void OnLoad() {
+  if (!ReadEnvironment() || (wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0) {
+    return;
+  }
+  pthread_atfork(nullptr, nullptr, AfterForkInChild);
+  // The thread inherits a full signal mask: the job's handlers run on the job's threads.
+  sigset_t all;
+  sigset_t previous;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &previous);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, kControlStackBytes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_t thread;
+  if (pthread_create(&thread, &attributes, ControlThread, nullptr) != 0) {
+    phase.store(Phase::kOver);
+  }
+  pthread_attr_destroy(&attributes);
+  pthread_sigmask(SIG_SETMASK, &previous, nullptr);
+}
+
+__attribute__((destructor)) void OnUnload() {
+  for (int waited_ms = 0; phase.load() == Phase::kRecording && waited_ms < kExitWaitMs; ++waited_ms) {
+    poll(nullptr, 0, 1);
+  }
+  if (phase.load() == Phase::kJoined) {
+    FlushCupti();
+    ProcessRecorder()->WriteStatistics();
+  }
+}
+
+}  // namespace
+}  // namespace dsocr::agent
+
+// NVTX calls this at the process's first NVTX call, once for every copy of NVTX. 0: no tool here, and its calls stay free.
+DSOCR_EXPORT int InitializeInjectionNvtx2(const void* (*get_export_table)(unsigned int)) {
+  dsocr::agent::Wake();
+  return dsocr::agent::ProcessRecorder() != nullptr && get_export_table != nullptr && dsocr::agent::InstallNvtxHooks(get_export_table);
+}
+
+// libcuda calls this in cuInit (CUDA_INJECTION64_PATH).
+DSOCR_EXPORT int InitializeInjection() {
+  dsocr::agent::Wake();
+  if (dsocr::agent::Recorder* recorder = dsocr::agent::ProcessRecorder()) {
+    dsocr::agent::StartCupti(recorder);
+  }
+  return 1;
+}
+
+// For a job that wants to leave out, or measure, the cost of being recorded. Ranges are still followed while paused.
+DSOCR_EXPORT void dsocr_agent_pause() { dsocr::agent::SetPaused(true); }
+DSOCR_EXPORT void dsocr_agent_resume() { dsocr::agent::SetPaused(false); }

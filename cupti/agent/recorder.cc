@@ -1,0 +1,257 @@
+#include "cupti/agent/recorder.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "cupti/agent/clock.h"
+
+namespace dsocr::agent {
+namespace {
+
+std::atomic<Recorder*> process_recorder{nullptr};
+
+// Initial-exec: one load instead of a call, and glibc keeps room for such variables of libraries loaded late. Two words only.
+__attribute__((tls_model("initial-exec"))) thread_local ThreadState* current_thread = nullptr;
+__attribute__((tls_model("initial-exec"))) thread_local Recorder* thread_recorder = nullptr;
+
+pthread_key_t thread_key;
+pthread_once_t thread_key_once = PTHREAD_ONCE_INIT;
+bool has_thread_key = false;
+
+// Gives a thread's number back when the thread ends.
+void ReleaseThread(void* state) {
+  current_thread = nullptr;
+  static_cast<ThreadState*>(state)->in_use.store(false, std::memory_order_release);
+}
+
+void MakeThreadKey() { has_thread_key = pthread_key_create(&thread_key, ReleaseThread) == 0; }
+
+}  // namespace
+
+Recorder* ProcessRecorder() noexcept { return process_recorder.load(std::memory_order_acquire); }
+void SetProcessRecorder(Recorder* recorder) noexcept { process_recorder.store(recorder, std::memory_order_release); }
+
+void SetThreadRecorder(Recorder* recorder) noexcept {
+  thread_recorder = recorder;
+  if (recorder == nullptr) {
+    current_thread = nullptr;  // its recorder is about to go
+    if (has_thread_key) {
+      pthread_setspecific(thread_key, nullptr);
+    }
+  }
+}
+
+ThreadState* HookThread() noexcept {
+  Recorder* recorder = thread_recorder != nullptr ? thread_recorder : ProcessRecorder();
+  return recorder == nullptr ? nullptr : recorder->CurrentThread();
+}
+
+Recorder::~Recorder() {
+  if (ring_memory_ != nullptr) {
+    munmap(ring_memory_, ring_bytes_);
+  }
+  if (threads_ != nullptr) {
+    munmap(threads_, record::kMaxThreads * sizeof(ThreadState));
+  }
+}
+
+int Recorder::Start(uint32_t slot_count) noexcept {
+  pthread_once(&thread_key_once, MakeThreadKey);
+  ring_bytes_ = record::RingBytes(slot_count);
+  const int fd = memfd_create("dsocr-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) {
+    return -1;
+  }
+  // Sealed, so that the reader can trust the size: a file that shrank under a mapping would raise SIGBUS in the daemon.
+  void* ring = MAP_FAILED;
+  void* threads = MAP_FAILED;
+  if (!has_thread_key || ftruncate(fd, static_cast<off_t>(ring_bytes_)) != 0 ||
+      fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0 ||
+      (ring = mmap(nullptr, ring_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)) == MAP_FAILED ||
+      (threads = mmap(nullptr, record::kMaxThreads * sizeof(ThreadState), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) == MAP_FAILED) {
+    if (ring != MAP_FAILED) {
+      munmap(ring, ring_bytes_);
+    }
+    close(fd);
+    return -1;
+  }
+  ring_memory_ = ring;
+  threads_ = static_cast<ThreadState*>(threads);
+  ring_ = record::RingWriter::Create(ring, slot_count);
+  if (!interner_.Init(&ring_)) {
+    close(fd);
+    return -1;
+  }
+  set_mode(Mode::kOn);
+  return fd;
+}
+
+ThreadState* Recorder::CurrentThread() noexcept {
+  if (mode() == Mode::kOff) {
+    return nullptr;
+  }
+  if (current_thread != nullptr && current_thread->recorder == this) {
+    return current_thread;
+  }
+  return AcquireThread();
+}
+
+ThreadState* Recorder::AcquireThread() noexcept {
+  for (uint32_t number = 0; number < record::kMaxThreads; ++number) {
+    ThreadState& thread = threads_[number];
+    bool expected = false;
+    if (thread.in_use.load(std::memory_order_relaxed) ||
+        !thread.in_use.compare_exchange_strong(expected, true, std::memory_order_acquire)) {
+      continue;
+    }
+    thread.recorder = this;
+    thread.is_announced = false;
+    thread.number = number;
+    thread.depth = thread.excess = 0;
+    thread.next_entry = thread.end_entry = 0;
+    thread.operation = nullptr;
+    current_thread = &thread;
+    pthread_setspecific(thread_key, &thread);
+    Announce(thread);
+    return &thread;
+  }
+  return nullptr;
+}
+
+void Recorder::Announce(ThreadState& thread) noexcept {
+  record::Record record{};
+  record.kind = record::Kind::kThread;
+  record.thread = thread.number;
+  record.thread_definition.os_tid = static_cast<uint32_t>(syscall(SYS_gettid));
+  prctl(PR_GET_NAME, record.thread_definition.name);  // writes at most 16 bytes
+  thread.is_announced = ring_.Write(record);
+}
+
+int Recorder::PushRange(ThreadState& thread, const Text& name, const void* domain) noexcept {
+  const uint32_t before = thread.depth + thread.excess;
+  if (thread.depth == record::kMaxPathDepth) {
+    ++thread.excess;
+    overflowed_.fetch_add(1, std::memory_order_relaxed);
+    return static_cast<int>(before);
+  }
+  const record::Owner enclosing = CurrentOwner(thread);
+  ThreadState::OpenRange& range = thread.open[thread.depth++];
+  range = {enclosing, domain, false, false};
+  if (mode() != Mode::kOn || thread.operation != nullptr) {
+    return static_cast<int>(before);
+  }
+  if (!thread.is_announced) {
+    Announce(thread);
+  }
+  const record::PathId path = interner_.Path(record::OwnerPath(enclosing), interner_.Name(name, thread.number), thread.number);
+  if (path == 0) {
+    overflowed_.fetch_add(1, std::memory_order_relaxed);
+    return static_cast<int>(before);
+  }
+  if (thread.next_entry == thread.end_entry) {
+    thread.next_entry = entries_.fetch_add(kEntryBlock, std::memory_order_relaxed);
+    thread.end_entry = thread.next_entry + kEntryBlock;
+  }
+  range.owner = record::MakeOwner(path, thread.next_entry++);
+  range.is_recorded = true;
+  record::Record record{};
+  record.kind = record::Kind::kRangePush;
+  record.thread = thread.number;
+  record.range = {NowNs(), range.owner};
+  ring_.Write(record);
+  if (const RangeListener* listener = listener_.load(std::memory_order_acquire)) {
+    range.has_external_id = listener->on_push(range.owner);
+  }
+  return static_cast<int>(before);
+}
+
+int Recorder::PopRange(ThreadState& thread, const void* domain) noexcept {
+  if (thread.excess > 0) {
+    --thread.excess;
+    return static_cast<int>(thread.depth + thread.excess);
+  }
+  for (uint32_t i = thread.depth; i-- > 0;) {
+    if (thread.open[i].domain == domain) {
+      CloseRange(thread, i);
+      return static_cast<int>(thread.depth);
+    }
+  }
+  return -1;
+}
+
+bool Recorder::PopOwner(ThreadState& thread, record::Owner owner) noexcept {
+  for (uint32_t i = thread.depth; i-- > 0;) {
+    if (thread.open[i].is_recorded && thread.open[i].owner == owner) {
+      CloseRange(thread, i);
+      return true;
+    }
+  }
+  return false;
+}
+
+void Recorder::CloseRange(ThreadState& thread, uint32_t index) noexcept {
+  const ThreadState::OpenRange range = thread.open[index];
+  --thread.depth;
+  std::memmove(&thread.open[index], &thread.open[index + 1], (thread.depth - index) * sizeof(range));
+  if (!range.is_recorded) {
+    return;
+  }
+  if (range.has_external_id) {
+    if (const RangeListener* listener = listener_.load(std::memory_order_acquire)) {
+      listener->on_pop();
+    }
+  }
+  record::Record record{};
+  record.kind = record::Kind::kRangePop;
+  record.thread = thread.number;
+  record.range = {NowNs(), range.owner};
+  ring_.Write(record);
+}
+
+void Recorder::BeginCall(ThreadState& thread, const void* call) noexcept {
+  if (thread.operation != nullptr && call < thread.operation) {
+    ++thread.operation_nested_calls;
+    return;
+  }
+  if (mode() != Mode::kOn) {
+    thread.operation = nullptr;
+    return;
+  }
+  thread.operation = call;
+  thread.operation_owner = CurrentOwner(thread);
+  thread.operation_nested_calls = 0;
+  thread.operation_start_ns = NowNs();
+}
+
+void Recorder::WriteOperation(ThreadState& thread, const Text& name) noexcept {
+  record::Record record{};
+  record.kind = record::Kind::kCpuOperation;
+  record.thread = thread.number;
+  record.operation.end_ns = NowNs();
+  record.operation.start_ns = thread.operation_start_ns;
+  record.operation.owner = thread.operation_owner;
+  record.operation.name = interner_.Name(name, thread.number);
+  record.operation.detail = thread.operation_nested_calls;
+  thread.operation = nullptr;
+  ring_.Write(record);
+}
+
+void Recorder::WriteStatistics() noexcept {
+  record::Record record{};
+  record.kind = record::Kind::kStatistics;
+  record.statistics = statistics_;
+  record.statistics.time_ns = NowNs();
+  record.statistics.lost_operations = lost_operations_.load(std::memory_order_relaxed);
+  record.statistics.invalid = invalid_.load(std::memory_order_relaxed);
+  record.statistics.overflowed = overflowed_.load(std::memory_order_relaxed);
+  ring_.Write(record);
+}
+
+}  // namespace dsocr::agent

@@ -1,0 +1,131 @@
+// The recorder: what the agent's sources (NVTX ranges, operator callbacks, CUPTI) write through. One per recording, and one more, private, on
+// which the agent measures its own cost.
+//
+// Nothing here waits, allocates memory in steady state, throws or prints. Every call is safe from any thread.
+#ifndef DSOCR_CUPTI_AGENT_RECORDER_H_
+#define DSOCR_CUPTI_AGENT_RECORDER_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "cupti/agent/intern.h"
+#include "cupti/record/ring.h"
+
+namespace dsocr::agent {
+
+class Recorder;
+
+// What one thread is in the middle of. Only its own thread touches it, so a mark of an open range needs no lock.
+struct ThreadState {
+  struct OpenRange {
+    record::Owner owner;    // of the innermost recorded range, this one or one around it
+    const void* domain;     // NVTX domain; null: the default one
+    bool is_recorded;       // its push is in the ring, so its pop will be
+    bool has_external_id;   // its owner was pushed to CUPTI
+  };
+
+  Recorder* recorder;
+  std::atomic<bool> in_use;
+  bool is_announced;  // its kThread record is in the ring
+  uint32_t number;
+  uint32_t depth;        // open ranges in `open`
+  uint32_t excess;       // ranges opened beyond those
+  uint64_t next_entry;   // entries are taken from a process-wide counter in blocks
+  uint64_t end_entry;
+  // The outermost operator call in progress. `operation` is the address of its at::RecordFunction, on this thread's stack; null: none.
+  const void* operation;
+  record::Owner operation_owner;
+  int64_t operation_start_ns;
+  uint64_t operation_nested_calls;
+  OpenRange open[record::kMaxPathDepth];
+};
+
+// Who else must hear of a recorded range: CUPTI's external correlation. Called on the range's thread.
+struct RangeListener {
+  bool (*on_push)(record::Owner owner);
+  void (*on_pop)();
+};
+
+class Recorder {
+ public:
+  enum class Mode : int { kOff, kPaused, kOn };
+
+  Recorder() = default;
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
+  ~Recorder();
+
+  // Makes the ring in a sealed memfd and starts recording. The descriptor, or -1 where that fails; the caller's to close.
+  int Start(uint32_t slot_count) noexcept;
+
+  Mode mode() const noexcept { return mode_.load(std::memory_order_relaxed); }
+  void set_mode(Mode mode) noexcept { mode_.store(mode, std::memory_order_relaxed); }
+  void set_listener(const RangeListener* listener) noexcept { listener_.store(listener, std::memory_order_release); }
+
+  // This thread's state in this recorder; null when off, or when kMaxThreads threads are alive.
+  ThreadState* CurrentThread() noexcept;
+
+  // The depth before the push, as NVTX wants it. A range inside an operator call is part of that call and is not recorded.
+  int PushRange(ThreadState& thread, const Text& name, const void* domain) noexcept;
+  // Closes the innermost open range of `domain`; the depth after it, or -1 where none is open.
+  int PopRange(ThreadState& thread, const void* domain) noexcept;
+  // Closes the range with this owner, wherever it stands among this thread's; false: not open on this thread.
+  bool PopOwner(ThreadState& thread, record::Owner owner) noexcept;
+  static record::Owner CurrentOwner(const ThreadState& thread) noexcept {
+    return thread.depth == 0 ? 0 : thread.open[thread.depth - 1].owner;
+  }
+
+  // An operator call begins, ends. `call` identifies it by its place on the stack: deeper calls lie at lower addresses, so a call that lies
+  // higher than the outermost one shows that that one ended unseen. `name` is asked only for outermost calls.
+  void BeginCall(ThreadState& thread, const void* call) noexcept;
+  template <typename NameFunction>
+  void EndCall(ThreadState& thread, const void* call, NameFunction name) noexcept {
+    if (thread.operation == call) {
+      WriteOperation(thread, MakeText(name()));
+    }
+  }
+
+  void Write(const record::Record& record) noexcept { ring_.Write(record); }
+  record::NameId Name(const Text& text) noexcept { return interner_.Name(text, 0); }
+
+  // What the statistics record says; set by the agent once measured.
+  record::Statistics& statistics() noexcept { return statistics_; }
+  void WriteStatistics() noexcept;
+  void CountLost(uint64_t operations) noexcept { lost_operations_.fetch_add(operations, std::memory_order_relaxed); }
+  void CountInvalid(uint64_t records) noexcept { invalid_.fetch_add(records, std::memory_order_relaxed); }
+
+ private:
+  static constexpr uint64_t kEntryBlock = 1024;
+
+  ThreadState* AcquireThread() noexcept;
+  void Announce(ThreadState& thread) noexcept;
+  void CloseRange(ThreadState& thread, uint32_t index) noexcept;
+  void WriteOperation(ThreadState& thread, const Text& name) noexcept;
+
+  std::atomic<Mode> mode_{Mode::kOff};
+  std::atomic<const RangeListener*> listener_{nullptr};
+  record::RingWriter ring_;
+  Interner interner_;
+  std::atomic<uint64_t> entries_{1};
+  std::atomic<uint64_t> lost_operations_{0};
+  std::atomic<uint64_t> invalid_{0};
+  std::atomic<uint64_t> overflowed_{0};
+  record::Statistics statistics_{};
+  void* ring_memory_ = nullptr;
+  size_t ring_bytes_ = 0;
+  ThreadState* threads_ = nullptr;  // kMaxThreads of them in one mapping, touched as threads come
+};
+
+// The recorder of this process; null until the agent starts. A forked child has none.
+Recorder* ProcessRecorder() noexcept;
+void SetProcessRecorder(Recorder* recorder) noexcept;
+
+// Makes `recorder` the one that this thread writes to, whatever the process's is: for measuring the agent's own cost. Null undoes it.
+void SetThreadRecorder(Recorder* recorder) noexcept;
+
+// The recorder that the hooks of this thread write to, and this thread's state in it. Null: nothing is recorded here.
+ThreadState* HookThread() noexcept;
+
+}  // namespace dsocr::agent
+
+#endif  // DSOCR_CUPTI_AGENT_RECORDER_H_

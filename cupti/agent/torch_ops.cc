@@ -1,0 +1,152 @@
+#include "cupti/agent/torch_ops.h"
+
+#include <ATen/record_function.h>
+#include <dlfcn.h>
+#include <torch/headeronly/version.h>
+
+#include <atomic>
+#include <memory>
+#include <variant>
+
+#include "cupti/agent/clock.h"
+
+namespace dsocr::agent {
+namespace {
+
+// The functions of libtorch_cpu.so that we call, by their mangled names in torch 2.11. Member functions are called as functions whose first
+// argument is the object, which is what they are in the Itanium C++ ABI.
+struct TorchFunctions {
+  at::CallbackHandle (*add_global_callback)(at::RecordFunctionCallback);
+  void (*remove_callback)(at::CallbackHandle);
+  void (*disable_callback)(at::CallbackHandle);
+  void (*reenable_callback)(at::CallbackHandle);
+  const char* (*name)(const at::RecordFunction*);
+  void (*construct)(void*, at::RecordScope);
+  void (*before)(void*, at::RecordFunction::FunctionDescriptor, int64_t);
+  void (*destroy)(void*);
+};
+
+TorchFunctions torch;
+std::atomic<at::CallbackHandle> callback{0};  // 0: not installed
+bool is_enabled = true;
+
+template <typename Function>
+bool Find(void* library, const char* name, Function* function) {
+  *function = reinterpret_cast<Function>(dlsym(library, name));
+  return *function != nullptr;
+}
+
+// Major and minor, as libtorch says them of itself and as the header was written for: TORCH_ABI_VERSION's two top bytes.
+constexpr int kMinorShift = 48;
+
+bool FindFunctions(void* library) {
+  uint64_t (*version)();
+  return Find(library, "aoti_torch_abi_version", &version) && version() >> kMinorShift == TORCH_ABI_VERSION >> kMinorShift &&
+         Find(library, "_ZN2at17addGlobalCallbackENS_22RecordFunctionCallbackE", &torch.add_global_callback) &&
+         Find(library, "_ZN2at14removeCallbackEm", &torch.remove_callback) &&
+         Find(library, "_ZN2at15disableCallbackEm", &torch.disable_callback) &&
+         Find(library, "_ZN2at16reenableCallbackEm", &torch.reenable_callback) &&
+         Find(library, "_ZNK2at14RecordFunction4nameEv", &torch.name) &&
+         Find(library, "_ZN2at14RecordFunctionC1ENS_11RecordScopeE", &torch.construct) &&
+         Find(library,
+              "_ZN2at14RecordFunction6beforeESt7variantIJSt17basic_string_viewIcSt11char_traitsIcEESt17reference_wrapperIKN3c1014"
+              "FunctionSchemaEEEEl",
+              &torch.before) &&
+         Find(library, "_ZN2at14RecordFunctionD1Ev", &torch.destroy);
+}
+
+std::unique_ptr<at::ObserverContext> OnStart(const at::RecordFunction& call) {
+  if (ThreadState* thread = HookThread()) {
+    thread->recorder->BeginCall(*thread, &call);
+  }
+  return nullptr;
+}
+
+void OnEnd(const at::RecordFunction& call, at::ObserverContext*) {
+  if (ThreadState* thread = HookThread()) {
+    thread->recorder->EndCall(*thread, &call, [&call] { return torch.name(&call); });
+  }
+}
+
+// One operator call as the dispatcher makes it: the object on the stack, start callbacks, end callbacks.
+class Call {
+ public:
+  Call() {
+    torch.construct(memory_, at::RecordScope::FUNCTION);
+    torch.before(memory_, std::string_view("aten::dsocr_measures_itself"), -1);
+  }
+  ~Call() { torch.destroy(memory_); }
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+ private:
+  alignas(at::RecordFunction) unsigned char memory_[sizeof(at::RecordFunction)];
+};
+
+}  // namespace
+
+TorchState InstallTorchCallbacks() noexcept {
+  if (callback.load() != 0) {
+    return TorchState::kInstalled;
+  }
+  void* library = dlopen("libtorch_cpu.so", RTLD_NOW | RTLD_NOLOAD);
+  if (library == nullptr) {
+    return TorchState::kAbsent;
+  }
+  if (!FindFunctions(library)) {
+    dlclose(library);
+    return TorchState::kUnsupported;
+  }
+  try {
+    callback.store(torch.add_global_callback(at::RecordFunctionCallback(OnStart, OnEnd).scopes({at::RecordScope::FUNCTION})));
+  } catch (...) {
+    return TorchState::kUnsupported;
+  }
+  is_enabled = true;
+  return TorchState::kInstalled;
+}
+
+void RemoveTorchCallbacks() noexcept {
+  if (const at::CallbackHandle handle = callback.exchange(0)) {
+    try {
+      torch.remove_callback(handle);
+    } catch (...) {  // gone already: nothing to take out
+    }
+  }
+}
+
+void EnableTorchCallbacks(bool enabled) noexcept {
+  const at::CallbackHandle handle = callback.load();
+  if (handle == 0 || enabled == is_enabled) {
+    return;
+  }
+  try {
+    (enabled ? torch.reenable_callback : torch.disable_callback)(handle);
+    is_enabled = enabled;
+  } catch (...) {  // gone already
+  }
+}
+
+void MeasureTorchCallbacks(int calls, record::Statistics* statistics) noexcept {
+  try {
+    const int64_t start_ns = NowNs();
+    for (int i = 0; i < calls; ++i) {
+      const Call outermost;
+    }
+    const int64_t outermost_ns = NowNs() - start_ns;
+    int64_t nested_ns = 0;
+    {
+      const Call outermost;
+      const int64_t nested_start_ns = NowNs();
+      for (int i = 0; i < calls; ++i) {
+        const Call nested;
+      }
+      nested_ns = NowNs() - nested_start_ns;
+    }
+    statistics->operation_record_ps = static_cast<uint32_t>(outermost_ns * 1000 / calls);
+    statistics->nested_call_ps = static_cast<uint32_t>(nested_ns * 1000 / calls);
+  } catch (...) {  // then the costs stay unknown: 0
+  }
+}
+
+}  // namespace dsocr::agent

@@ -1,0 +1,73 @@
+// What agent and daemon say to each other on their unix socket (SOCK_SEQPACKET): fixed-size messages with fixed opcodes, no lengths, no
+// text that is run. A packet of another size, magic, version or opcode ends the connection.
+//
+//   agent  -> daemon   Hello, with the ring's memfd as SCM_RIGHTS: the first packet
+//   daemon -> agent    Control: kWelcome, then kPause and kResume at will, kDetach at the end
+//
+// Either side checks the other's user (SO_PEERCRED). End of file is the end of the session: the agent takes its hooks out, the daemon
+// drains the ring. On the wire: do not renumber.
+#ifndef DSOCR_CUPTI_RECORD_MESSAGE_H_
+#define DSOCR_CUPTI_RECORD_MESSAGE_H_
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+namespace dsocr::record {
+
+// What tells an agent that it is wanted, in the job's environment.
+inline constexpr char kSocketVariable[] = "DSOCR_AGENT_SOCKET";  // absolute path
+inline constexpr char kTokenVariable[] = "DSOCR_AGENT_TOKEN";    // kTokenBytes hexadecimal digits
+
+inline constexpr uint32_t kMessageMagic = 0x5243444f;  // "ODCR"
+inline constexpr uint16_t kMessageVersion = 1;
+inline constexpr int kTokenBytes = 32;
+
+enum class Opcode : uint16_t {
+  kHello = 1,
+  kWelcome = 2,
+  kPause = 3,   // stop recording; ranges are still followed, so that recording can go on in the middle of one
+  kResume = 4,
+  kDetach = 5,  // take the hooks out and sleep
+};
+
+struct Hello {
+  uint32_t magic;
+  uint16_t version;
+  Opcode opcode;
+  int32_t pid;  // in the agent's own pid namespace
+  uint32_t slot_count;
+  char token[kTokenBytes];
+};
+static_assert(sizeof(Hello) == 48 && std::is_trivially_copyable_v<Hello>);
+
+struct Control {
+  uint32_t magic;
+  uint16_t version;
+  Opcode opcode;
+};
+static_assert(sizeof(Control) == 8 && std::is_trivially_copyable_v<Control>);
+
+constexpr Control MakeControl(Opcode opcode) { return {kMessageMagic, kMessageVersion, opcode}; }
+
+// False: not such a message. `bytes` is as long as the packet was.
+inline bool ParseHello(const void* bytes, size_t size, Hello* hello) {
+  if (size != sizeof(Hello)) {
+    return false;
+  }
+  std::memcpy(hello, bytes, sizeof(Hello));
+  return hello->magic == kMessageMagic && hello->version == kMessageVersion && hello->opcode == Opcode::kHello;
+}
+
+inline bool ParseControl(const void* bytes, size_t size, Control* control) {
+  if (size != sizeof(Control)) {
+    return false;
+  }
+  std::memcpy(control, bytes, sizeof(Control));
+  return control->magic == kMessageMagic && control->version == kMessageVersion && control->opcode >= Opcode::kWelcome &&
+         control->opcode <= Opcode::kDetach;
+}
+
+}  // namespace dsocr::record
+
+#endif  // DSOCR_CUPTI_RECORD_MESSAGE_H_

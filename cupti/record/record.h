@@ -1,0 +1,140 @@
+// The record: the one thing that travels from an agent to the daemon, and the one thing that a trace file holds.
+//
+// A record is 56 bytes, plain, little-endian (x86-64 and aarch64 alike). Its kind says which member of the union is meant. Names and
+// paths are numbers; the records that define them travel in the same ring before their first use. docs/record-format.md is the
+// specification, with a worked example.
+//
+// On the wire and on disk: do not renumber kinds, do not move fields; a change of meaning raises kFormatVersion.
+//
+// A reader treats every field as hostile: numbers are checked before they index anything. Time: CLOCK_MONOTONIC nanoseconds.
+#ifndef DSOCR_CUPTI_RECORD_RECORD_H_
+#define DSOCR_CUPTI_RECORD_RECORD_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace dsocr::record {
+
+inline constexpr uint16_t kFormatVersion = 1;
+
+enum class Kind : uint8_t {
+  kNone = 0,            // never written; a zeroed slot
+  kThread = 1,          // a thread's number and name; also says that an earlier thread of that number is gone
+  kNameDefinition = 2,  // a piece of a name's text
+  kPathDefinition = 3,  // a path: its parent and its last name
+  kRangePush = 4,
+  kRangePop = 5,
+  kCpuOperation = 6,  // an outermost operator call
+  kKernel = 7,
+  kCopy = 8,
+  kSet = 9,
+  kStatistics = 10,  // what the agent says of itself
+  kDropped = 11,     // written by the reader of a ring: how many records the full ring refused so far
+};
+inline constexpr uint8_t kLastKind = 11;
+
+// --- Numbers -----------------------------------------------------------------------------------------------------------------
+
+using NameId = uint32_t;  // 0: no name; defined in order 1, 2, 3, …
+using PathId = uint32_t;  // 0: outside of every range; defined in order 1, 2, 3, …
+
+// Which range an operation belongs to: the path says which module, the entry which call of it. One 64-bit number, so that it fits
+// CUPTI's external correlation id. With the path in it, an operation finds its module even when the call is long forgotten.
+using Owner = uint64_t;  // 0: none
+inline constexpr int kEntryBits = 40;
+inline constexpr uint64_t kEntryMask = (uint64_t{1} << kEntryBits) - 1;
+inline constexpr PathId kMaxPaths = 1 << 16;     // ids are below this; far above what a job with reasonable names defines
+inline constexpr NameId kMaxNames = 1 << 16;
+inline constexpr uint32_t kMaxThreads = 4096;      // numbers are reused after a thread's end
+inline constexpr uint32_t kMaxNameBytes = 4096;    // longer names (some C++ templates) are cut
+inline constexpr uint32_t kMaxPathDepth = 64;
+
+constexpr Owner MakeOwner(PathId path, uint64_t entry) { return (uint64_t{path} << kEntryBits) | (entry & kEntryMask); }
+constexpr PathId OwnerPath(Owner owner) { return static_cast<PathId>(owner >> kEntryBits); }
+constexpr uint64_t OwnerEntry(Owner owner) { return owner & kEntryMask; }
+static_assert(kMaxPaths <= (1u << (64 - kEntryBits)), "a path id must fit beside the entry");
+
+// --- What each kind carries ----------------------------------------------------------------------------------------------------
+
+struct Thread {
+  uint32_t os_tid;
+  uint32_t reserved;
+  char name[40];  // not terminated when full
+};
+
+// A name of n bytes is sent as ceil(n / 40) pieces in order of offset, by one thread, before the first use of `name`. A piece at offset 0
+// starts over: that is how a definition of which a piece was dropped is repeated.
+struct NameDefinition {
+  NameId name;
+  uint16_t total_bytes;
+  uint16_t offset;
+  char bytes[40];
+};
+
+struct PathDefinition {
+  PathId path;
+  PathId parent;  // < path
+  NameId name;
+  uint32_t reserved;
+};
+
+// Push and pop of one range carry the same owner. Entries are unique in a process.
+struct Range {
+  int64_t time_ns;
+  Owner owner;
+};
+
+struct Operation {
+  int64_t start_ns;
+  int64_t end_ns;  // >= start_ns
+  Owner owner;
+  NameId name;
+  uint32_t stream;       // GPU: the stream's id; CPU: 0
+  uint64_t detail;       // CPU operation: operator calls inside this one. Kernel: graph id << 32 | graph node id. Copy, set: bytes
+  uint32_t correlation;  // GPU: CUPTI's correlation id of the launch; CPU: 0
+  uint32_t context;      // GPU: the context's id; CPU: 0
+};
+
+// Costs in picoseconds, measured by the agent in this process when it started. Counters since then.
+struct Statistics {
+  int64_t time_ns;
+  uint32_t range_record_ps;
+  uint32_t operation_record_ps;
+  uint32_t nested_call_ps;  // of an operator call inside an operation: a callback that writes nothing
+  uint32_t clock_uncertainty_ns;
+  uint64_t lost_operations;  // known to have happened, never recorded: CUPTI's own drops
+  uint64_t invalid;          // records of CUPTI that made no sense and were left out
+  uint64_t overflowed;       // ranges too deep or names too many: their time is the enclosing range's
+};
+
+struct Dropped {
+  uint64_t total;  // since the ring was made
+};
+
+struct Record {
+  Kind kind;
+  uint8_t reserved;
+  uint16_t device;  // GPU ordinal; CPU: 0
+  uint32_t thread;  // who wrote it, or for a GPU operation 0
+  union {
+    Thread thread_definition;
+    NameDefinition name_definition;
+    PathDefinition path_definition;
+    Range range;
+    Operation operation;
+    Statistics statistics;
+    Dropped dropped;
+    uint64_t words[6];
+  };
+};
+
+static_assert(sizeof(Record) == 56);
+static_assert(sizeof(Thread) == 48 && sizeof(NameDefinition) == 48 && sizeof(PathDefinition) == 16 && sizeof(Range) == 16);
+static_assert(sizeof(Operation) == 48 && sizeof(Statistics) == 48 && sizeof(Dropped) == 8);
+static_assert(offsetof(Record, operation) == 8);
+static_assert(std::is_trivially_copyable_v<Record>);
+
+}  // namespace dsocr::record
+
+#endif  // DSOCR_CUPTI_RECORD_RECORD_H_
