@@ -15,7 +15,8 @@ constexpr std::string_view kMlpClass = "modeling_deepseekv2.DeepseekV2MLP";
 // Decode runs the same modules over one row: matrix-vector products.
 struct DecoderPart {
   const DecoderSpec& spec;
-  CategoryId linear;  // gemm in prefill, gemv in decode
+  bool is_prefill;
+  CategoryId linear;
 };
 
 Dims Rows() { return {&F::batch, &F::tokens}; }
@@ -122,8 +123,9 @@ void AddMlp(TreeBuilder& builder, const DecoderPart& part, const std::string& na
             Rows());
 }
 
-// The operators of the routed experts, for the tokens of a pass spread evenly: every expert that is hit gathers its
-// rows, runs three products with SwiGLU, scales by the routing weight and adds its rows into the result.
+// The operators of the routed experts, for the tokens of a pass spread evenly: rows sorted by expert, three products
+// with SwiGLU for every expert that is hit, rows back in order, and the weighted sum of the k rows of each token. One
+// row needs no sorting.
 std::vector<LeafOperator> ExpertOperators(const DecoderPart& part) {
   const int64_t hidden = part.spec.hidden_size;
   const int64_t wide = part.spec.moe_intermediate_size;
@@ -132,12 +134,15 @@ std::vector<LeafOperator> ExpertOperators(const DecoderPart& part) {
   const auto pairs = [k](const Frame& f) { return f.batch * f.tokens * k; };
   const auto hit = [experts, k](const Frame& f) { return ExpectedDistinctExperts(experts, k, f.batch * f.tokens); };
   const auto product = [=](int64_t n, int64_t depth) {
-    return [=](const Frame& f) { return GroupedGemm{.groups = hit(f), .rows = pairs(f), .n = n, .k = depth}; };
+    return LeafOperator{part.linear, [=](const Frame& f) {
+                          return GroupedGemm{.groups = hit(f), .rows = pairs(f), .n = n, .k = depth};
+                        }};
   };
-  return {
-      {CategoryId::kIndex, [=](const Frame& f) { return Gather{.rows = pairs(f), .width = hidden, .pieces = hit(f)}; }},
-      {part.linear, product(wide, hidden)},
-      {part.linear, product(wide, hidden)},
+  const LeafOperator sort = {CategoryId::kIndex,
+                             [=](const Frame& f) { return Gather{.rows = pairs(f), .width = hidden}; }};
+  std::vector<LeafOperator> operators = {
+      product(wide, hidden),  // gate_proj
+      product(wide, hidden),  // up_proj
       {CategoryId::kActivation,
        [=](const Frame& f) {
          return Activation{.kind = ActivationKind::kSilu, .elements = pairs(f) * wide, .pieces = hit(f)};
@@ -146,14 +151,16 @@ std::vector<LeafOperator> ExpertOperators(const DecoderPart& part) {
        [=](const Frame& f) {
          return Elementwise{.read = 2 * pairs(f) * wide, .written = pairs(f) * wide, .pieces = hit(f)};
        }},
-      {part.linear, product(hidden, wide)},
-      {CategoryId::kElementwise,
-       [=](const Frame& f) {
-         return Elementwise{.read = pairs(f) * (hidden + 1), .written = pairs(f) * hidden, .pieces = hit(f)};
-       }},
-      {CategoryId::kIndex,
-       [=](const Frame& f) { return ScatterAdd{.rows = pairs(f), .width = hidden, .pieces = hit(f)}; }},
-  };
+      product(hidden, wide),  // down_proj
+      {CategoryId::kElementwise, [=](const Frame& f) {
+         return Elementwise{
+             .read = pairs(f) * (hidden + 1), .written = f.batch * f.tokens * hidden, .flops_per_element = 2 * k};
+       }}};
+  if (part.is_prefill) {
+    operators.insert(operators.begin(), sort);
+    operators.insert(operators.end() - 1, sort);
+  }
+  return operators;
 }
 
 void AddMoe(TreeBuilder& builder, const DecoderPart& part) {
@@ -246,7 +253,7 @@ void AddLayers(TreeBuilder& builder, const DecoderPart& part, const LayerGroup& 
 }  // namespace
 
 void AddDecoder(TreeBuilder& builder, const DecoderSpec& decoder, bool is_prefill) {
-  const DecoderPart part = {decoder, is_prefill ? CategoryId::kGemm : CategoryId::kGemv};
+  const DecoderPart part = {decoder, is_prefill, is_prefill ? CategoryId::kGemm : CategoryId::kGemv};
   const int64_t hidden = decoder.hidden_size;
   const Dims tokens = Append(Rows(), {hidden});
   const Dims last_row = {&F::batch, 1};  // logits of the last position alone

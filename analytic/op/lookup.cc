@@ -1,7 +1,5 @@
 #include "analytic/op/lookup.h"
 
-#include <cmath>
-
 namespace dsocr::analytic {
 namespace {
 
@@ -15,15 +13,6 @@ Cost CostOf(const Gather& op, Precision precision) {
   cost.read_bytes = moved + op.rows * kIndexBytes;
   cost.write_bytes = moved;
   cost.live_bytes = 2 * moved;
-  cost.pieces = op.pieces;
-  cost.launches = std::llround(std::ceil(op.pieces));
-  return cost;
-}
-
-Cost CostOf(const ScatterAdd& op, Precision precision) {
-  Cost cost = CostOf(Gather{op.rows, op.width, op.pieces}, precision);
-  cost.vector_flops = op.rows * op.width;
-  cost.read_bytes += cost.write_bytes;
   return cost;
 }
 

@@ -1,6 +1,6 @@
-// Costs of operators that move rows by index: embedding lookup, gather, scatter.
+// Costs of operators that move rows by index: embedding lookup, gather, put.
 //
-// Bytes: the rows read and written, plus one 8-byte index a row. A scatter-add reads its target too.
+// Bytes: the rows read and written, plus one 8-byte index a row.
 #ifndef DSOCR_ANALYTIC_OP_LOOKUP_H_
 #define DSOCR_ANALYTIC_OP_LOOKUP_H_
 
@@ -14,16 +14,8 @@ namespace dsocr::analytic {
 struct Gather {
   int64_t rows = 0;
   int64_t width = 0;
-  double pieces = 1;
 };
 Cost CostOf(const Gather& op, Precision precision);
-
-struct ScatterAdd {
-  int64_t rows = 0;
-  int64_t width = 0;
-  double pieces = 1;
-};
-Cost CostOf(const ScatterAdd& op, Precision precision);
 
 }  // namespace dsocr::analytic
 

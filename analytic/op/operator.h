@@ -19,7 +19,7 @@
 namespace dsocr::analytic {
 
 using Operator = std::variant<Gemm, Conv2d, Attention, Norm, Elementwise, Copy, Activation, Rope, Softmax, Gather,
-                              ScatterAdd, Interpolate, TopK, Dispatch, GroupedGemm, Sampling>;
+                              Interpolate, TopK, Dispatch, GroupedGemm, Sampling>;
 
 inline Cost CostOf(const Operator& op, Precision precision) {
   return std::visit([precision](const auto& family) { return CostOf(family, precision); }, op);

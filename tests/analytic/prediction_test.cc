@@ -173,7 +173,7 @@ TEST(Predict, DecodeReadsTheWeightsOfSixExpertsALayer) {
   const int64_t weights = int64_t{63} * 11 * 6 * 3'440'640 * 2;
   EXPECT_GE(experts.io_bytes, weights);
   EXPECT_LT(experts.io_bytes, weights + weights / 50);
-  EXPECT_EQ(experts.operators.size(), 4);  // gemv, activation, elementwise, index
+  EXPECT_EQ(experts.operators.size(), 3);  // gemv, activation, elementwise
 }
 
 TEST(Predict, WorkIsAdditiveOverLayers) {

@@ -125,7 +125,7 @@ TEST(Operator, OnlyMatrixProductsAndConvolutionsHaveFlops) {
                               Rope{1, 4, 2, 8},
                               Softmax{4, 4},
                               Gather{4, 4},
-                              ScatterAdd{4, 4},
+
                               Interpolate{4, 1, 4, 1, 8},
                               TopK{4, 8, 2},
                               Dispatch{8, 8},
