@@ -51,7 +51,8 @@ std::string HelpLine(std::string_view flag, std::string_view help) { return fmt:
 
 }  // namespace
 
-absl::StatusOr<Invocation> ParseCommandLine(const std::vector<std::string>& arguments, const Surroundings& surroundings) {
+absl::StatusOr<Invocation> ParseCommandLine(const std::vector<std::string>& arguments,
+                                            const Surroundings& surroundings) {
   CLI::App app;
   app.set_help_flag();
   app.allow_extras();
@@ -105,7 +106,8 @@ std::string HelpText() {
     text += HelpLine(fmt::format("{} {}", FlagOf(setting), setting.value_name),
                      fmt::format("{} (default: {}; {})", setting.help, setting.default_words, setting.variable));
   }
-  text += HelpLine(fmt::format("{} FILE", kConfigFlag), fmt::format("YAML file of settings, '_' for '-' ({})", kConfigVariable));
+  text += HelpLine(fmt::format("{} FILE", kConfigFlag),
+                   fmt::format("YAML file of settings, '_' for '-' ({})", kConfigVariable));
   text += "\nothers:\n";
   for (const ActionFlag& action : kActionFlags) {
     text += HelpLine(action.flag, action.help);

@@ -20,8 +20,10 @@ struct Invocation {
   std::string config_file;                                // --config, DSOCR_CONFIG, or empty
 };
 
-// INVALID_ARGUMENT for an unknown flag (with a suggestion), a missing value, or a stray argument. `arguments` without the program's name.
-absl::StatusOr<Invocation> ParseCommandLine(const std::vector<std::string>& arguments, const Surroundings& surroundings);
+// INVALID_ARGUMENT for an unknown flag (with a suggestion), a missing value, or a stray argument. `arguments` without
+// the program's name.
+absl::StatusOr<Invocation> ParseCommandLine(const std::vector<std::string>& arguments,
+                                            const Surroundings& surroundings);
 
 // Opens with examples; the settings come from the table.
 std::string HelpText();

@@ -11,7 +11,8 @@
 namespace dsocr::config {
 namespace {
 
-// An empty or relative directory variable counts as unset (XDG Base Directory Specification 0.8, "Environment variables").
+// An empty or relative directory variable counts as unset (XDG Base Directory Specification 0.8, "Environment
+// variables").
 std::string AbsoluteVariable(const Surroundings& surroundings, const std::string& name) {
   const auto found = surroundings.environment.find(name);
   return found != surroundings.environment.end() && found->second.starts_with('/') ? found->second : "";

@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "base/suggest.h"
 #include "fmt/format.h"
+#include "fmt/ranges.h"
 #include "yaml-cpp/yaml.h"
 
 namespace dsocr::config {
@@ -26,9 +27,7 @@ constexpr std::string_view kUnixPrefix = "unix:";
 constexpr std::string_view kSqlitePrefix = "sqlite:";
 constexpr std::uintmax_t kMaxConfigFileBytes = 1 << 20;  // a configuration is a page; anything larger is another file
 
-absl::Status Unfit(std::string_view expected) {
-  return absl::InvalidArgumentError(std::string(expected));
-}
+absl::Status Unfit(std::string_view expected) { return absl::InvalidArgumentError(std::string(expected)); }
 
 absl::Status ApplyPath(const std::string& value, std::string* out) {
   std::error_code error;
@@ -57,9 +56,7 @@ absl::Status ApplyUnixAddress(const std::string& value, std::string* out) {
   return absl::OkStatus();
 }
 
-bool IsLoopback(std::string_view host) {
-  return host == "localhost" || host == "[::1]" || host.starts_with("127.");
-}
+bool IsLoopback(std::string_view host) { return host == "localhost" || host == "[::1]" || host.starts_with("127."); }
 
 absl::Status CheckTcpAddress(std::string_view address) {
   const size_t colon = address.rfind(':');
@@ -118,7 +115,8 @@ std::vector<Setting> MakeSettings() {
        .default_words = "unix:$XDG_RUNTIME_DIR/dsocr/dsocrd.sock",
        .help = "serve gRPC on unix:PATH or, on loopback, HOST:PORT; may be repeated",
        .is_list = true,
-       .default_values = [](const Surroundings& s) { return Values{fmt::format("unix:{}/dsocrd.sock", DefaultSocketDir(s))}; },
+       .default_values =
+           [](const Surroundings& s) { return Values{fmt::format("unix:{}/dsocrd.sock", DefaultSocketDir(s))}; },
        .apply = ApplyListen},
       {.key = "store",
        .variable = "DSOCR_STORE",
@@ -210,16 +208,19 @@ std::vector<std::string> Keys() {
 }
 
 absl::Status BadFile(std::string_view path, std::string_view why) {
-  return absl::InvalidArgumentError(fmt::format("configuration '{}': {}; 'dsocrd --help' lists the settings", path, why));
+  return absl::InvalidArgumentError(
+      fmt::format("configuration '{}': {}; 'dsocrd --help' lists the settings", path, why));
 }
 
 absl::StatusOr<Values> FileValues(const YAML::Node& node, const Setting& setting, const std::string& where) {
   if (node.IsScalar()) {
     return Values{node.Scalar()};
   }
-  const bool all_scalar = node.IsSequence() && std::all_of(node.begin(), node.end(), [](const auto& n) { return n.IsScalar(); });
+  const bool all_scalar =
+      node.IsSequence() && std::all_of(node.begin(), node.end(), [](const auto& n) { return n.IsScalar(); });
   if (!setting.is_list || !all_scalar || node.size() == 0) {
-    return BadFile(where, fmt::format("'{}' is not a {}", setting.key, setting.is_list ? "value or a list of values" : "plain value"));
+    return BadFile(where, fmt::format("'{}' is not a {}", setting.key,
+                                      setting.is_list ? "value or a list of values" : "plain value"));
   }
   Values values;
   for (const auto& item : node) {
@@ -255,7 +256,8 @@ absl::StatusOr<Origins> ReadFile(const std::string& path) {
         return BadFile(where, "expected a name");
       }
       const std::string& key = entry.first.Scalar();
-      const auto setting = std::find_if(Settings().begin(), Settings().end(), [&](const Setting& s) { return s.key == key; });
+      const auto setting =
+          std::find_if(Settings().begin(), Settings().end(), [&](const Setting& s) { return s.key == key; });
       if (setting == Settings().end()) {
         return BadFile(where, fmt::format("unknown key '{}'{}", key, DidYouMean(key, Keys())));
       }
@@ -310,8 +312,8 @@ absl::StatusOr<Resolved> Resolve(const std::map<std::string, std::vector<std::st
   for (const Setting& setting : Settings()) {
     Origin origin = OriginOf(setting, flags, file, surroundings);
     if (absl::Status applied = setting.apply(origin.values, &resolved.config); !applied.ok()) {
-      return absl::InvalidArgumentError(fmt::format("{} '{}' (from {}): {}; 'dsocrd --help' lists the settings", setting.key,
-                                                    fmt::join(origin.values, ","), origin.given_by,
+      return absl::InvalidArgumentError(fmt::format("{} '{}' (from {}): {}; 'dsocrd --help' lists the settings",
+                                                    setting.key, fmt::join(origin.values, ","), origin.given_by,
                                                     std::string(applied.message())));
     }
     resolved.origins.emplace(setting.key, std::move(origin));
@@ -343,6 +345,17 @@ ReloadOutcome CompareForReload(const Resolved& before, const Resolved& after) {
     }
   }
   return outcome;
+}
+
+Resolved TakeReloadable(const Resolved& before, const Resolved& after) {
+  Resolved taken = before;
+  for (const Setting& setting : Settings()) {
+    const Origin& origin = after.origins.find(setting.key)->second;
+    if (setting.is_reloadable && setting.apply(origin.values, &taken.config).ok()) {
+      taken.origins.find(setting.key)->second = origin;
+    }
+  }
+  return taken;
 }
 
 }  // namespace dsocr::config

@@ -32,7 +32,7 @@ struct Setting {
   std::string_view value_name;     // ADDR, DIR, DURATION, …
   std::string_view default_words;  // for a person
   std::string_view help;
-  bool is_list = false;       // may be given more than once; commas in the variable
+  bool is_list = false;        // may be given more than once; commas in the variable
   bool is_reloadable = false;  // SIGHUP takes it; others need a restart
   std::vector<std::string> (*default_values)(const Surroundings&) = nullptr;
   // INVALID_ARGUMENT says what the value should look like, without naming the setting.
@@ -43,7 +43,8 @@ const std::vector<Setting>& Settings();
 
 std::string FlagOf(const Setting& setting);  // "--artifacts-dir"
 
-// A setting's text before it is understood, and who gave it: "default", "DSOCR_STORE", "--store", "/etc/dsocr/dsocrd.yaml:3".
+// A setting's text before it is understood, and who gave it: "default", "DSOCR_STORE", "--store",
+// "/etc/dsocr/dsocrd.yaml:3".
 struct Origin {
   std::vector<std::string> values;
   std::string given_by;
@@ -55,20 +56,25 @@ struct Resolved {
   Origins origins;
 };
 
-// Flags beat variables beat the file beats the defaults. `flags` has only what was given; `config_file` is empty for none.
-// INVALID_ARGUMENT names the setting, its value and who gave it; an unknown key of the file is an error with a suggestion.
+// Flags beat variables beat the file beats the defaults. `flags` has only what was given; `config_file` is empty for
+// none. INVALID_ARGUMENT names the setting, its value and who gave it; an unknown key of the file is an error with a
+// suggestion.
 absl::StatusOr<Resolved> Resolve(const std::map<std::string, std::vector<std::string>>& flags,
                                  const std::string& config_file, const Surroundings& surroundings);
 
 // The configuration as a YAML file that gives the same one, with the origin of each value behind it.
 std::string PrintConfig(const Resolved& resolved);
 
-// Compares two configurations: `taken` are the keys that a reload puts into effect, `refused` those that need a restart.
+// Compares two configurations: `taken` are the keys that a reload puts into effect, `refused` those that need a
+// restart.
 struct ReloadOutcome {
   std::vector<std::string> taken;
   std::vector<std::string> refused;
 };
 ReloadOutcome CompareForReload(const Resolved& before, const Resolved& after);
+
+// `before` with the reloadable settings of `after`.
+Resolved TakeReloadable(const Resolved& before, const Resolved& after);
 
 }  // namespace dsocr::config
 

@@ -49,7 +49,8 @@ void Log::Write(Level level, std::string_view message) {
   absl::MutexLock lock(&mutex_);
   if (second != second_) {
     if (suppressed_ > 0) {
-      WriteLine(now, Level::kWarning, fmt::format("{} lines left out: more than {} a second", suppressed_, kLinesPerSecond));
+      WriteLine(now, Level::kWarning,
+                fmt::format("{} lines left out: more than {} a second", suppressed_, kLinesPerSecond));
     }
     second_ = second;
     lines_this_second_ = 0;
@@ -65,10 +66,12 @@ void Log::Write(Level level, std::string_view message) {
 void Log::WriteLine(absl::Time now, Level level, std::string_view message) {
   std::string line = fmt::format("{} {} {}", absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", now, absl::UTCTimeZone()),
                                  LevelWord(level), message);
-  std::replace_if(line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+  std::replace_if(
+      line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
   line += '\n';
   const int fd = file_.valid() ? file_.get() : STDERR_FILENO;
-  // One write a line, so that lines of several processes do not mix. A log that cannot be written must not stop the daemon.
+  // One write a line, so that lines of several processes do not mix. A log that cannot be written must not stop the
+  // daemon.
   [[maybe_unused]] const ssize_t written = ::write(fd, line.data(), line.size());
 }
 

@@ -1,6 +1,7 @@
 // The daemon's log: one line an event, "2026-11-21T12:07:46.123Z info run r-1: measuring".
 //
-// A flood is cut: past kLinesPerSecond the rest of that second is counted, and the count is a line of its own. Thread-safe.
+// A flood is cut: past kLinesPerSecond the rest of that second is counted, and the count is a line of its own.
+// Thread-safe.
 #ifndef DSOCR_DAEMON_OPS_LOG_H_
 #define DSOCR_DAEMON_OPS_LOG_H_
 

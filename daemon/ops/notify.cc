@@ -22,9 +22,9 @@ bool Notify(std::string_view notify_socket, std::string_view state) {
   }
   const UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + notify_socket.size());
-  return socket.valid() && ::sendto(socket.get(), state.data(), state.size(), MSG_NOSIGNAL,
-                                    reinterpret_cast<const sockaddr*>(&address),
-                                    length) == static_cast<ssize_t>(state.size());
+  return socket.valid() &&
+         ::sendto(socket.get(), state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address),
+                  length) == static_cast<ssize_t>(state.size());
 }
 
 }  // namespace dsocr::ops

@@ -6,8 +6,8 @@
 
 namespace dsocr::ops {
 
-// "READY=1", "RELOADING=1", "STOPPING=1". Nothing happens, and false is returned, where no manager listens on `notify_socket`:
-// an absolute path, or '@' and an abstract name.
+// "READY=1", "RELOADING=1", "STOPPING=1". Nothing happens, and false is returned, where no manager listens on
+// `notify_socket`: an absolute path, or '@' and an abstract name.
 bool Notify(std::string_view notify_socket, std::string_view state);
 
 }  // namespace dsocr::ops

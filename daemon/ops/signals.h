@@ -8,7 +8,8 @@ namespace dsocr::ops {
 
 enum class Signal { kNone, kStop, kReload };
 
-// Blocks SIGTERM, SIGINT and SIGHUP, and ignores SIGPIPE, for the whole process. REQUIRES: called before the first thread starts.
+// Blocks SIGTERM, SIGINT and SIGHUP, and ignores SIGPIPE, for the whole process. REQUIRES: called before the first
+// thread starts.
 void BlockSignals();
 
 // The next blocked signal: SIGTERM and SIGINT are kStop, SIGHUP is kReload; kNone after `timeout`.

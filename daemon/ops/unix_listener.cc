@@ -26,7 +26,8 @@ namespace {
 constexpr mode_t kSocketMode = 0600;
 constexpr mode_t kPrivateDirMode = 0700;
 constexpr int kBacklog = 64;  // connections, not calls: one a client
-// After a failed accept (descriptors used up, say) the pending connection keeps the socket readable; without a pause the loop would spin.
+// After a failed accept (descriptors used up, say) the pending connection keeps the socket readable; without a pause
+// the loop would spin.
 constexpr absl::Duration kAcceptRetry = absl::Milliseconds(50);
 
 absl::Status Failed(std::string_view what, const std::string& path) {
@@ -41,8 +42,8 @@ absl::Status AlreadyRunning(const std::string& path) {
 absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
   sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
   if (path.size() >= sizeof(address.sun_path)) {
-    return absl::InvalidArgumentError(
-        fmt::format("socket '{}': {} bytes; a socket path has at most {}", path, path.size(), sizeof(address.sun_path) - 1));
+    return absl::InvalidArgumentError(fmt::format("socket '{}': {} bytes; a socket path has at most {}", path,
+                                                  path.size(), sizeof(address.sun_path) - 1));
   }
   std::memcpy(address.sun_path, path.c_str(), path.size());
   return address;
@@ -82,9 +83,10 @@ absl::Status PrepareSocketDir(const std::string& directory, uid_t uid, bool must
   }
   const bool is_private = S_ISDIR(status.st_mode) && status.st_uid == uid && (status.st_mode & 077) == 0;
   if (must_be_private && !is_private) {
-    return absl::FailedPreconditionError(fmt::format(
-        "socket directory '{}': not a directory of uid {} with mode 0700; remove it, or choose another socket with --listen",
-        directory, uid));
+    return absl::FailedPreconditionError(
+        fmt::format("socket directory '{}': not a directory of uid {} with mode 0700; remove it, or choose another "
+                    "socket with --listen",
+                    directory, uid));
   }
   return absl::OkStatus();
 }

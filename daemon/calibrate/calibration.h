@@ -1,0 +1,41 @@
+// A calibration: what operators cost on this very device, as `dsocr-runner calibrate` measured it
+// (docs/runner-protocol.md).
+#ifndef DSOCR_DAEMON_CALIBRATE_CALIBRATION_H_
+#define DSOCR_DAEMON_CALIBRATE_CALIBRATION_H_
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "analytic/device/device.h"
+#include "daemon/store/store.h"
+#include "dsocr/v1/report.pb.h"
+
+namespace dsocr::calibrate {
+
+struct Calibration {
+  v1::DeviceInfo device;
+  std::string dtype;  // fp32, bf16
+  std::vector<analytic::CalibrationPoint> points;
+};
+
+inline constexpr size_t kMaxCalibrationBytes = 4 << 20;  // some 20'000 points; the runner writes a few hundred
+
+// INVALID_ARGUMENT, naming path and value, for anything but the document of the protocol: the runner is another
+// process, a file is another person's.
+absl::StatusOr<Calibration> ParseCalibration(std::string_view json);
+
+// The device as `request` wants it: "none" is the datasheet; an id or an absolute file is that calibration; empty is
+// the newest in the store for `key`, else the datasheet. NOT_FOUND for an unknown id or file; INVALID_ARGUMENT for a
+// calibration of another dtype. `calibration_id` of the result is empty where none was applied.
+absl::StatusOr<analytic::Device> ApplyCalibration(const analytic::Device& datasheet, const std::string& request,
+                                                  const store::CalibrationKey& key, store::Store* store);
+
+// What `dsocr-runner calibrate` printed, checked and kept. Returns its id.
+absl::StatusOr<std::string> KeepCalibration(const std::string& json, const store::CalibrationKey& key,
+                                            store::Store* store);
+
+}  // namespace dsocr::calibrate
+
+#endif  // DSOCR_DAEMON_CALIBRATE_CALIBRATION_H_

@@ -1,0 +1,262 @@
+#include "daemon/run/model_run.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <utility>
+#include <variant>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "base/status.h"
+#include "daemon/calibrate/calibration.h"
+#include "daemon/catalog/workload_file.h"
+#include "daemon/run/rejoin.h"
+#include "daemon/run/runner.h"
+#include "fmt/format.h"
+#include "nlohmann/json.hpp"
+
+namespace dsocr::run {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// "The first use of an uncalibrated device measures it for at most 15 s" (contracts section 5); the limit leaves room
+// for loading LibTorch.
+constexpr std::string_view kCalibrationBudget = "15s";
+constexpr absl::Duration kCalibrationLimit = absl::Seconds(90);
+constexpr absl::Duration kInspectLimit = absl::Seconds(60);
+constexpr absl::Duration kCollectLimit = absl::Seconds(10);  // the runner has exited: what it wrote is in the ring
+constexpr int kMaxWarmup = 100;
+constexpr int kMaxRepeats = 1000;
+
+std::string RunnerPath(const ModelRunTools& tools) { return tools.config->Get()->runner_path; }
+
+int64_t RepeatsOf(const v1::ModelRun& request) { return std::max(1, request.repeats()); }
+
+std::string RequestJson(const v1::ModelRun& request, const Plan& plan) {
+  const analytic::Workload& workload = plan.input.workload;
+  const std::string& model_dir = request.request().model_dir();
+  const auto text_or_null = [](bool is_there, const std::string& text) {
+    return is_there ? Json(text) : Json(nullptr);
+  };
+  const Json json = {{"model_dir", text_or_null(!model_dir.empty(), model_dir)},
+                     {"random_seed", request.random_seed()},
+                     {"device", plan.target.runner_device},
+                     {"dtype", analytic::PrecisionName(workload.precision)},
+                     {"workload",
+                      {{"base_size", workload.base_size},
+                       {"image_size", workload.image_size},
+                       {"crop_mode", workload.crop_mode},
+                       {"page_width", workload.page_width},
+                       {"page_height", workload.page_height},
+                       {"seq_len", workload.seq_len},
+                       {"max_new_tokens", workload.max_new_tokens}}},
+                     {"image_path", text_or_null(request.has_image_path(), request.image_path())},
+                     {"prompt", text_or_null(request.has_prompt(), request.prompt())},
+                     {"warmup", request.warmup()},
+                     {"repeats", RepeatsOf(request)},
+                     {"cuda_graphs", request.cuda_graphs()}};
+  return json.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
+}
+
+struct Inspection {
+  int64_t page_width = 0;
+  int64_t page_height = 0;
+  std::optional<int64_t> text_tokens;
+};
+
+absl::StatusOr<Inspection> ParseInspection(const std::string& text) {
+  constexpr int64_t kMaxSide = 1'000'000;
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto count_of = [&](const char* key) -> std::optional<int64_t> {
+    const bool is_there = json.is_object() && json.contains(key) && json[key].is_number_integer();
+    const double value = is_there ? json[key].get<double>() : -1;
+    return value >= 0 && value <= kMaxSide ? std::optional(json[key].get<int64_t>()) : std::nullopt;
+  };
+  const std::optional<int64_t> width = count_of("page_width");
+  const std::optional<int64_t> height = count_of("page_height");
+  if (!width || !height) {
+    return absl::InternalError("dsocr-runner inspect: it printed no page size; is it of this version?");
+  }
+  return Inspection{*width, *height, count_of("text_tokens")};
+}
+
+// The page is the image's, and the prompt's tokens are counted by the model's tokenizer, before anything is predicted.
+absl::Status ApplyImage(const ModelRunTools& tools, const v1::ModelRun& request, const StopSource& stop, Plan* plan) {
+  Command command{.arguments = {RunnerPath(tools), "inspect", "--image", request.image_path(), "-o", "json"},
+                  .environment = {}};
+  if (!request.request().model_dir().empty()) {
+    command.arguments.insert(command.arguments.end(), {"--model", request.request().model_dir()});
+  }
+  if (request.has_prompt()) {
+    command.arguments.insert(command.arguments.end(), {"--prompt", request.prompt()});
+  }
+  DSOCR_ASSIGN_OR_RETURN(const std::string answer, Ask(command, kInspectLimit, stop));
+  DSOCR_ASSIGN_OR_RETURN(const Inspection inspection, ParseInspection(answer));
+
+  // Text tokens stay those of the profile where no tokenizer counts them.
+  const analytic::Workload& before = plan->input.workload;
+  const int64_t text_tokens =
+      inspection.text_tokens.value_or(before.seq_len - analytic::LayOutImage(plan->input.model, before).image_tokens());
+  v1::DeepSeekOCRAnalyticRequest inspected = request.request();
+  v1::WorkloadOverrides& overrides = *inspected.mutable_workload();
+  overrides.set_page_width(inspection.page_width);
+  overrides.set_page_height(inspection.page_height);
+  if (!overrides.has_seq_len() || inspection.text_tokens) {
+    DSOCR_ASSIGN_OR_RETURN(
+        const v1::WorkloadDescription layout,
+        catalog::DescribeWorkload(plan->input.model, ProfileOrDefault(inspected.workload_profile_id()), overrides));
+    overrides.set_seq_len(layout.image_tokens() + text_tokens);
+  }
+  DSOCR_ASSIGN_OR_RETURN(plan->input.workload,
+                         catalog::ResolveWorkload(plan->input.model, ProfileOrDefault(inspected.workload_profile_id()),
+                                                  overrides, inspected.dtype()));
+  return absl::OkStatus();
+}
+
+// The first run on a device measures it. A calibration that fails is told and logged; the datasheet is used.
+absl::Status CalibrateOnce(const ModelRunTools& tools, const v1::ModelRun& request, const StopSource& stop,
+                           const Tell& tell, Plan* plan) {
+  const store::CalibrationKey key = CalibrationKeyOf(plan->target, plan->input.workload.precision);
+  DSOCR_ASSIGN_OR_RETURN(const std::optional<store::StoredCalibration> stored, tools.store->FindCalibration(key));
+  if (stored) {
+    return absl::OkStatus();
+  }
+  tell(
+      v1::RUN_STATE_CALIBRATING,
+      fmt::format("first use of {} in {}: measuring it for at most {}", key.device_name, key.dtype, kCalibrationBudget),
+      std::nullopt);
+  const Command command{.arguments = {RunnerPath(tools), "calibrate", "--device", plan->target.runner_device, "--dtype",
+                                      key.dtype, "--budget", std::string(kCalibrationBudget), "-o", "json"},
+                        .environment = {}};
+  absl::StatusOr<std::string> document = Ask(command, kCalibrationLimit, stop);
+  if (stop.is_stopped()) {
+    return document.status();
+  }
+  const absl::Status kept =
+      document.ok() ? calibrate::KeepCalibration(*document, key, tools.store).status() : document.status();
+  if (!kept.ok()) {
+    tools.log->Warning("run {}: calibration failed, the datasheet is used: {}", request.request().run_id(),
+                       std::string(kept.message()));
+    tell(v1::RUN_STATE_CALIBRATING,
+         fmt::format("calibration failed, predicting from the datasheet: {}", std::string(kept.message())),
+         std::nullopt);
+  }
+  return absl::OkStatus();
+}
+
+// Executes and collects. Fills in what the runner says about the device.
+absl::StatusOr<attribution::Result> Measure(const ModelRunTools& tools, const v1::ModelRun& request, const Plan& plan,
+                                            const analytic::Prediction& prediction, const StopSource& stop,
+                                            const Tell& tell, v1::Provenance* provenance) {
+  collect::SessionOptions options;
+  options.attribution = report::AttributionOptions(prediction, request.warmup());
+  options.trace_dir = (std::filesystem::path(plan.artifacts_root) / plan.input.report_id / "trace").string();
+  DSOCR_ASSIGN_OR_RETURN(const std::unique_ptr<collect::Session> session, tools.collector->Expect(std::move(options)));
+
+  const Command command{.arguments = {RunnerPath(tools), "serve"},
+                        .environment = session->Environment(/*preload=*/false)};
+  ServeOptions serve;
+  serve.request_json = RequestJson(request, plan);
+  serve.silence = tools.config->Get()->runner_silence;
+  serve.stop = &stop;
+  serve.on_talk = [&](std::string_view line) { tools.log->Info("run {}: runner: {}", plan.input.report_id, line); };
+  serve.on_event = [&](const RunnerEvent& event) {
+    if (const auto* state = std::get_if<StateEvent>(&event)) {
+      tell(state->state, state->message, state->progress);
+    } else if (const auto* loaded = std::get_if<LoadedEvent>(&event)) {
+      *provenance->mutable_device() = loaded->device;
+    } else if (const auto* measured = std::get_if<RequestEvent>(&event)) {
+      tell(measured->is_warmup ? v1::RUN_STATE_WARMUP : v1::RUN_STATE_MEASURING,
+           fmt::format("request {}: {} tokens in {:.3f} s", measured->index, measured->tokens,
+                       static_cast<double>(measured->wall_ns) / 1e9),
+           std::nullopt);
+    }
+  };
+  DSOCR_RETURN_IF_ERROR(Serve(command, serve));
+
+  tell(v1::RUN_STATE_JOINING, "joining measured and predicted", std::nullopt);
+  collect::SessionResult result = session->Finish(absl::Now() + kCollectLimit);
+  if (!result.agent_came) {
+    return absl::FailedPreconditionError(fmt::format(
+        "agent '{}': no process of the run loaded it; is the installation complete?", tools.config->Get()->agent_path));
+  }
+  return std::move(result.attribution);
+}
+
+absl::Status JoinEarlierRun(const ModelRunTools& tools, const std::string& run_id, const Plan& plan,
+                            v1::AnalyticModelReport* report, const Tell& tell) {
+  tell(v1::RUN_STATE_JOINING, fmt::format("joining the measurement of run {}", run_id), std::nullopt);
+  DSOCR_ASSIGN_OR_RETURN(const v1::AnalyticModelReport measured, MeasuredReportOf(run_id, tools.store));
+  DSOCR_RETURN_IF_ERROR(CheckComparable(plan.input, measured));
+  JoinStored(measured, run_id, report);
+  return tools.planner->Republish(plan, *report);
+}
+
+}  // namespace
+
+absl::Status CheckModelRun(const v1::ModelRun& request, const Plan& plan) {
+  const auto bad = [](std::string_view field, std::string_view why) {
+    return absl::InvalidArgumentError(fmt::format("{}: {}", field, why));
+  };
+  if (plan.target.runner_device.empty() && !request.request().has_profile_run_id()) {
+    return bad(fmt::format("device '{}'", plan.target.info.name()),
+               "known from the catalogue alone; run on cpu or cuda:N, or predict with --analytic-only");
+  }
+  if (request.warmup() < 0 || request.warmup() > kMaxWarmup) {
+    return bad(fmt::format("warmup {}", request.warmup()), fmt::format("out of range; give 0 to {}", kMaxWarmup));
+  }
+  if (request.repeats() < 0 || request.repeats() > kMaxRepeats) {
+    return bad(fmt::format("repeats {}", request.repeats()), fmt::format("out of range; give 1 to {}", kMaxRepeats));
+  }
+  if (request.has_image_path() && !request.image_path().starts_with('/')) {
+    return bad(fmt::format("image_path '{}'", request.image_path()), "not an absolute path; give the whole path");
+  }
+  if (request.has_prompt() && request.request().model_dir().empty()) {
+    return bad("prompt", "only a model's tokenizer can count its tokens; add --model");
+  }
+  if (RequestJson(request, plan).size() > kMaxRequestBytes) {
+    return bad("prompt", fmt::format("too long; give at most {} bytes", kMaxRequestBytes));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& request, Plan plan, const StopSource& stop,
+                             v1::Run* run, const Tell& tell) {
+  const absl::Time start = absl::Now();
+  tell(v1::RUN_STATE_PREDICTING, "reading the request", std::nullopt);
+  if (request.has_image_path()) {
+    DSOCR_RETURN_IF_ERROR(ApplyImage(tools, request, stop, &plan));
+  }
+  const std::string& calibration = request.request().calibration();
+  if (calibration.empty() && !plan.target.runner_device.empty() && !request.request().has_profile_run_id()) {
+    DSOCR_RETURN_IF_ERROR(CalibrateOnce(tools, request, stop, tell, &plan));
+  }
+  tell(v1::RUN_STATE_PREDICTING, "predicting", std::nullopt);
+  DSOCR_RETURN_IF_ERROR(tools.planner->Calibrate(calibration, &plan));
+  v1::Provenance& provenance = plan.input.provenance;
+  provenance.set_warmup(request.warmup());
+  provenance.set_repeats(RepeatsOf(request));
+  if (request.request().model_dir().empty()) {
+    provenance.mutable_weights()->set_random_seed(request.random_seed());
+  }
+  DSOCR_ASSIGN_OR_RETURN(const analytic::Prediction prediction,
+                         analytic::Predict(plan.input.model, plan.input.workload, plan.input.device));
+  DSOCR_ASSIGN_OR_RETURN(v1::AnalyticModelReport report, tools.planner->Publish(plan));
+  run->set_artifacts_dir(ArtifactsDirOf(report));
+  if (request.request().has_profile_run_id()) {
+    return JoinEarlierRun(tools, request.request().profile_run_id(), plan, &report, tell);
+  }
+  tell(v1::RUN_STATE_LOADING, "starting dsocr-runner", std::nullopt);
+  DSOCR_ASSIGN_OR_RETURN(const attribution::Result measured,
+                         Measure(tools, request, plan, prediction, stop, tell, &provenance));
+  DSOCR_RETURN_IF_ERROR(report::JoinMeasurement(measured, prediction, plan.input, v1::ROUTE_LAUNCH, &report));
+  provenance.set_duration_ms(absl::ToDoubleMilliseconds(absl::Now() - start));
+  *report.mutable_provenance() = provenance;
+  report.set_profile_run_id(run->run_id());
+  return tools.planner->Republish(plan, report);
+}
+
+}  // namespace dsocr::run

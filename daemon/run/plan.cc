@@ -1,0 +1,280 @@
+#include "daemon/run/plan.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "base/status.h"
+#include "base/suggest.h"
+#include "daemon/calibrate/calibration.h"
+#include "daemon/catalog/model_config.h"
+#include "daemon/catalog/workload_file.h"
+#include "daemon/config/version.h"
+#include "daemon/export/artifacts.h"
+#include "daemon/report/static_compute.h"
+#include "daemon/run/rejoin.h"
+#include "daemon/store/new_id.h"
+#include "fmt/format.h"
+
+namespace dsocr::run {
+namespace {
+
+constexpr int64_t kDownsampleRatio = 4;  // net_2 and net_3 of SAM, stride 2 each
+
+absl::Status BadField(std::string_view field, std::string_view value, std::string_view why, std::string_view todo) {
+  return absl::InvalidArgumentError(fmt::format("{} '{}': {}; {}", field, value, why, todo));
+}
+
+absl::Status CheckAbsolute(std::string_view field, const std::string& path) {
+  return path.empty() || path.starts_with('/') ? absl::OkStatus()
+                                               : BadField(field, path, "not an absolute path", "give the whole path");
+}
+
+// What is asked for and not built yet is said, never silently left out.
+absl::Status CheckAvailable(const v1::DeepSeekOCRAnalyticRequest& request) {
+  if (!request.operator_snapshot().empty()) {
+    return BadField("operator_snapshot", request.operator_snapshot(), "operator snapshots belong to a later release",
+                    "leave it out: the built-in operator list is used");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<KnownModel> FindModel(const v1::DeepSeekOCRAnalyticRequest& request) {
+  std::vector<std::string> ids;
+  std::vector<std::string> variants;
+  for (const KnownModel& model : KnownModels()) {
+    const bool is_meant = (request.model_id().empty() || request.model_id() == model.model_id) &&
+                          (request.model_variant().empty() || request.model_variant() == model.variant);
+    if (is_meant && !model.is_available) {
+      return BadField("model_variant", model.variant, "belongs to a later release",
+                      "'dsocrctl models' lists what there is");
+    }
+    if (is_meant) {
+      return model;
+    }
+    ids.emplace_back(model.model_id);
+    variants.emplace_back(model.variant);
+  }
+  const auto is_known = [](const std::vector<std::string>& names, const std::string& name) {
+    return name.empty() || std::find(names.begin(), names.end(), name) != names.end();
+  };
+  if (!is_known(ids, request.model_id())) {
+    return absl::NotFoundError(fmt::format("no model '{}': not in the catalogue{}; 'dsocrctl models' lists them",
+                                           request.model_id(), DidYouMean(request.model_id(), ids)));
+  }
+  if (!is_known(variants, request.model_variant())) {
+    return absl::NotFoundError(
+        fmt::format("no model variant '{}': not in the catalogue{}; 'dsocrctl models' lists them",
+                    request.model_variant(), DidYouMean(request.model_variant(), variants)));
+  }
+  return BadField("model_variant", request.model_variant(), fmt::format("not a variant of '{}'", request.model_id()),
+                  "'dsocrctl models' lists them");
+}
+
+absl::StatusOr<catalog::LoadedModel> LoadModel(const v1::DeepSeekOCRAnalyticRequest& request) {
+  DSOCR_ASSIGN_OR_RETURN(const KnownModel known, FindModel(request));
+  catalog::LoadedModel model{.spec = {}, .config_path = BuiltInConfigPath(), .hf_revision = std::nullopt};
+  if (!request.model_dir().empty()) {
+    DSOCR_ASSIGN_OR_RETURN(model, catalog::LoadModel(request.model_dir()));
+  }
+  model.spec.model_id = known.model_id;
+  model.spec.variant = known.variant;
+  return model;
+}
+
+}  // namespace
+
+absl::StatusOr<Plan> Planner::Resolve(const v1::DeepSeekOCRAnalyticRequest& request, Caller caller) const {
+  DSOCR_RETURN_IF_ERROR(CheckAvailable(request));
+  DSOCR_RETURN_IF_ERROR(CheckAbsolute("model_dir", request.model_dir()));
+  DSOCR_RETURN_IF_ERROR(CheckAbsolute("artifacts_root", request.artifacts_root()));
+  DSOCR_ASSIGN_OR_RETURN(catalog::LoadedModel model, LoadModel(request));
+  Plan plan;
+  DSOCR_ASSIGN_OR_RETURN(plan.target, calibrate::ResolveDevice(request.device(), *machine_));
+  DSOCR_ASSIGN_OR_RETURN(plan.input.workload,
+                         catalog::ResolveWorkload(model.spec, ProfileOrDefault(request.workload_profile_id()),
+                                                  request.workload(), request.dtype()));
+  plan.artifacts_root = caller == Caller::kSameUser && !request.artifacts_root().empty()
+                            ? request.artifacts_root()
+                            : config_->Get()->artifacts_dir;
+  plan.input.model = std::move(model.spec);
+  plan.input.config_path = std::move(model.config_path);
+  plan.input.hf_revision = model.hf_revision;
+  plan.input.device = plan.target.figures;
+  v1::Provenance& provenance = plan.input.provenance;
+  provenance.set_tool_version(std::string(config::kVersion));
+  provenance.set_started_at(absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone()));
+  *provenance.mutable_device() = plan.target.info;
+  provenance.set_dtype(std::string(analytic::PrecisionName(plan.input.workload.precision)));
+  provenance.mutable_weights();
+  if (!request.model_dir().empty()) {
+    provenance.mutable_weights()->set_path(request.model_dir());
+    if (model.hf_revision) {
+      provenance.mutable_weights()->set_revision(*model.hf_revision);
+    }
+  }
+  return plan;
+}
+
+absl::Status Planner::NameReport(const v1::DeepSeekOCRAnalyticRequest& request, Plan* plan) const {
+  const std::string id = request.run_id().empty() ? store::NewId("r") : request.run_id();
+  DSOCR_RETURN_IF_ERROR(exporter::CheckNewRun(plan->artifacts_root, id));
+  if (id == "latest" || store_->GetSummary(id).ok() || store_->GetRun(id).ok()) {
+    return absl::AlreadyExistsError(fmt::format("run_id '{}': taken already; choose another with --run-id", id));
+  }
+  plan->input.report_id = id;
+  plan->input.layer_docs_dir = exporter::ArtifactsDir(plan->artifacts_root, id) + "/layers";
+  return absl::OkStatus();
+}
+
+absl::Status Planner::Calibrate(const std::string& request, Plan* plan) const {
+  const store::CalibrationKey key = CalibrationKeyOf(plan->target, plan->input.workload.precision);
+  DSOCR_ASSIGN_OR_RETURN(plan->input.device, calibrate::ApplyCalibration(plan->target.figures, request, key, store_));
+  plan->input.provenance.clear_calibration_id();
+  if (!plan->input.device.calibration_id.empty()) {
+    plan->input.provenance.set_calibration_id(plan->input.device.calibration_id);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Planner::WriteArtifacts(const Plan& plan, const v1::AnalyticModelReport& report, bool is_new) const {
+  DSOCR_ASSIGN_OR_RETURN(
+      const v1::AnalyzeResponse analysis,
+      report::AnalyzeStatic(plan.input.model, plan.input.workload, /*context=*/std::nullopt, config::kVersion));
+  return exporter::WriteArtifacts(plan.artifacts_root, report.report_id(), report, &analysis,
+                                  is_new ? exporter::Existing::kRefuse : exporter::Existing::kReplace)
+      .status();
+}
+
+absl::StatusOr<v1::AnalyticModelReport> Planner::Publish(const Plan& plan) const {
+  DSOCR_ASSIGN_OR_RETURN(v1::AnalyticModelReport report, report::BuildReport(plan.input));
+  DSOCR_RETURN_IF_ERROR(WriteArtifacts(plan, report, /*is_new=*/true));
+  DSOCR_RETURN_IF_ERROR(store_->PutReport(report, report::InputDigest(plan.input)));
+  return report;
+}
+
+absl::Status Planner::Republish(const Plan& plan, const v1::AnalyticModelReport& report) const {
+  DSOCR_RETURN_IF_ERROR(WriteArtifacts(plan, report, /*is_new=*/false));
+  return store_->PutReport(report, /*digest=*/"");
+}
+
+absl::StatusOr<std::optional<std::string>> Planner::Reuse(const Plan& plan) const {
+  const std::string digest = report::InputDigest(plan.input);
+  DSOCR_ASSIGN_OR_RETURN(std::optional<std::string> id, store_->FindByDigest(digest));
+  if (!id) {
+    return id;
+  }
+  DSOCR_ASSIGN_OR_RETURN(v1::AnalyticModelReport report, store_->GetReport(*id));
+  // The caller finds the artifacts below its own root, whichever root the report was first written to.
+  const std::string artifacts = exporter::ArtifactsDir(plan.artifacts_root, *id);
+  std::error_code error;
+  if (ArtifactsDirOf(report) != artifacts || !std::filesystem::exists(artifacts + "/report.json", error)) {
+    report.set_layer_docs_dir(artifacts + "/layers");
+    DSOCR_RETURN_IF_ERROR(WriteArtifacts(plan, report, /*is_new=*/false));
+    DSOCR_RETURN_IF_ERROR(store_->PutReport(report, digest));
+  }
+  return id;
+}
+
+absl::StatusOr<v1::DeepSeekOCRAnalyticAccepted> Planner::RunAnalytic(const v1::DeepSeekOCRAnalyticRequest& request,
+                                                                     Caller caller) {
+  const absl::Time start = absl::Now();
+  absl::MutexLock lock(&publish_mutex_);
+  DSOCR_ASSIGN_OR_RETURN(Plan plan, Resolve(request, caller));
+  // An analytic report rests on datasheet figures unless a calibration is named (contracts, `--analytic-only`).
+  DSOCR_RETURN_IF_ERROR(Calibrate(request.calibration().empty() ? "none" : request.calibration(), &plan));
+  v1::DeepSeekOCRAnalyticAccepted accepted;
+  accepted.set_status(v1::REPORT_STATUS_RUNNING);
+  if (!request.force_rebuild() && request.run_id().empty() && !request.has_profile_run_id()) {
+    DSOCR_ASSIGN_OR_RETURN(const std::optional<std::string> reused, Reuse(plan));
+    if (reused) {
+      accepted.set_report_id(*reused);
+      accepted.set_reused(true);
+      return accepted;
+    }
+  }
+  DSOCR_RETURN_IF_ERROR(NameReport(request, &plan));
+  std::optional<v1::AnalyticModelReport> measured;
+  if (request.has_profile_run_id()) {
+    DSOCR_ASSIGN_OR_RETURN(measured, MeasuredReportOf(request.profile_run_id(), store_));
+    DSOCR_RETURN_IF_ERROR(CheckComparable(plan.input, *measured));
+  }
+  plan.input.provenance.set_duration_ms(absl::ToDoubleMilliseconds(absl::Now() - start));
+  DSOCR_ASSIGN_OR_RETURN(v1::AnalyticModelReport report, Publish(plan));
+  if (measured) {
+    JoinStored(*measured, request.profile_run_id(), &report);
+    DSOCR_RETURN_IF_ERROR(Republish(plan, report));
+  }
+  accepted.set_report_id(report.report_id());
+  return accepted;
+}
+
+absl::StatusOr<v1::AnalyzeResponse> Planner::Analyze(const v1::AnalyzeRequest& request, Caller caller) const {
+  DSOCR_ASSIGN_OR_RETURN(Plan plan, Resolve(request.request(), caller));
+  if (request.has_patch_size() && request.patch_size() != plan.input.model.sam.patch_size) {
+    return BadField(
+        "patch_size", std::to_string(request.patch_size()), "not the model's",
+        fmt::format("it is {}; another needs a config.json of its own, see --model", plan.input.model.sam.patch_size));
+  }
+  if (request.has_downsample_ratio() && request.downsample_ratio() != kDownsampleRatio) {
+    return BadField("downsample_ratio", std::to_string(request.downsample_ratio()),
+                    "the model has two stride-2 convolutions", fmt::format("it is {}", kDownsampleRatio));
+  }
+  const std::optional<int64_t> context = request.has_context() ? std::optional(request.context()) : std::nullopt;
+  return report::AnalyzeStatic(plan.input.model, plan.input.workload, context, config::kVersion);
+}
+
+std::string ArtifactsDirOf(const v1::AnalyticModelReport& report) {
+  return std::filesystem::path(report.layer_docs_dir()).parent_path().string();
+}
+
+const std::vector<KnownModel>& KnownModels() {
+  static const auto* const models = new std::vector<KnownModel>{
+      {"deepseek-ai/DeepSeek-OCR", "deepseek-ocr-v1-base", true},
+      {"deepseek-ai/DeepSeek-OCR-2", "deepseek-ocr-v2", false},
+  };
+  return *models;
+}
+
+absl::StatusOr<v1::DeepSeekOCRModelSpec> DescribeModel(const KnownModel& model) {
+  // A report is the one place that describes a model.
+  report::ReportInput input{.report_id = "model",
+                            .model = {},
+                            .config_path = BuiltInConfigPath(),
+                            .workload = analytic::WorkloadCatalogue().front(),
+                            .device = analytic::DeviceCatalogue().front(),
+                            .layer_docs_dir = "/"};
+  input.model.model_id = model.model_id;
+  input.model.variant = model.variant;
+  DSOCR_ASSIGN_OR_RETURN(const v1::AnalyticModelReport report, report::BuildReport(input));
+  return report.model();
+}
+
+absl::Status CheckModelVariant(const std::string& variant) {
+  v1::DeepSeekOCRAnalyticRequest request;
+  request.set_model_variant(variant);
+  return FindModel(request).status();
+}
+
+std::string ProfileOrDefault(const std::string& profile_id) {
+  return profile_id.empty() ? "dsocr-standard-v1" : profile_id;
+}
+
+store::CalibrationKey CalibrationKeyOf(const calibrate::Target& target, analytic::Precision precision) {
+  return {.device_name = target.info.name(),
+          .dtype = std::string(analytic::PrecisionName(precision)),
+          .driver = target.info.driver(),
+          .tool_version = std::string(config::kVersion)};
+}
+
+std::string BuiltInConfigPath() {
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  return (program.parent_path().parent_path() / "share/dsocr/deepseek-ocr-v1-base.json").string();
+}
+
+}  // namespace dsocr::run

@@ -1,0 +1,98 @@
+// From a request to a prediction: what is asked for, checked; the figures; the artifacts; the store.
+#ifndef DSOCR_DAEMON_RUN_PLAN_H_
+#define DSOCR_DAEMON_RUN_PLAN_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "analytic/prediction.h"
+#include "daemon/calibrate/machine.h"
+#include "daemon/config/current.h"
+#include "daemon/report/report.h"
+#include "daemon/store/store.h"
+#include "dsocr/v1/analytic.pb.h"
+
+namespace dsocr::run {
+
+// A request, understood.
+struct Plan {
+  report::ReportInput input;
+  calibrate::Target target;
+  std::string artifacts_root;  // absolute
+};
+
+// Who asks: only a caller on the unix socket chooses where artifacts go.
+enum class Caller { kSameUser, kRemote };
+
+// Thread-safe. Borrows what it is given.
+class Planner {
+ public:
+  Planner(store::Store* store, const config::Current* config, const calibrate::Machine* machine)
+      : store_(store), config_(config), machine_(machine) {}
+
+  // What `request` asks for, checked; its id and place are still to be named. NOT_FOUND for an unknown model, workload
+  // or device, INVALID_ARGUMENT naming the field for a value that cannot be.
+  absl::StatusOr<Plan> Resolve(const v1::DeepSeekOCRAnalyticRequest& request, Caller caller) const;
+
+  // Names the report: request.run_id, or a new id. Writes nothing. ALREADY_EXISTS for one that is taken,
+  // PERMISSION_DENIED for artifacts that could not be written, INVALID_ARGUMENT for an id that is no file name.
+  absl::Status NameReport(const v1::DeepSeekOCRAnalyticRequest& request, Plan* plan) const;
+
+  // Replaces the device's datasheet figures. `request`: as DeepSeekOCRAnalyticRequest.calibration.
+  absl::Status Calibrate(const std::string& request, Plan* plan) const;
+
+  // Prediction, artifacts, store, in this order, so that a stored report always has had its artifacts.
+  absl::StatusOr<v1::AnalyticModelReport> Publish(const Plan& plan) const;
+  // The report again, artifacts and store, after a measurement was joined.
+  absl::Status Republish(const Plan& plan, const v1::AnalyticModelReport& report) const;
+
+  // AnalyticService.RunAnalytic: a report of an equal request is reused.
+  absl::StatusOr<v1::DeepSeekOCRAnalyticAccepted> RunAnalytic(const v1::DeepSeekOCRAnalyticRequest& request,
+                                                              Caller caller);
+
+  // AnalyticService.Analyze.
+  absl::StatusOr<v1::AnalyzeResponse> Analyze(const v1::AnalyzeRequest& request, Caller caller) const;
+
+ private:
+  // The id of a report of an equal request, its artifacts in place; nullopt if there is none.
+  absl::StatusOr<std::optional<std::string>> Reuse(const Plan& plan) const;
+  absl::Status WriteArtifacts(const Plan& plan, const v1::AnalyticModelReport& report, bool is_new) const;
+
+  store::Store* const store_;
+  const config::Current* const config_;
+  const calibrate::Machine* const machine_;
+  absl::Mutex publish_mutex_;  // two requests with one run id: the second one sees the first
+};
+
+// <root>/<run_id>/static_analysis/analytic_model of a report.
+std::string ArtifactsDirOf(const v1::AnalyticModelReport& report);
+
+// The built-in configurations, as `dsocrctl models` lists them.
+struct KnownModel {
+  std::string_view model_id;
+  std::string_view variant;
+  bool is_available;  // false: belongs to a later release
+};
+const std::vector<KnownModel>& KnownModels();
+
+// Its contract description, with the built-in configuration.
+absl::StatusOr<v1::DeepSeekOCRModelSpec> DescribeModel(const KnownModel& model);
+
+// "" is the default variant; errors as Planner::Resolve.
+absl::Status CheckModelVariant(const std::string& variant);
+
+std::string ProfileOrDefault(const std::string& profile_id);
+
+store::CalibrationKey CalibrationKeyOf(const calibrate::Target& target, analytic::Precision precision);
+
+// <prefix>/share/dsocr/deepseek-ocr-v1-base.json of this installation.
+std::string BuiltInConfigPath();
+
+}  // namespace dsocr::run
+
+#endif  // DSOCR_DAEMON_RUN_PLAN_H_

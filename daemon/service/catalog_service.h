@@ -1,0 +1,45 @@
+// CatalogService: what there is to choose from, and how the daemon is.
+#ifndef DSOCR_DAEMON_SERVICE_CATALOG_SERVICE_H_
+#define DSOCR_DAEMON_SERVICE_CATALOG_SERVICE_H_
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "daemon/calibrate/machine.h"
+#include "daemon/config/current.h"
+#include "daemon/ops/activity.h"
+#include "daemon/run/run_manager.h"
+#include "daemon/store/store.h"
+#include "dsocr/v1/catalog.grpc.pb.h"
+
+namespace dsocr::service {
+
+// Thread-safe. Borrows what it is given.
+class CatalogService final : public v1::CatalogService::Service {
+ public:
+  CatalogService(store::Store* store, const config::Current* config, const calibrate::Machine* machine,
+                 run::RunManager* runs, ops::Activity* activity)
+      : store_(store), config_(config), machine_(machine), runs_(runs), activity_(activity) {}
+
+  grpc::Status ListModels(grpc::ServerContext* context, const v1::ListModelsRequest* request,
+                          v1::ListModelsResponse* response) override;
+  grpc::Status ListWorkloads(grpc::ServerContext* context, const v1::ListWorkloadsRequest* request,
+                             v1::ListWorkloadsResponse* response) override;
+  grpc::Status DescribeWorkload(grpc::ServerContext* context, const v1::DescribeWorkloadRequest* request,
+                                v1::WorkloadDescription* response) override;
+  grpc::Status ListDevices(grpc::ServerContext* context, const v1::ListDevicesRequest* request,
+                           v1::ListDevicesResponse* response) override;
+  grpc::Status GetStatus(grpc::ServerContext* context, const v1::GetStatusRequest* request,
+                         v1::DaemonStatus* response) override;
+
+ private:
+  store::Store* const store_;
+  const config::Current* const config_;
+  const calibrate::Machine* const machine_;
+  run::RunManager* const runs_;
+  ops::Activity* const activity_;
+  const absl::Time started_ = absl::Now();
+};
+
+}  // namespace dsocr::service
+
+#endif  // DSOCR_DAEMON_SERVICE_CATALOG_SERVICE_H_
