@@ -8,8 +8,8 @@
 
 namespace dsocr::analytic {
 
-absl::StatusOr<Device> Calibrate(const Device& datasheet, const std::vector<CalibrationPoint>& points,
-                                 std::string calibration_id, Precision precision) {
+absl::StatusOr<Device> Calibrate(const Device& datasheet, Precision precision,
+                                 const std::vector<CalibrationPoint>& points, std::string calibration_id) {
   Device device = datasheet;
   device.calibration_id = std::move(calibration_id);
   device.curves = {};

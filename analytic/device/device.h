@@ -67,8 +67,8 @@ absl::StatusOr<Device> FindDevice(std::string_view name);  // NOT_FOUND suggests
 // A copy of `datasheet` with curves from points measured in `precision`; predictions in another precision use the same
 // curves. INVALID_ARGUMENT, naming the point, for a category that does not exist, a time that is not positive or work
 // that is negative.
-absl::StatusOr<Device> Calibrate(const Device& datasheet, const std::vector<CalibrationPoint>& points,
-                                 std::string calibration_id, Precision precision = Precision::kBf16);
+absl::StatusOr<Device> Calibrate(const Device& datasheet, Precision precision,
+                                 const std::vector<CalibrationPoint>& points, std::string calibration_id);
 
 }  // namespace dsocr::analytic
 

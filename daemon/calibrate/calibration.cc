@@ -136,7 +136,8 @@ absl::StatusOr<analytic::Device> ApplyCalibration(const analytic::Device& datash
         fmt::format("calibration '{}': it was measured in {}, the workload is {}; choose another with --calibration",
                     id, calibration.dtype, key.dtype));
   }
-  return analytic::Calibrate(datasheet, calibration.points, id);
+  const auto precision = calibration.dtype == "fp32" ? analytic::Precision::kFp32 : analytic::Precision::kBf16;
+  return analytic::Calibrate(datasheet, precision, calibration.points, id);
 }
 
 absl::StatusOr<std::string> KeepCalibration(const std::string& json, const store::CalibrationKey& key,

@@ -100,7 +100,8 @@ TEST(Calibrate, ReturnsAMeasuredOperatorsTime) {
   const Cost small = CostOf(Gemm{.m = 64, .n = 1280, .k = 1280}, Precision::kBf16);
   const Cost large = CostOf(Gemm{.m = 4096, .n = 3072, .k = 768}, Precision::kBf16);
   const auto device =
-      Calibrate(datasheet, {PointOf(CategoryId::kGemm, small, 2.0e6), PointOf(CategoryId::kGemm, large, 6.0e7)}, "c-1");
+      Calibrate(datasheet, Precision::kBf16,
+                {PointOf(CategoryId::kGemm, small, 2.0e6), PointOf(CategoryId::kGemm, large, 6.0e7)}, "c-1");
   ASSERT_TRUE(device.ok()) << device.status();
   EXPECT_EQ(device->calibration_id, "c-1");
   EXPECT_NEAR(TimeOf(small, CategoryId::kGemm, Precision::kBf16, *device).ns, 2.0e6, 2e4);
@@ -118,7 +119,8 @@ TEST(Calibrate, FarOutsideTheMeasuredRangeTheRooflineCarriesTheTrend) {
   const Device datasheet = *FindDevice("cpu");
   const Cost measured = CostOf(Gemm{.m = 256, .n = 1024, .k = 1024}, Precision::kBf16);
   const double datasheet_ns = DatasheetTime(measured, CategoryId::kGemm, Precision::kBf16, datasheet).ns;
-  const auto device = Calibrate(datasheet, {PointOf(CategoryId::kGemm, measured, 2 * datasheet_ns)}, "c-1");
+  const auto device =
+      Calibrate(datasheet, Precision::kBf16, {PointOf(CategoryId::kGemm, measured, 2 * datasheet_ns)}, "c-1");
   ASSERT_TRUE(device.ok());
   const Cost huge = CostOf(Gemm{.m = 65536, .n = 8192, .k = 8192}, Precision::kBf16);
   const double ratio = TimeOf(huge, CategoryId::kGemm, Precision::kBf16, *device).ns /
@@ -129,7 +131,7 @@ TEST(Calibrate, FarOutsideTheMeasuredRangeTheRooflineCarriesTheTrend) {
 TEST(Calibrate, NoPredictionIsFasterThanThePeak) {
   const Device datasheet = *FindDevice("cpu");
   const Cost tiny = CostOf(Gemm{.m = 1, .n = 16, .k = 16}, Precision::kBf16);
-  const auto device = Calibrate(datasheet, {PointOf(CategoryId::kGemm, tiny, 1)}, "c-1");
+  const auto device = Calibrate(datasheet, Precision::kBf16, {PointOf(CategoryId::kGemm, tiny, 1)}, "c-1");
   ASSERT_TRUE(device.ok());
   const Cost huge = CostOf(Gemm{.m = 8192, .n = 8192, .k = 8192}, Precision::kBf16);
   EXPECT_GE(TimeOf(huge, CategoryId::kGemm, Precision::kBf16, *device).ns,
@@ -138,13 +140,13 @@ TEST(Calibrate, NoPredictionIsFasterThanThePeak) {
 
 TEST(Calibrate, RefusesPointsThatAreNoMeasurement) {
   const Device device = *FindDevice("cpu");
-  EXPECT_EQ(Calibrate(device, {{.category_id = "gem", .time_ns = 1}}, "c").status().message(),
+  EXPECT_EQ(Calibrate(device, Precision::kBf16, {{.category_id = "gem", .time_ns = 1}}, "c").status().message(),
             "points[0].category 'gem': no such category; calibrate again");
-  EXPECT_FALSE(Calibrate(device, {{.category_id = "gemm", .time_ns = 0}}, "c").ok());
-  EXPECT_FALSE(Calibrate(device, {{.category_id = "gemm", .time_ns = std::nan("")}}, "c").ok());
-  EXPECT_FALSE(Calibrate(device, {{.category_id = "gemm", .time_ns = HUGE_VAL}}, "c").ok());
-  EXPECT_FALSE(Calibrate(device, {{.category_id = "gemm", .flops = -1, .time_ns = 1}}, "c").ok());
-  EXPECT_TRUE(Calibrate(device, {}, "c").ok());
+  EXPECT_FALSE(Calibrate(device, Precision::kBf16, {{.category_id = "gemm", .time_ns = 0}}, "c").ok());
+  EXPECT_FALSE(Calibrate(device, Precision::kBf16, {{.category_id = "gemm", .time_ns = std::nan("")}}, "c").ok());
+  EXPECT_FALSE(Calibrate(device, Precision::kBf16, {{.category_id = "gemm", .time_ns = HUGE_VAL}}, "c").ok());
+  EXPECT_FALSE(Calibrate(device, Precision::kBf16, {{.category_id = "gemm", .flops = -1, .time_ns = 1}}, "c").ok());
+  EXPECT_TRUE(Calibrate(device, Precision::kBf16, {}, "c").ok());
 }
 
 // Seconds of full-size DeepSeek-OCR on two quiet cores of the class that the catalogue's cpu stands for, bf16, S = 512,
