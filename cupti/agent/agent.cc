@@ -1,8 +1,9 @@
 // libdsocr_agent.so: what it exports, when it wakes, and the thread through which it talks to the daemon.
 //
-// The library does nothing unless the session variables are in the environment. With them it sleeps until the process shows that it computes:
-// its first NVTX call, cuInit, or libtorch_cpu.so in its memory map. Then it records at once, into a ring of its own, while its control
-// thread says hello to the daemon; where nobody answers, the hooks come out again. A forked child has no part in the session.
+// The library does nothing unless the session variables are in the environment. With them it sleeps until the process
+// shows that it computes: its first NVTX call, cuInit, or libtorch_cpu.so in its memory map. Then it records at once,
+// into a ring of its own, while its control thread says hello to the daemon; where nobody answers, the hooks come out
+// again. A forked child has no part in the session.
 //
 // Nothing leaves through exceptions, descriptors 1 and 2, or exit codes.
 #include <fcntl.h>
@@ -33,11 +34,13 @@
 namespace dsocr::agent {
 namespace {
 
-// While asleep: how soon after libtorch's arrival operators are seen, against what reading /proc/self/maps costs (0.05 ms here).
+// While asleep: how soon after libtorch's arrival operators are seen, against what reading /proc/self/maps costs (0.05
+// ms here).
 constexpr int kSleepingPollMs = 50;
 constexpr int kStatisticsPeriodMs = 1000;
 constexpr int kAnswerTimeoutMs = 5000;  // a daemon that takes longer to say welcome is taken for dead
-constexpr int kExitWaitMs = 500;        // a job shorter than the handshake waits this long for it, so that its records are not lost
+constexpr int kExitWaitMs =
+    500;  // a job shorter than the handshake waits this long for it, so that its records are not lost
 constexpr size_t kControlStackBytes = 512 << 10;
 constexpr int kMeasuredCalls = 4096;
 
@@ -55,6 +58,35 @@ constinit std::atomic<Phase> phase{Phase::kAsleep};
 constinit std::atomic<int> ring_fd{-1};
 constinit std::atomic<int> socket_fd{-1};
 constinit int wake_fd = -1;
+// Held around every call into libtorch and CUPTI: they are not to be called once the process has begun to take itself
+// apart.
+constinit std::mutex host_mutex;
+constinit std::atomic<bool> is_exiting{false};
+
+void OnExit() noexcept;
+
+// Takes host_mutex, but waits for a call that does not return no longer than the process can be kept waiting.
+bool LockHost() noexcept {
+  for (int waited_ms = 0; !host_mutex.try_lock(); ++waited_ms) {
+    if (waited_ms == kExitWaitMs) {
+      return false;
+    }
+    poll(nullptr, 0, 1);
+  }
+  return true;
+}
+
+// REQUIRES: host_mutex is held.
+TorchState InstallTorch() noexcept {
+  if (is_exiting) {
+    return TorchState::kAbsent;
+  }
+  const TorchState state = InstallTorchCallbacks();
+  if (state == TorchState::kInstalled) {
+    std::atexit(OnExit);  // registered after libtorch's own, so it runs before them
+  }
+  return state;
+}
 
 // Copies the session variables. False: this process is not wanted.
 bool ReadEnvironment() {
@@ -72,6 +104,9 @@ bool ReadEnvironment() {
 
 // Starts recording. Any thread; the first call does it.
 void Wake() noexcept {
+  if (phase.load() != Phase::kAsleep) {
+    return;  // without the lock: a forked child must not wait for one that its parent held
+  }
   const std::lock_guard<std::mutex> lock(wake_mutex);
   if (phase.load() != Phase::kAsleep || wake_fd < 0) {
     return;
@@ -84,18 +119,37 @@ void Wake() noexcept {
   }
   ring_fd.store(fd);
   SetProcessRecorder(recorder);
-  InstallTorchCallbacks();
+  std::atexit(OnExit);
+  {
+    const std::lock_guard<std::mutex> host_lock(host_mutex);
+    InstallTorch();
+  }
   phase.store(Phase::kRecording);
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(wake_fd, &one, sizeof(one));
+}
+
+// Starts the GPU source. On a thread of the process that is in cuInit.
+void WakeCupti() noexcept {
+  Recorder* recorder = ProcessRecorder();
+  if (recorder == nullptr || recorder->mode() == Recorder::Mode::kOff) {
+    return;
+  }
+  const std::lock_guard<std::mutex> lock(host_mutex);
+  if (!is_exiting && StartCupti(recorder)) {
+    std::atexit(OnExit);
+  }
 }
 
 void Sleep(Phase last) noexcept {
   if (Recorder* recorder = ProcessRecorder()) {
     recorder->set_mode(Recorder::Mode::kOff);
   }
-  RemoveTorchCallbacks();
-  StopCupti();
+  const std::lock_guard<std::mutex> lock(host_mutex);
+  if (!is_exiting) {
+    RemoveTorchCallbacks();
+    StopCupti();
+  }
   phase.store(last);
 }
 
@@ -104,13 +158,17 @@ void SetPaused(bool paused) noexcept {
   if (recorder == nullptr || recorder->mode() == Recorder::Mode::kOff) {
     return;
   }
+  const std::lock_guard<std::mutex> lock(host_mutex);
+  if (is_exiting) {
+    return;
+  }
   recorder->set_mode(paused ? Recorder::Mode::kPaused : Recorder::Mode::kOn);
   EnableTorchCallbacks(!paused && !CuptiDelivers());
   PauseCupti(paused);
 }
 
-// True if the process has mapped a file whose name contains `name`. Reads the map itself: a question to the dynamic linker would take its
-// lock, and a fork at that moment would leave the lock taken in the child.
+// True if the process has mapped a file whose name contains `name`. Reads the map itself: a question to the dynamic
+// linker would take its lock, and a fork at that moment would leave the lock taken in the child.
 bool HasMapped(const char* name) {
   const int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
@@ -132,7 +190,8 @@ bool HasMapped(const char* name) {
 }
 
 bool SendHello(int fd, int memfd) {
-  record::Hello hello{record::kMessageMagic, record::kMessageVersion, record::Opcode::kHello, getpid(), record::kDefaultRingSlots, {}};
+  record::Hello hello{
+      record::kMessageMagic, record::kMessageVersion, record::Opcode::kHello, getpid(), record::kDefaultRingSlots, {}};
   std::memcpy(hello.token, session.token, sizeof(hello.token));
   iovec data{&hello, sizeof(hello)};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
@@ -173,14 +232,16 @@ int Join() {
   }
   record::Control answer{};
   if (connect(fd, reinterpret_cast<const sockaddr*>(&session.address), sizeof(session.address)) == 0 && IsOurUser(fd) &&
-      SendHello(fd, ring_fd.load()) && Receive(fd, kAnswerTimeoutMs, &answer) && answer.opcode == record::Opcode::kWelcome) {
+      SendHello(fd, ring_fd.load()) && Receive(fd, kAnswerTimeoutMs, &answer) &&
+      answer.opcode == record::Opcode::kWelcome) {
     return fd;
   }
   close(fd);
   return -1;
 }
 
-// What recording costs in this process, on a recorder of this thread's own. Takes about 2 ms.
+// What recording costs in this process, on a recorder of this thread's own. Takes about 2 ms. REQUIRES: host_mutex is
+// held.
 void MeasureCost(bool with_torch, record::Statistics* statistics) {
   auto* scratch = new (std::nothrow) Recorder;
   if (scratch == nullptr) {
@@ -192,6 +253,7 @@ void MeasureCost(bool with_torch, record::Statistics* statistics) {
     close(fd);
     SetThreadRecorder(scratch);
     if (ThreadState* thread = HookThread()) {
+      scratch->set_listener(CuptiListener());
       const int64_t start_ns = NowNs();
       for (int i = 0; i < kMeasuredCalls / 2; ++i) {
         scratch->PushRange(*thread, MakeText("prefill/layer[7]/self_attn/q_proj"), nullptr);
@@ -210,13 +272,15 @@ void MeasureCost(bool with_torch, record::Statistics* statistics) {
 // Follows the daemon's orders until it goes or says to detach.
 void Serve(int fd) {
   Recorder& recorder = *ProcessRecorder();
-  TorchState torch = InstallTorchCallbacks();
-  MeasureCost(torch == TorchState::kInstalled, &recorder.statistics());
-  recorder.WriteStatistics();
-  int64_t last_statistics_ns = NowNs();
+  TorchState torch = TorchState::kAbsent;
+  bool is_measured = false;
+  int64_t last_statistics_ns = 0;
   for (;;) {
     pollfd event{fd, POLLIN, 0};
-    const int ready = poll(&event, 1, torch == TorchState::kAbsent ? kSleepingPollMs : kStatisticsPeriodMs);
+    const int ready = poll(&event, 1,
+                           !is_measured                   ? 0
+                           : torch == TorchState::kAbsent ? kSleepingPollMs
+                                                          : kStatisticsPeriodMs);
     if (ready > 0) {
       record::Control control{};
       if (!Receive(fd, 0, &control) || control.opcode == record::Opcode::kDetach) {
@@ -224,11 +288,18 @@ void Serve(int fd) {
       }
       SetPaused(control.opcode == record::Opcode::kPause);
     }
-    if (torch == TorchState::kAbsent && !CuptiDelivers() && HasMapped("libtorch_cpu.so")) {
-      torch = InstallTorchCallbacks();
-      if (torch == TorchState::kInstalled) {
-        MeasureCost(true, &recorder.statistics());
-      }
+    const bool has_come = torch == TorchState::kAbsent && !CuptiDelivers() && HasMapped("libtorch_cpu.so");
+    const std::lock_guard<std::mutex> lock(host_mutex);
+    if (is_exiting) {
+      return;
+    }
+    if (has_come) {
+      torch = InstallTorch();
+    }
+    if (has_come || !is_measured) {
+      MeasureCost(torch == TorchState::kInstalled, &recorder.statistics());
+      is_measured = true;
+      last_statistics_ns = 0;
     }
     PollCupti();
     if (CuptiDelivers()) {
@@ -266,7 +337,8 @@ void* ControlThread(void*) {
   return nullptr;
 }
 
-// A forked child shares the ring but not the session: it must not write, and must not keep the parent's connection open.
+// A forked child shares the ring but not the session: it must not write, and must not keep the parent's connection
+// open.
 void AfterForkInChild() {
   if (Recorder* recorder = ProcessRecorder()) {
     recorder->set_mode(Recorder::Mode::kOff);
@@ -301,31 +373,37 @@ __attribute__((constructor)) void OnLoad() {
   pthread_sigmask(SIG_SETMASK, &previous, nullptr);
 }
 
-__attribute__((destructor)) void OnUnload() {
+// Before the process takes itself apart: what is on its way arrives, and from here on nothing of the host is called.
+// May run twice.
+void OnExit() noexcept {
   for (int waited_ms = 0; phase.load() == Phase::kRecording && waited_ms < kExitWaitMs; ++waited_ms) {
     poll(nullptr, 0, 1);
   }
-  if (phase.load() == Phase::kJoined) {
-    FlushCupti();
-    ProcessRecorder()->WriteStatistics();
+  if (phase.load() != Phase::kJoined || is_exiting.exchange(true)) {
+    return;
   }
+  if (LockHost()) {
+    FlushCupti();
+    host_mutex.unlock();
+  }
+  ProcessRecorder()->WriteStatistics();
 }
 
 }  // namespace
 }  // namespace dsocr::agent
 
-// NVTX calls this at the process's first NVTX call, once for every copy of NVTX. 0: no tool here, and its calls stay free.
+// NVTX calls this at the process's first NVTX call, once for every copy of NVTX. 0: no tool here, and its calls stay
+// free.
 DSOCR_EXPORT int InitializeInjectionNvtx2(const void* (*get_export_table)(unsigned int)) {
   dsocr::agent::Wake();
-  return dsocr::agent::ProcessRecorder() != nullptr && get_export_table != nullptr && dsocr::agent::InstallNvtxHooks(get_export_table);
+  return dsocr::agent::ProcessRecorder() != nullptr && get_export_table != nullptr &&
+         dsocr::agent::InstallNvtxHooks(get_export_table);
 }
 
 // libcuda calls this in cuInit (CUDA_INJECTION64_PATH).
 DSOCR_EXPORT int InitializeInjection() {
   dsocr::agent::Wake();
-  if (dsocr::agent::Recorder* recorder = dsocr::agent::ProcessRecorder()) {
-    dsocr::agent::StartCupti(recorder);
-  }
+  dsocr::agent::WakeCupti();
   return 1;
 }
 

@@ -1,4 +1,5 @@
-// The host clock of every record: CLOCK_MONOTONIC, nanoseconds. 22 ns a call on the machine of docs/record-format.md; rdtsc would be 9.5.
+// The host clock of every record: CLOCK_MONOTONIC, nanoseconds. 22 ns a call on the machine of docs/record-format.md;
+// rdtsc would be 9.5.
 #ifndef DSOCR_CUPTI_AGENT_CLOCK_H_
 #define DSOCR_CUPTI_AGENT_CLOCK_H_
 

@@ -1,9 +1,12 @@
-// Operations on a GPU: CUPTI activity records of the process, as kernel, copy and set records with the range that launched them.
+// Operations on a GPU: CUPTI activity records of the process, as kernel, copy and set records with the range that
+// launched them.
 //
-// The functions come from the libcupti that the process already has (libtorch_cpu links one), else from libcupti.so.13 or .12 by name. An error
-// while enabling undoes what was enabled; the process goes on without GPU records.
+// The functions come from the libcupti that the process already has (libtorch_cpu links one), else from libcupti.so.13
+// or .12 by name. An error while enabling undoes what was enabled; the process goes on without GPU records.
 //
-// Threads: Start, Pause, Poll and Stop on one thread at a time; Flush from any; buffers are completed on a thread of CUPTI's.
+// No subscription is taken: activity records need none, and torch 2.11's own profiler may hold the only one.
+//
+// Threads: one caller at a time; buffers are completed on a thread of CUPTI's.
 #ifndef DSOCR_CUPTI_AGENT_CUPTI_SOURCE_H_
 #define DSOCR_CUPTI_AGENT_CUPTI_SOURCE_H_
 
@@ -13,6 +16,9 @@ namespace dsocr::agent {
 
 // False: no libcupti, or it refused. `recorder` must live for ever.
 bool StartCupti(Recorder* recorder) noexcept;
+
+// What tells CUPTI of a recorded range; null where CUPTI is not on.
+const RangeListener* CuptiListener() noexcept;
 
 // Disables the kinds of record, or enables them again.
 void PauseCupti(bool paused) noexcept;

@@ -92,7 +92,8 @@ record::NameId Interner::Name(const Text& text, uint32_t thread) noexcept {
       if (entry == nullptr) {
         return 0;
       }
-      if (entry->hash == text.hash && entry->size == text.size && std::memcmp(entry->bytes(), text.bytes, text.size) == 0) {
+      if (entry->hash == text.hash && entry->size == text.size &&
+          std::memcmp(entry->bytes(), text.bytes, text.size) == 0) {
         return entry->id;
       }
     }
@@ -106,7 +107,8 @@ record::NameId Interner::Name(const Text& text, uint32_t thread) noexcept {
     return id;
   }
   const size_t entry_bytes = (sizeof(NameEntry) + text.size + 7) / 8 * 8;
-  if (name_count_ == kMaxEntries || arena_used_ + entry_bytes > kArenaBytes || !DefineName(text, name_count_ + 1, thread)) {
+  if (name_count_ == kMaxEntries || arena_used_ + entry_bytes > kArenaBytes ||
+      !DefineName(text, name_count_ + 1, thread)) {
     return 0;
   }
   auto* entry = reinterpret_cast<NameEntry*>(arena_ + arena_used_);

@@ -1,8 +1,8 @@
 // Names and paths of one recording, as the numbers that records carry.
 //
-// A lookup takes no lock and no memory. A new name or path is defined under a mutex: its definition records go into the ring first, and
-// only then does another thread see its number, so a reader meets every definition before its first use. If the ring refuses a definition,
-// the number is not used up and the next occurrence tries again.
+// A lookup takes no lock and no memory. A new name or path is defined under a mutex: its definition records go into the
+// ring first, and only then does another thread see its number, so a reader meets every definition before its first
+// use. If the ring refuses a definition, the number is not used up and the next occurrence tries again.
 #ifndef DSOCR_CUPTI_AGENT_INTERN_H_
 #define DSOCR_CUPTI_AGENT_INTERN_H_
 
@@ -28,8 +28,8 @@ Text MakeText(const char* terminated) noexcept;
 
 class Interner {
  public:
-  // Tables of 64 Ki places, at most half full: 1 MiB, touched only where used. A job that invents names without end ("step 12345") gets
-  // numbers for the first 32 Ki of them; after that it gets 0.
+  // Tables of 64 Ki places, at most half full: 1 MiB, touched only where used. A job that invents names without end
+  // ("step 12345") gets numbers for the first 32 Ki of them; after that it gets 0.
   static constexpr uint32_t kMaxEntries = 1 << 15;
 
   Interner() = default;
@@ -65,9 +65,9 @@ class Interner {
   uint32_t name_count_ = 0;
   uint32_t path_count_ = 0;
   size_t arena_used_ = 0;
-  char* memory_ = nullptr;                     // one mapping: names_, paths_, arena_
+  char* memory_ = nullptr;  // one mapping: names_, paths_, arena_
   std::atomic<const NameEntry*>* names_ = nullptr;
-  std::atomic<uint64_t>* paths_ = nullptr;     // parent << 42 | name << 18 | path: a path's whole entry in one word
+  std::atomic<uint64_t>* paths_ = nullptr;  // parent << 42 | name << 18 | path: a path's whole entry in one word
   char* arena_ = nullptr;
 };
 

@@ -15,7 +15,8 @@
 namespace dsocr::agent {
 namespace {
 
-// Text that outlives the call that brought it, followed by its bytes. Handles are addresses of these; they are never freed, as NVTX's own strings are not.
+// Text that outlives the call that brought it, followed by its bytes. Handles are addresses of these; they are never
+// freed, as NVTX's own strings are not.
 struct RegisteredText {
   Text text;
 };
@@ -25,7 +26,8 @@ struct Domain {
 };
 
 // Domains of libraries that annotate their own insides: such ranges are not modules of a model.
-constexpr const char* kLibraryDomains[] = {"NCCL", "CCCL", "cuBLAS", "cuBLASLt", "cuDNN", "cuFFT", "cuSPARSE", "cuSOLVER", "cuRAND", "TensorRT"};
+constexpr const char* kLibraryDomains[] = {"NCCL",  "CCCL",     "cuBLAS",   "cuBLASLt", "cuDNN",
+                                           "cuFFT", "cuSPARSE", "cuSOLVER", "cuRAND",   "TensorRT"};
 
 // Ranges that a thread other than their own ended. Short, and almost always empty: one relaxed load a range call.
 constexpr int kForeignEnds = 64;
@@ -73,7 +75,9 @@ ThreadState* RangeThread() {
   return thread;
 }
 
-bool IsIgnored(nvtxDomainHandle_t domain) { return domain != nullptr && reinterpret_cast<const Domain*>(domain)->is_ignored; }
+bool IsIgnored(nvtxDomainHandle_t domain) {
+  return domain != nullptr && reinterpret_cast<const Domain*>(domain)->is_ignored;
+}
 
 int Push(nvtxDomainHandle_t domain, const Text& text) {
   ThreadState* thread = RangeThread();
@@ -108,7 +112,8 @@ int Pop(nvtxDomainHandle_t domain) {
   return thread == nullptr ? NVTX_NO_PUSH_POP_TRACKING : thread->recorder->PopRange(*thread, domain);
 }
 
-// A start/end range is a push whose id is its owner; 0 where it was not recorded. Pops never close it: its domain is an address of its own.
+// A start/end range is a push whose id is its owner; 0 where it was not recorded. Pops never close it: its domain is an
+// address of its own.
 constexpr char kStartEndDomain = 0;
 
 template <typename PushFunction>
@@ -157,12 +162,14 @@ nvtxDomainHandle_t CreateDomain(const char* name) {
   if (domain == nullptr) {
     return nullptr;  // then its ranges are the default domain's
   }
-  domain->is_ignored = name != nullptr && std::any_of(std::begin(kLibraryDomains), std::end(kLibraryDomains),
-                                                      [name](const char* known) { return std::strcmp(name, known) == 0; });
+  domain->is_ignored =
+      name != nullptr && std::any_of(std::begin(kLibraryDomains), std::end(kLibraryDomains),
+                                     [name](const char* known) { return std::strcmp(name, known) == 0; });
   return reinterpret_cast<nvtxDomainHandle_t>(domain);
 }
 
-// --- CORE ------------------------------------------------------------------------------------------------------------------------
+// --- CORE
+// ------------------------------------------------------------------------------------------------------------------------
 
 int NVTX_API RangePushEx(const nvtxEventAttributes_t* event) { return PushAttributes(nullptr, event); }
 int NVTX_API RangePushA(const char* message) { return Push(nullptr, MakeText(message)); }
@@ -179,12 +186,15 @@ nvtxRangeId_t NVTX_API RangeStartW(const wchar_t* message) {
 }
 void NVTX_API RangeEnd(nvtxRangeId_t id) { End(id); }
 
-// --- CORE2 -----------------------------------------------------------------------------------------------------------------------
+// --- CORE2
+// -----------------------------------------------------------------------------------------------------------------------
 
 int NVTX_API DomainRangePushEx(nvtxDomainHandle_t domain, const nvtxEventAttributes_t* event) {
   return IsIgnored(domain) ? NVTX_NO_PUSH_POP_TRACKING : PushAttributes(domain, event);
 }
-int NVTX_API DomainRangePop(nvtxDomainHandle_t domain) { return IsIgnored(domain) ? NVTX_NO_PUSH_POP_TRACKING : Pop(domain); }
+int NVTX_API DomainRangePop(nvtxDomainHandle_t domain) {
+  return IsIgnored(domain) ? NVTX_NO_PUSH_POP_TRACKING : Pop(domain);
+}
 nvtxRangeId_t NVTX_API DomainRangeStartEx(nvtxDomainHandle_t domain, const nvtxEventAttributes_t* event) {
   return IsIgnored(domain) ? 0 : RangeStartEx(event);
 }

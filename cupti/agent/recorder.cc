@@ -16,7 +16,8 @@ namespace {
 
 std::atomic<Recorder*> process_recorder{nullptr};
 
-// Initial-exec: one load instead of a call, and glibc keeps room for such variables of libraries loaded late. Two words only.
+// Initial-exec: one load instead of a call, and glibc keeps room for such variables of libraries loaded late. Two words
+// only.
 __attribute__((tls_model("initial-exec"))) thread_local ThreadState* current_thread = nullptr;
 __attribute__((tls_model("initial-exec"))) thread_local Recorder* thread_recorder = nullptr;
 
@@ -150,7 +151,8 @@ int Recorder::PushRange(ThreadState& thread, const Text& name, const void* domai
   if (!thread.is_announced) {
     Announce(thread);
   }
-  const record::PathId path = interner_.Path(record::OwnerPath(enclosing), interner_.Name(name, thread.number), thread.number);
+  const record::PathId path =
+      interner_.Path(record::OwnerPath(enclosing), interner_.Name(name, thread.number), thread.number);
   if (path == 0) {
     overflowed_.fetch_add(1, std::memory_order_relaxed);
     return static_cast<int>(before);

@@ -1,5 +1,5 @@
-// The recorder: what the agent's sources (NVTX ranges, operator callbacks, CUPTI) write through. One per recording, and one more, private, on
-// which the agent measures its own cost.
+// The recorder: what the agent's sources (NVTX ranges, operator callbacks, CUPTI) write through. One per recording, and
+// one more, private, on which the agent measures its own cost.
 //
 // Nothing here waits, allocates memory in steady state, throws or prints. Every call is safe from any thread.
 #ifndef DSOCR_CUPTI_AGENT_RECORDER_H_
@@ -18,21 +18,22 @@ class Recorder;
 // What one thread is in the middle of. Only its own thread touches it, so a mark of an open range needs no lock.
 struct ThreadState {
   struct OpenRange {
-    record::Owner owner;    // of the innermost recorded range, this one or one around it
-    const void* domain;     // NVTX domain; null: the default one
-    bool is_recorded;       // its push is in the ring, so its pop will be
-    bool has_external_id;   // its owner was pushed to CUPTI
+    record::Owner owner;   // of the innermost recorded range, this one or one around it
+    const void* domain;    // NVTX domain; null: the default one
+    bool is_recorded;      // its push is in the ring, so its pop will be
+    bool has_external_id;  // its owner was pushed to CUPTI
   };
 
   Recorder* recorder;
   std::atomic<bool> in_use;
   bool is_announced;  // its kThread record is in the ring
   uint32_t number;
-  uint32_t depth;        // open ranges in `open`
-  uint32_t excess;       // ranges opened beyond those
-  uint64_t next_entry;   // entries are taken from a process-wide counter in blocks
+  uint32_t depth;       // open ranges in `open`
+  uint32_t excess;      // ranges opened beyond those
+  uint64_t next_entry;  // entries are taken from a process-wide counter in blocks
   uint64_t end_entry;
-  // The outermost operator call in progress. `operation` is the address of its at::RecordFunction, on this thread's stack; null: none.
+  // The outermost operator call in progress. `operation` is the address of its at::RecordFunction, on this thread's
+  // stack; null: none.
   const void* operation;
   record::Owner operation_owner;
   int64_t operation_start_ns;
@@ -55,7 +56,8 @@ class Recorder {
   Recorder& operator=(const Recorder&) = delete;
   ~Recorder();
 
-  // Makes the ring in a sealed memfd and starts recording. The descriptor, or -1 where that fails; the caller's to close.
+  // Makes the ring in a sealed memfd and starts recording. The descriptor, or -1 where that fails; the caller's to
+  // close.
   int Start(uint32_t slot_count) noexcept;
 
   Mode mode() const noexcept { return mode_.load(std::memory_order_relaxed); }
@@ -65,7 +67,8 @@ class Recorder {
   // This thread's state in this recorder; null when off, or when kMaxThreads threads are alive.
   ThreadState* CurrentThread() noexcept;
 
-  // The depth before the push, as NVTX wants it. A range inside an operator call is part of that call and is not recorded.
+  // The depth before the push, as NVTX wants it. A range inside an operator call is part of that call and is not
+  // recorded.
   int PushRange(ThreadState& thread, const Text& name, const void* domain) noexcept;
   // Closes the innermost open range of `domain`; the depth after it, or -1 where none is open.
   int PopRange(ThreadState& thread, const void* domain) noexcept;
@@ -75,8 +78,9 @@ class Recorder {
     return thread.depth == 0 ? 0 : thread.open[thread.depth - 1].owner;
   }
 
-  // An operator call begins, ends. `call` identifies it by its place on the stack: deeper calls lie at lower addresses, so a call that lies
-  // higher than the outermost one shows that that one ended unseen. `name` is asked only for outermost calls.
+  // An operator call begins, ends. `call` identifies it by its place on the stack: deeper calls lie at lower addresses,
+  // so a call that lies higher than the outermost one shows that that one ended unseen. `name` is asked only for
+  // outermost calls.
   void BeginCall(ThreadState& thread, const void* call) noexcept;
   template <typename NameFunction>
   void EndCall(ThreadState& thread, const void* call, NameFunction name) noexcept {
@@ -120,7 +124,8 @@ class Recorder {
 Recorder* ProcessRecorder() noexcept;
 void SetProcessRecorder(Recorder* recorder) noexcept;
 
-// Makes `recorder` the one that this thread writes to, whatever the process's is: for measuring the agent's own cost. Null undoes it.
+// Makes `recorder` the one that this thread writes to, whatever the process's is: for measuring the agent's own cost.
+// Null undoes it.
 void SetThreadRecorder(Recorder* recorder) noexcept;
 
 // The recorder that the hooks of this thread write to, and this thread's state in it. Null: nothing is recorded here.

@@ -13,8 +13,8 @@
 namespace dsocr::agent {
 namespace {
 
-// The functions of libtorch_cpu.so that we call, by their mangled names in torch 2.11. Member functions are called as functions whose first
-// argument is the object, which is what they are in the Itanium C++ ABI.
+// The functions of libtorch_cpu.so that we call, by their mangled names in torch 2.11. Member functions are called as
+// functions whose first argument is the object, which is what they are in the Itanium C++ ABI.
 struct TorchFunctions {
   at::CallbackHandle (*add_global_callback)(at::RecordFunctionCallback);
   void (*remove_callback)(at::CallbackHandle);
@@ -36,12 +36,14 @@ bool Find(void* library, const char* name, Function* function) {
   return *function != nullptr;
 }
 
-// Major and minor, as libtorch says them of itself and as the header was written for: TORCH_ABI_VERSION's two top bytes.
+// Major and minor, as libtorch says them of itself and as the header was written for: TORCH_ABI_VERSION's two top
+// bytes.
 constexpr int kMinorShift = 48;
 
 bool FindFunctions(void* library) {
   uint64_t (*version)();
-  return Find(library, "aoti_torch_abi_version", &version) && version() >> kMinorShift == TORCH_ABI_VERSION >> kMinorShift &&
+  return Find(library, "aoti_torch_abi_version", &version) &&
+         version() >> kMinorShift == TORCH_ABI_VERSION >> kMinorShift &&
          Find(library, "_ZN2at17addGlobalCallbackENS_22RecordFunctionCallbackE", &torch.add_global_callback) &&
          Find(library, "_ZN2at14removeCallbackEm", &torch.remove_callback) &&
          Find(library, "_ZN2at15disableCallbackEm", &torch.disable_callback) &&
@@ -49,7 +51,8 @@ bool FindFunctions(void* library) {
          Find(library, "_ZNK2at14RecordFunction4nameEv", &torch.name) &&
          Find(library, "_ZN2at14RecordFunctionC1ENS_11RecordScopeE", &torch.construct) &&
          Find(library,
-              "_ZN2at14RecordFunction6beforeESt7variantIJSt17basic_string_viewIcSt11char_traitsIcEESt17reference_wrapperIKN3c1014"
+              "_ZN2at14RecordFunction6beforeESt7variantIJSt17basic_string_viewIcSt11char_traitsIcEESt17reference_"
+              "wrapperIKN3c1014"
               "FunctionSchemaEEEEl",
               &torch.before) &&
          Find(library, "_ZN2at14RecordFunctionD1Ev", &torch.destroy);
@@ -98,7 +101,8 @@ TorchState InstallTorchCallbacks() noexcept {
     return TorchState::kUnsupported;
   }
   try {
-    callback.store(torch.add_global_callback(at::RecordFunctionCallback(OnStart, OnEnd).scopes({at::RecordScope::FUNCTION})));
+    callback.store(
+        torch.add_global_callback(at::RecordFunctionCallback(OnStart, OnEnd).scopes({at::RecordScope::FUNCTION})));
   } catch (...) {
     return TorchState::kUnsupported;
   }

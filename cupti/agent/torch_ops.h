@@ -1,8 +1,8 @@
 // Operations on a CPU: PyTorch's operator callbacks, one record for each outermost operator call of a thread.
 //
-// torch_ops.cc is the one file of the agent that sees an ATen header (ATen/record_function.h). It links nothing of torch: the functions are
-// looked up in the libtorch_cpu.so that the process has loaded, and used only if that library's version is the header's (major and
-// minor), because the callback is a C++ struct passed by value.
+// torch_ops.cc is the one file of the agent that sees an ATen header (ATen/record_function.h). It links nothing of
+// torch: the functions are looked up in the libtorch_cpu.so that the process has loaded, and used only if that
+// library's version is the header's (major and minor), because the callback is a C++ struct passed by value.
 //
 // Threads: Install, Remove, SetEnabled and Measure on one thread at a time; the callbacks run wherever operators run.
 #ifndef DSOCR_CUPTI_AGENT_TORCH_OPS_H_
@@ -27,8 +27,9 @@ void RemoveTorchCallbacks() noexcept;
 // Off: the callbacks stay registered and cost nothing.
 void EnableTorchCallbacks(bool enabled) noexcept;
 
-// Measures on this thread what the callbacks cost, torch's own machinery included, into operation_record_ps and nested_call_ps.
-// REQUIRES: installed, and SetThreadRecorder was called with a private recorder whose ring has room for `calls` records.
+// Measures on this thread what the callbacks cost, torch's own machinery included, into operation_record_ps and
+// nested_call_ps. REQUIRES: installed, and SetThreadRecorder was called with a private recorder whose ring has room for
+// `calls` records.
 void MeasureTorchCallbacks(int calls, record::Statistics* statistics) noexcept;
 
 }  // namespace dsocr::agent

@@ -18,13 +18,15 @@ namespace {
 using record::Kind;
 using record::Record;
 
-// Calls that are over are remembered until this many later ones are over too: how far operations on a GPU may lag behind their ranges and
-// still count in the call's own span. Beyond it they still count in their module. 65,536 calls are about 6 MiB.
+// Calls that are over are remembered until this many later ones are over too: how far operations on a GPU may lag
+// behind their ranges and still count in the call's own span. Beyond it they still count in their module. 65,536 calls
+// are about 6 MiB.
 constexpr size_t kMaxClosedCalls = 1 << 16;
-// GPU operations are put in order of their start across this many: streams and buffers arrive interleaved, not shuffled.
+// GPU operations are put in order of their start across this many: streams and buffers arrive interleaved, not
+// shuffled.
 constexpr size_t kReorderWindow = 1 << 14;
-// Requests whose sums are kept for the choice of the median. Beyond it the extremes go first, so the median of a long run stays exact as long
-// as it drifts less than this many ranks.
+// Requests whose sums are kept for the choice of the median. Beyond it the extremes go first, so the median of a long
+// run stays exact as long as it drifts less than this many ranks.
 constexpr size_t kMaxKeptRequests = 64;
 constexpr size_t kMaxRequestTotals = 1 << 20;
 // Times further than this from the first one (13 days) are nonsense; with it no sum of ours can overflow.
@@ -93,7 +95,7 @@ struct Attribution::State {
   const Options options;
   Dictionary dictionary;
   std::unordered_map<uint32_t, Thread> threads;
-  std::shared_ptr<Request> whole;  // the one request where no range marks requests
+  std::shared_ptr<Request> whole;                 // the one request where no range marks requests
   std::deque<std::shared_ptr<Request>> requests;  // measured and not closed yet, in order of begin
   int requests_seen = 0;
 
@@ -122,7 +124,8 @@ bool Attribution::State::IsTime(int64_t time_ns) {
   if (base_ns == 0 && time_ns > 0 && time_ns < (int64_t{1} << 60)) {
     base_ns = time_ns;
   }
-  return base_ns != 0 && time_ns > base_ns - kMaxTimeDistanceNs && time_ns < base_ns + kMaxTimeDistanceNs && time_ns > 0;
+  return base_ns != 0 && time_ns > base_ns - kMaxTimeDistanceNs && time_ns < base_ns + kMaxTimeDistanceNs &&
+         time_ns > 0;
 }
 
 bool Attribution::State::Consume(const Record& record) {
@@ -163,7 +166,8 @@ bool Attribution::State::Consume(const Record& record) {
   return false;
 }
 
-// --- Ranges ------------------------------------------------------------------------------------------------------------------------
+// --- Ranges
+// ------------------------------------------------------------------------------------------------------------------------
 
 void Attribution::State::Open(Thread& thread, record::PathId path, uint64_t entry, int64_t time_ns) {
   Call call;
@@ -245,8 +249,8 @@ void Attribution::State::Resync(Thread& thread, record::PathId path, int64_t tim
 bool Attribution::State::Push(const Record& record) {
   const record::PathId path = record::OwnerPath(record.range.owner);
   const uint64_t entry = record::OwnerEntry(record.range.owner);
-  if (record.thread >= record::kMaxThreads || path == 0 || entry == 0 || !dictionary.HasPath(path) || !IsTime(record.range.time_ns) ||
-      open_calls.count(entry) > 0) {
+  if (record.thread >= record::kMaxThreads || path == 0 || entry == 0 || !dictionary.HasPath(path) ||
+      !IsTime(record.range.time_ns) || open_calls.count(entry) > 0) {
     return false;
   }
   Thread& thread = threads[record.thread];
@@ -281,7 +285,8 @@ bool Attribution::State::Pop(const Record& record) {
   return true;
 }
 
-// --- Operations --------------------------------------------------------------------------------------------------------------------
+// --- Operations
+// --------------------------------------------------------------------------------------------------------------------
 
 // The measured request in which something without an owner happened; the latest, where several overlap.
 std::shared_ptr<Request> Attribution::State::RequestAt(int64_t time_ns) const {
@@ -314,15 +319,16 @@ bool Attribution::State::CpuOperation(const Record& record) {
   }
   const std::shared_ptr<Request> request = path == 0 ? RequestAt(operation.start_ns) : thread.open.back().request;
   if (request != nullptr) {
-    request->sums.AddOperation(dictionary, operation, path, dictionary.Category(record.kind, path, operation.name), false);
+    request->sums.AddOperation(dictionary, operation, path, dictionary.Category(record.kind, path, operation.name),
+                               false);
   }
   return true;
 }
 
 bool Attribution::State::GpuOperation(const Record& record) {
   const record::Operation& operation = record.operation;
-  if (!IsOwner(operation.owner) || !dictionary.HasName(operation.name) || !IsTime(operation.start_ns) || !IsTime(operation.end_ns) ||
-      operation.end_ns < operation.start_ns) {
+  if (!IsOwner(operation.owner) || !dictionary.HasName(operation.name) || !IsTime(operation.start_ns) ||
+      !IsTime(operation.end_ns) || operation.end_ns < operation.start_ns) {
     return false;
   }
   if (!gpu_seen) {
@@ -332,7 +338,8 @@ bool Attribution::State::GpuOperation(const Record& record) {
     }
   }
   if (Call* call = FindCall(record::OwnerEntry(operation.owner))) {
-    call->first_operation_ns = call->first_operation_ns == 0 ? operation.start_ns : std::min(call->first_operation_ns, operation.start_ns);
+    call->first_operation_ns =
+        call->first_operation_ns == 0 ? operation.start_ns : std::min(call->first_operation_ns, operation.start_ns);
     call->last_operation_ns = std::max(call->last_operation_ns, operation.end_ns);
   }
   reorder.push(record);
@@ -354,7 +361,8 @@ void Attribution::State::Sweep(const Record& record) {
     request = RequestAt(operation.start_ns);
   }
   if (request != nullptr) {
-    request->sums.AddOperation(dictionary, operation, path, dictionary.Category(record.kind, path, operation.name), true);
+    request->sums.AddOperation(dictionary, operation, path, dictionary.Category(record.kind, path, operation.name),
+                               true);
   }
 }
 
@@ -366,9 +374,11 @@ Call* Attribution::State::FindCall(uint64_t entry) {
   return closed == closed_calls.end() ? nullptr : &closed->second;
 }
 
-// --- Ends --------------------------------------------------------------------------------------------------------------------------
+// --- Ends
+// --------------------------------------------------------------------------------------------------------------------------
 
-// Forgets the call that was closed first. Its children were closed before it, so its span is complete; it becomes part of its parent's.
+// Forgets the call that was closed first. Its children were closed before it, so its span is complete; it becomes part
+// of its parent's.
 void Attribution::State::Retire() {
   const auto found = closed_calls.find(closing_order.front());
   closing_order.pop_front();
@@ -377,7 +387,8 @@ void Attribution::State::Retire() {
   }
   if (found->second.is_request) {
     // Its operations have arrived as far as they ever will.
-    while (!reorder.empty() && reorder.top().operation.start_ns <= std::max(found->second.last_operation_ns, found->second.end_ns)) {
+    while (!reorder.empty() &&
+           reorder.top().operation.start_ns <= std::max(found->second.last_operation_ns, found->second.end_ns)) {
       const Record earliest = reorder.top();
       reorder.pop();
       Sweep(earliest);
@@ -396,8 +407,9 @@ void Attribution::State::Retire() {
     }
   }
   if (Call* parent = call.first_operation_ns == 0 ? nullptr : FindCall(call.parent_entry)) {
-    parent->first_operation_ns =
-        parent->first_operation_ns == 0 ? call.first_operation_ns : std::min(parent->first_operation_ns, call.first_operation_ns);
+    parent->first_operation_ns = parent->first_operation_ns == 0
+                                     ? call.first_operation_ns
+                                     : std::min(parent->first_operation_ns, call.first_operation_ns);
     parent->last_operation_ns = std::max(parent->last_operation_ns, call.last_operation_ns);
   }
   if (call.is_request && call.request != nullptr) {
@@ -462,7 +474,8 @@ RequestSum Attribution::State::Describe(const FinishedRequest& request) const {
       continue;
     }
     module.busy_ns = request.is_gpu ? totals.busy_ns : module.device_ns;
-    module.gap_ns = request.is_gpu ? std::max<int64_t>(0, totals.span_ns - totals.busy_ns) : module.wall_ns - module.device_ns;
+    module.gap_ns =
+        request.is_gpu ? std::max<int64_t>(0, totals.span_ns - totals.busy_ns) : module.wall_ns - module.device_ns;
     if (i < sketches.size()) {
       module.p50_ns = sketches[i].Quantile(0.50);
       module.p95_ns = sketches[i].Quantile(0.95);
@@ -502,13 +515,14 @@ Result Attribution::State::Finish() {
   if (kept.empty()) {
     return result;
   }
-  const int64_t rank = std::clamp<int64_t>((complete_requests - 1) / 2 - below_kept, 0, static_cast<int64_t>(kept.size()) - 1);
+  const int64_t rank =
+      std::clamp<int64_t>((complete_requests - 1) / 2 - below_kept, 0, static_cast<int64_t>(kept.size()) - 1);
   const FinishedRequest& median = std::next(kept.begin(), rank)->second;
   result.request = Describe(median);
-  result.agent_cost_ns = static_cast<int64_t>(
-      (median.range_records * statistics.range_record_ps + median.operation_records * statistics.operation_record_ps +
-       median.nested_calls * statistics.nested_call_ps) /
-      1000);
+  result.agent_cost_ns = static_cast<int64_t>((median.range_records * statistics.range_record_ps +
+                                               median.operation_records * statistics.operation_record_ps +
+                                               median.nested_calls * statistics.nested_call_ps) /
+                                              1000);
   return result;
 }
 

@@ -1,5 +1,5 @@
-// Attribution: a streaming fold over the records of one process. Ranges say which module is running, operations say what the device did;
-// the sums of the modules and the unattributed rest are the total, to the nanosecond.
+// Attribution: a streaming fold over the records of one process. Ranges say which module is running, operations say
+// what the device did; the sums of the modules and the unattributed rest are the total, to the nanosecond.
 //
 // Cost: O(1) a record. Memory: open ranges and distinct modules, never the length of the run.
 // Threads: none of its own; one caller at a time.
@@ -17,17 +17,19 @@
 
 namespace dsocr::attribution {
 
-// What a range name stands for. An empty module_id: the name is not one of the model's; its time goes to the enclosing module.
+// What a range name stands for. An empty module_id: the name is not one of the model's; its time goes to the enclosing
+// module.
 struct RangeMeaning {
   std::string module_id;
   std::string category_id;  // the one category of a leaf; empty: by the name of each operation
 };
 
 struct Options {
-  // Asked once for each distinct range name. Null: the job's model is not known, and a module id is the dotted path of range names.
+  // Asked once for each distinct range name. Null: the job's model is not known, and a module id is the dotted path of
+  // range names.
   std::function<RangeMeaning(std::string_view range_name)> resolve_range;
-  // Every outermost range of this name is one request; its first `skip_requests` entries are warm-up and are not counted.
-  // Empty: the whole recording is one request.
+  // Every outermost range of this name is one request; its first `skip_requests` entries are warm-up and are not
+  // counted. Empty: the whole recording is one request.
   std::string request_range;
   int skip_requests = 0;
 };
@@ -38,7 +40,8 @@ struct CategorySum {
   int64_t device_ns = 0;
 };
 
-// Of one request. On a CPU wall = busy + gap exactly, and level by level wall = own operations + child ranges + own gap.
+// Of one request. On a CPU wall = busy + gap exactly, and level by level wall = own operations + child ranges + own
+// gap.
 struct ModuleSum {
   std::string module_id;
   std::string parent_id;  // as first seen; empty at the top
@@ -70,7 +73,7 @@ struct Result {
   int64_t records_dropped = 0;
   int64_t records_invalid = 0;
   int64_t clock_uncertainty_ns = 0;
-  int64_t agent_cost_ns = 0;  // in the measured request, as the agent states it
+  int64_t agent_cost_ns = 0;                // in the measured request, as the agent states it
   std::vector<std::string> unknown_ranges;  // names that resolve_range did not know, at most 100
 };
 
@@ -81,7 +84,8 @@ class Attribution {
   Attribution(const Attribution&) = delete;
   Attribution& operator=(const Attribution&) = delete;
 
-  // Records of one thread arrive in the order in which that thread wrote them. A record that makes no sense is counted and left out.
+  // Records of one thread arrive in the order in which that thread wrote them. A record that makes no sense is counted
+  // and left out.
   void Consume(const record::Record& record);
 
   // REQUIRES: called once, after the last record.

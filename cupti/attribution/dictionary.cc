@@ -8,10 +8,12 @@
 namespace dsocr::attribution {
 namespace {
 
-// The id of a module of an unknown model: its place in the nesting. A job whose names are whole paths already keeps them.
+// The id of a module of an unknown model: its place in the nesting. A job whose names are whole paths already keeps
+// them.
 std::string NestedId(const std::string& parent_id, const std::string& name) {
-  const bool is_whole = name.compare(0, parent_id.size(), parent_id) == 0 &&
-                        (name.size() == parent_id.size() || name[parent_id.size()] == '.' || name[parent_id.size()] == '/');
+  const bool is_whole =
+      name.compare(0, parent_id.size(), parent_id) == 0 &&
+      (name.size() == parent_id.size() || name[parent_id.size()] == '.' || name[parent_id.size()] == '/');
   return parent_id.empty() || is_whole ? name : parent_id + "." + name;
 }
 
@@ -56,8 +58,8 @@ RangeMeaning Dictionary::Resolve(const Path& parent, record::NameId name) {
 }
 
 bool Dictionary::DefinePath(const record::PathDefinition& definition) {
-  if (definition.path != paths_.size() || definition.path >= record::kMaxPaths || definition.parent >= definition.path ||
-      definition.name == 0 || definition.name >= names_.size()) {
+  if (definition.path != paths_.size() || definition.path >= record::kMaxPaths ||
+      definition.parent >= definition.path || definition.name == 0 || definition.name >= names_.size()) {
     return false;
   }
   const Path parent = paths_[definition.parent];

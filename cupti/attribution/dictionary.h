@@ -1,7 +1,7 @@
 // What the definition records said: names, paths, and the modules that paths stand for.
 //
-// Numbers come in order, and a definition that skips one, repeats one, or refers to what is not defined is refused: so every number that is
-// accepted is below a size, every path's parent is before it, and chains end.
+// Numbers come in order, and a definition that skips one, repeats one, or refers to what is not defined is refused: so
+// every number that is accepted is below a size, every path's parent is before it, and chains end.
 #ifndef DSOCR_CUPTI_ATTRIBUTION_DICTIONARY_H_
 #define DSOCR_CUPTI_ATTRIBUTION_DICTIONARY_H_
 
@@ -19,15 +19,15 @@ inline constexpr int kNoModule = -1;
 
 struct Name {
   std::string text;
-  int aten_category = -1;    // -1: not asked yet
+  int aten_category = -1;  // -1: not asked yet
   int kernel_category = -1;
 };
 
 struct Path {
   record::PathId parent = 0;
   int depth = 0;
-  int module = kNoModule;  // whose time this is: the path's own module, or the enclosing one
-  int category = -1;       // the one category of the leaf; -1: by operation
+  int module = kNoModule;      // whose time this is: the path's own module, or the enclosing one
+  int category = -1;           // the one category of the leaf; -1: by operation
   bool enters_module = false;  // an entry of this path is a call of `module`
   bool is_request = false;     // an entry is a request
   bool in_request = false;     // this path is a request or below one

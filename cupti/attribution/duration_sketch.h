@@ -1,5 +1,5 @@
-// Quantiles of durations in bounded memory: a histogram with 64 buckets an octave, so that a quantile is at most 0.8 % (1/128) off, and exact
-// below 64 ns. At most 3,700 buckets, and only those in use take memory.
+// Quantiles of durations in bounded memory: a histogram with 64 buckets an octave, so that a quantile is at most 0.8 %
+// (1/128) off, and exact below 64 ns. At most 3,700 buckets, and only those in use take memory.
 #ifndef DSOCR_CUPTI_ATTRIBUTION_DURATION_SKETCH_H_
 #define DSOCR_CUPTI_ATTRIBUTION_DURATION_SKETCH_H_
 
@@ -17,7 +17,8 @@ class DurationSketch {
   // REQUIRES: duration_ns >= 0.
   void Add(int64_t duration_ns) {
     const uint16_t bucket = Bucket(static_cast<uint64_t>(duration_ns));
-    auto place = std::lower_bound(counts_.begin(), counts_.end(), bucket, [](const auto& pair, uint16_t b) { return pair.first < b; });
+    auto place = std::lower_bound(counts_.begin(), counts_.end(), bucket,
+                                  [](const auto& pair, uint16_t b) { return pair.first < b; });
     if (place == counts_.end() || place->first != bucket) {
       place = counts_.insert(place, {bucket, 0});
     }

@@ -1,7 +1,8 @@
 // Which operator category an operation belongs to, by its name: an ATen operator, a GPU kernel, a copy or a set.
 //
-// Tables, read in order, first match wins; what no row knows is `other`, and stays visible as that. The list of categories is that of the
-// analytic side (docs/attribution.md), which is why it is spelled here as strings: the two sides share no code.
+// Tables, read in order, first match wins; what no row knows is `other`, and stays visible as that. The list of
+// categories is that of the analytic side (docs/attribution.md), which is why it is spelled here as strings: the two
+// sides share no code.
 #ifndef DSOCR_CUPTI_ATTRIBUTION_OPERATOR_CATEGORY_H_
 #define DSOCR_CUPTI_ATTRIBUTION_OPERATOR_CATEGORY_H_
 
@@ -12,8 +13,9 @@
 namespace dsocr::attribution {
 
 inline constexpr std::array<std::string_view, 19> kCategories = {
-    "gemm",      "gemv",  "conv", "attention", "norm",   "softmax", "activation",  "elementwise", "reduction",    "embedding",
-    "index",     "copy",  "memset", "routing", "rope",   "interpolate", "sampling", "communication", "other"};
+    "gemm",        "gemv",        "conv",      "attention",     "norm", "softmax", "activation",
+    "elementwise", "reduction",   "embedding", "index",         "copy", "memset",  "routing",
+    "rope",        "interpolate", "sampling",  "communication", "other"};
 inline constexpr size_t kCategoryCount = kCategories.size();
 inline constexpr int kCopyCategory = 11;
 inline constexpr int kMemsetCategory = 12;

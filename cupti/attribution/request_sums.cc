@@ -18,8 +18,8 @@ void RequestSums::AddCall(record::PathId path, int64_t wall_ns) {
   sum.wall_ns += wall_ns;
 }
 
-void RequestSums::AddOperation(const Dictionary& dictionary, const record::Operation& operation, record::PathId path, int category,
-                               bool is_gpu) {
+void RequestSums::AddOperation(const Dictionary& dictionary, const record::Operation& operation, record::PathId path,
+                               int category, bool is_gpu) {
   const int64_t duration_ns = operation.end_ns - operation.start_ns;
   first_start_ns_ = operation_records_ == 0 ? operation.start_ns : std::min(first_start_ns_, operation.start_ns);
   last_end_ns_ = operation_records_ == 0 ? operation.end_ns : std::max(last_end_ns_, operation.end_ns);
@@ -34,7 +34,8 @@ void RequestSums::AddOperation(const Dictionary& dictionary, const record::Opera
     return;
   }
   covers_.resize(std::max(covers_.size(), dictionary.modules().size()));
-  for (record::PathId above = path; above != 0 && dictionary.path(above).in_request; above = dictionary.path(above).parent) {
+  for (record::PathId above = path; above != 0 && dictionary.path(above).in_request;
+       above = dictionary.path(above).parent) {
     if (!dictionary.path(above).enters_module) {
       continue;
     }

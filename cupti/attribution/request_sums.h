@@ -1,7 +1,7 @@
 // The sums of one request while it is being recorded, by path; and what is left of them when it is over, by module.
 //
-// Adding is O(1): an operation touches its own path alone (on a GPU, the union of intervals also the modules above it). Parents get their
-// children's part once, when the request is closed.
+// Adding is O(1): an operation touches its own path alone (on a GPU, the union of intervals also the modules above it).
+// Parents get their children's part once, when the request is closed.
 #ifndef DSOCR_CUPTI_ATTRIBUTION_REQUEST_SUMS_H_
 #define DSOCR_CUPTI_ATTRIBUTION_REQUEST_SUMS_H_
 
@@ -54,7 +54,8 @@ class RequestSums {
   void AddSpan(record::PathId path, int64_t span_ns) { At(path).span_ns += span_ns; }
   void AddRangeRecord() { ++range_records_; }
   // `path` 0 outside of every module: unattributed. GPU operations come about in the order of their start.
-  void AddOperation(const Dictionary& dictionary, const record::Operation& operation, record::PathId path, int category, bool is_gpu);
+  void AddOperation(const Dictionary& dictionary, const record::Operation& operation, record::PathId path, int category,
+                    bool is_gpu);
   // The first kernel has shown that operator calls are not this process's operations.
   void DropOperations();
 

@@ -1,11 +1,11 @@
-// What agent and daemon say to each other on their unix socket (SOCK_SEQPACKET): fixed-size messages with fixed opcodes, no lengths, no
-// text that is run. A packet of another size, magic, version or opcode ends the connection.
+// What agent and daemon say to each other on their unix socket (SOCK_SEQPACKET): fixed-size messages with fixed
+// opcodes, no lengths, no text that is run. A packet of another size, magic, version or opcode ends the connection.
 //
 //   agent  -> daemon   Hello, with the ring's memfd as SCM_RIGHTS: the first packet
 //   daemon -> agent    Control: kWelcome, then kPause and kResume at will, kDetach at the end
 //
-// Either side checks the other's user (SO_PEERCRED). End of file is the end of the session: the agent takes its hooks out, the daemon
-// drains the ring. On the wire: do not renumber.
+// Either side checks the other's user (SO_PEERCRED). End of file is the end of the session: the agent takes its hooks
+// out, the daemon drains the ring. On the wire: do not renumber.
 #ifndef DSOCR_CUPTI_RECORD_MESSAGE_H_
 #define DSOCR_CUPTI_RECORD_MESSAGE_H_
 
@@ -26,7 +26,7 @@ inline constexpr int kTokenBytes = 32;
 enum class Opcode : uint16_t {
   kHello = 1,
   kWelcome = 2,
-  kPause = 3,   // stop recording; ranges are still followed, so that recording can go on in the middle of one
+  kPause = 3,  // stop recording; ranges are still followed, so that recording can go on in the middle of one
   kResume = 4,
   kDetach = 5,  // take the hooks out and sleep
 };
@@ -64,8 +64,8 @@ inline bool ParseControl(const void* bytes, size_t size, Control* control) {
     return false;
   }
   std::memcpy(control, bytes, sizeof(Control));
-  return control->magic == kMessageMagic && control->version == kMessageVersion && control->opcode >= Opcode::kWelcome &&
-         control->opcode <= Opcode::kDetach;
+  return control->magic == kMessageMagic && control->version == kMessageVersion &&
+         control->opcode >= Opcode::kWelcome && control->opcode <= Opcode::kDetach;
 }
 
 }  // namespace dsocr::record

@@ -1,12 +1,13 @@
 // The record: the one thing that travels from an agent to the daemon, and the one thing that a trace file holds.
 //
-// A record is 56 bytes, plain, little-endian (x86-64 and aarch64 alike). Its kind says which member of the union is meant. Names and
-// paths are numbers; the records that define them travel in the same ring before their first use. docs/record-format.md is the
-// specification, with a worked example.
+// A record is 56 bytes, plain, little-endian (x86-64 and aarch64 alike). Its kind says which member of the union is
+// meant. Names and paths are numbers; the records that define them travel in the same ring before their first use.
+// docs/record-format.md is the specification, with a worked example.
 //
 // On the wire and on disk: do not renumber kinds, do not move fields; a change of meaning raises kFormatVersion.
 //
-// A reader treats every field as hostile: numbers are checked before they index anything. Time: CLOCK_MONOTONIC nanoseconds.
+// A reader treats every field as hostile: numbers are checked before they index anything. Time: CLOCK_MONOTONIC
+// nanoseconds.
 #ifndef DSOCR_CUPTI_RECORD_RECORD_H_
 #define DSOCR_CUPTI_RECORD_RECORD_H_
 
@@ -34,20 +35,22 @@ enum class Kind : uint8_t {
 };
 inline constexpr uint8_t kLastKind = 11;
 
-// --- Numbers -----------------------------------------------------------------------------------------------------------------
+// --- Numbers
+// -----------------------------------------------------------------------------------------------------------------
 
 using NameId = uint32_t;  // 0: no name; defined in order 1, 2, 3, …
 using PathId = uint32_t;  // 0: outside of every range; defined in order 1, 2, 3, …
 
-// Which range an operation belongs to: the path says which module, the entry which call of it. One 64-bit number, so that it fits
-// CUPTI's external correlation id. With the path in it, an operation finds its module even when the call is long forgotten.
+// Which range an operation belongs to: the path says which module, the entry which call of it. One 64-bit number, so
+// that it fits CUPTI's external correlation id. With the path in it, an operation finds its module even when the call
+// is long forgotten.
 using Owner = uint64_t;  // 0: none
 inline constexpr int kEntryBits = 40;
 inline constexpr uint64_t kEntryMask = (uint64_t{1} << kEntryBits) - 1;
-inline constexpr PathId kMaxPaths = 1 << 16;     // ids are below this; far above what a job with reasonable names defines
+inline constexpr PathId kMaxPaths = 1 << 16;  // ids are below this; far above what a job with reasonable names defines
 inline constexpr NameId kMaxNames = 1 << 16;
-inline constexpr uint32_t kMaxThreads = 4096;      // numbers are reused after a thread's end
-inline constexpr uint32_t kMaxNameBytes = 4096;    // longer names (some C++ templates) are cut
+inline constexpr uint32_t kMaxThreads = 4096;    // numbers are reused after a thread's end
+inline constexpr uint32_t kMaxNameBytes = 4096;  // longer names (some C++ templates) are cut
 inline constexpr uint32_t kMaxPathDepth = 64;
 
 constexpr Owner MakeOwner(PathId path, uint64_t entry) { return (uint64_t{path} << kEntryBits) | (entry & kEntryMask); }
@@ -55,7 +58,8 @@ constexpr PathId OwnerPath(Owner owner) { return static_cast<PathId>(owner >> kE
 constexpr uint64_t OwnerEntry(Owner owner) { return owner & kEntryMask; }
 static_assert(kMaxPaths <= (1u << (64 - kEntryBits)), "a path id must fit beside the entry");
 
-// --- What each kind carries ----------------------------------------------------------------------------------------------------
+// --- What each kind carries
+// ----------------------------------------------------------------------------------------------------
 
 struct Thread {
   uint32_t os_tid;
@@ -63,8 +67,8 @@ struct Thread {
   char name[40];  // not terminated when full
 };
 
-// A name of n bytes is sent as ceil(n / 40) pieces in order of offset, by one thread, before the first use of `name`. A piece at offset 0
-// starts over: that is how a definition of which a piece was dropped is repeated.
+// A name of n bytes is sent as ceil(n / 40) pieces in order of offset, by one thread, before the first use of `name`. A
+// piece at offset 0 starts over: that is how a definition of which a piece was dropped is repeated.
 struct NameDefinition {
   NameId name;
   uint16_t total_bytes;
@@ -90,8 +94,9 @@ struct Operation {
   int64_t end_ns;  // >= start_ns
   Owner owner;
   NameId name;
-  uint32_t stream;       // GPU: the stream's id; CPU: 0
-  uint64_t detail;       // CPU operation: operator calls inside this one. Kernel: graph id << 32 | graph node id. Copy, set: bytes
+  uint32_t stream;  // GPU: the stream's id; CPU: 0
+  uint64_t detail;  // CPU operation: operator calls inside this one. Kernel: graph id << 32 | graph node id. Copy, set:
+                    // bytes
   uint32_t correlation;  // GPU: CUPTI's correlation id of the launch; CPU: 0
   uint32_t context;      // GPU: the context's id; CPU: 0
 };
@@ -130,7 +135,8 @@ struct Record {
 };
 
 static_assert(sizeof(Record) == 56);
-static_assert(sizeof(Thread) == 48 && sizeof(NameDefinition) == 48 && sizeof(PathDefinition) == 16 && sizeof(Range) == 16);
+static_assert(sizeof(Thread) == 48 && sizeof(NameDefinition) == 48 && sizeof(PathDefinition) == 16 &&
+              sizeof(Range) == 16);
 static_assert(sizeof(Operation) == 48 && sizeof(Statistics) == 48 && sizeof(Dropped) == 8);
 static_assert(offsetof(Record, operation) == 8);
 static_assert(std::is_trivially_copyable_v<Record>);

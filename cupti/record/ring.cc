@@ -21,9 +21,11 @@ bool RingReader::Open(void* memory, size_t memory_bytes, RingReader* reader) {
     return false;
   }
   auto* header = static_cast<RingHeader*>(memory);
-  const uint32_t slot_count = *const_cast<const volatile uint32_t*>(&header->slot_count);  // read once: it may change under us
-  if (header->magic != kRingMagic || header->format_version != kFormatVersion || header->slot_bytes != sizeof(RingSlot) ||
-      !IsValidSlotCount(slot_count) || memory_bytes != RingBytes(slot_count)) {
+  const uint32_t slot_count =
+      *const_cast<const volatile uint32_t*>(&header->slot_count);  // read once: it may change under us
+  if (header->magic != kRingMagic || header->format_version != kFormatVersion ||
+      header->slot_bytes != sizeof(RingSlot) || !IsValidSlotCount(slot_count) ||
+      memory_bytes != RingBytes(slot_count)) {
     return false;
   }
   reader->header_ = header;

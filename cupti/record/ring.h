@@ -1,14 +1,16 @@
 // A ring of records in shared memory: many writers in the profiled process, one reader in the daemon.
 //
-// Writers never wait: a writer claims a slot with one compare-and-swap, fills it, and publishes it by storing the slot's sequence number.
-// A full ring refuses the newest record and counts it. A writer that dies at any instruction leaves at worst slots that were claimed
-// and never published; once the process is gone the reader steps over them and counts them.
+// Writers never wait: a writer claims a slot with one compare-and-swap, fills it, and publishes it by storing the
+// slot's sequence number. A full ring refuses the newest record and counts it. A writer that dies at any instruction
+// leaves at worst slots that were claimed and never published; once the process is gone the reader steps over them and
+// counts them.
 //
 //   memory:  | Header, 4096 bytes | slot 0 | slot 1 | … | slot n-1 |     n a power of two, 64 bytes a slot
-//   slot:    | sequence, 8 | Record, 56 |                                sequence = position + 1 when position's record is in it
+//   slot:    | sequence, 8 | Record, 56 |                                sequence = position + 1 when position's record
+//   is in it
 //
-// The reader trusts nothing in the mapping: geometry was checked against the file's sealed size when it was mapped, positions are the
-// reader's own, and a record is copied out before anybody looks at it.
+// The reader trusts nothing in the mapping: geometry was checked against the file's sealed size when it was mapped,
+// positions are the reader's own, and a record is copied out before anybody looks at it.
 #ifndef DSOCR_CUPTI_RECORD_RING_H_
 #define DSOCR_CUPTI_RECORD_RING_H_
 
@@ -24,7 +26,8 @@ inline constexpr uint64_t kRingMagic = 0x31474e495252434fu;  // "OCRRING1"
 inline constexpr size_t kRingHeaderBytes = 4096;
 inline constexpr uint32_t kMinRingSlots = 1 << 6;
 inline constexpr uint32_t kMaxRingSlots = 1 << 20;
-// 8 MiB: 131 ms at a million records a second, 4 s at the 30 thousand of a CPU request. A daemon that gets no CPU for longer loses records.
+// 8 MiB: 131 ms at a million records a second, 4 s at the 30 thousand of a CPU request. A daemon that gets no CPU for
+// longer loses records.
 inline constexpr uint32_t kDefaultRingSlots = 1 << 17;
 
 // On the wire: do not move fields. What writers, the reader and the counters touch lies on cache lines of their own.
@@ -56,7 +59,8 @@ class RingWriter {
  public:
   RingWriter() = default;
 
-  // Lays an empty ring into `memory`: zeroed, page-aligned, RingBytes(slot_count) long. REQUIRES: IsValidSlotCount(slot_count).
+  // Lays an empty ring into `memory`: zeroed, page-aligned, RingBytes(slot_count) long. REQUIRES:
+  // IsValidSlotCount(slot_count).
   static RingWriter Create(void* memory, uint32_t slot_count);
 
   // False: the ring was full, and the record was counted as dropped.
@@ -99,7 +103,8 @@ inline bool RingWriter::Write(const Record& record) noexcept {
   uint64_t position = header_->claimed.load(std::memory_order_relaxed);
   do {
     // Signed: the reader's counter can be ahead of a stale `position`.
-    if (static_cast<int64_t>(position - header_->consumed.load(std::memory_order_acquire)) > static_cast<int64_t>(mask_)) {
+    if (static_cast<int64_t>(position - header_->consumed.load(std::memory_order_acquire)) >
+        static_cast<int64_t>(mask_)) {
       header_->dropped.fetch_add(1, std::memory_order_relaxed);
       return false;
     }

@@ -1,4 +1,5 @@
-// A file of raw records: one header, then records to the end of the file. A file that was cut short holds the records before the cut.
+// A file of raw records: one header, then records to the end of the file. A file that was cut short holds the records
+// before the cut.
 //
 // On disk: do not move fields.
 #ifndef DSOCR_CUPTI_RECORD_TRACE_FILE_H_

@@ -27,11 +27,11 @@
 namespace dsocr::collect {
 namespace {
 
-// Between two looks at the rings. Doubles from the first to the second while rings stay nearly empty: a daemon beside a CPU job must not take
-// its cores. At the longest pause a ring takes 6.5 million records a second before it is full.
+// Between two looks at the rings. Doubles from the first to the second while rings stay nearly empty: a daemon beside a
+// CPU job must not take its cores. At the longest pause a ring takes 6.5 million records a second before it is full.
 constexpr int kShortestPauseMs = 1;
 constexpr int kLongestPauseMs = 20;
-constexpr size_t kBusyRing = record::kDefaultRingSlots / 64;   // more than this in one look: look again soon
+constexpr size_t kBusyRing = record::kDefaultRingSlots / 64;    // more than this in one look: look again soon
 constexpr size_t kDrainAtOnce = record::kDefaultRingSlots / 2;  // then the other rings have their turn
 // Who connects must say hello soon, and not too many may be waiting to.
 constexpr absl::Duration kHelloTimeout = absl::Seconds(5);
@@ -50,12 +50,15 @@ struct SessionState {
   std::list<Process> processes;
 
   bool IsOver() const {
-    return !processes.empty() && std::none_of(processes.begin(), processes.end(), [](const Process& p) { return p.is_connected(); });
+    return !processes.empty() &&
+           std::none_of(processes.begin(), processes.end(), [](const Process& p) { return p.is_connected(); });
   }
   bool HasCome() const { return !processes.empty(); }
 };
 
-absl::Status SystemError(const std::string& what) { return absl::InternalError(absl::StrCat(what, ": ", std::strerror(errno))); }
+absl::Status SystemError(const std::string& what) {
+  return absl::InternalError(absl::StrCat(what, ": ", std::strerror(errno)));
+}
 
 std::string NewToken() {
   static constexpr char kDigits[] = "0123456789abcdef";
@@ -115,7 +118,10 @@ std::optional<ReceivedHello> ReceiveHello(int socket) {
 class CollectorImpl : public Collector {
  public:
   CollectorImpl(std::string socket_path, std::string agent_path, UniqueFd listener, UniqueFd wake)
-      : socket_path_(std::move(socket_path)), agent_path_(std::move(agent_path)), listener_(std::move(listener)), wake_(std::move(wake)) {
+      : socket_path_(std::move(socket_path)),
+        agent_path_(std::move(agent_path)),
+        listener_(std::move(listener)),
+        wake_(std::move(wake)) {
     thread_ = std::thread([this] { Serve(); });
   }
 
@@ -151,7 +157,8 @@ class CollectorImpl : public Collector {
 
   SessionResult Finish(SessionState& session, absl::Time deadline) {
     absl::MutexLock lock(&mutex_);
-    if (mutex_.AwaitWithDeadline(absl::Condition(&session, &SessionState::HasCome), std::min(deadline, absl::Now() + kHelloGrace))) {
+    if (mutex_.AwaitWithDeadline(absl::Condition(&session, &SessionState::HasCome),
+                                 std::min(deadline, absl::Now() + kHelloGrace))) {
       mutex_.AwaitWithDeadline(absl::Condition(&session, &SessionState::IsOver), deadline);
     }
     SessionResult best;
@@ -206,10 +213,13 @@ class CollectorImpl : public Collector {
 
 class SessionImpl : public Session {
  public:
-  SessionImpl(CollectorImpl* collector, std::unique_ptr<SessionState> state) : collector_(*collector), state_(std::move(state)) {}
+  SessionImpl(CollectorImpl* collector, std::unique_ptr<SessionState> state)
+      : collector_(*collector), state_(std::move(state)) {}
   ~SessionImpl() override { collector_.Forget(*state_); }
 
-  std::map<std::string, std::string> Environment(bool preload) const override { return collector_.Environment(*state_, preload); }
+  std::map<std::string, std::string> Environment(bool preload) const override {
+    return collector_.Environment(*state_, preload);
+  }
   void SetPaused(bool is_paused) override { collector_.SetPaused(*state_, is_paused); }
   SessionResult Finish(absl::Time deadline) override { return collector_.Finish(*state_, deadline); }
 
@@ -259,10 +269,12 @@ void CollectorImpl::Admit(Stranger stranger) {
     return;
   }
   SessionState& session = *found->second;
-  Process& process = session.processes.emplace_back(stranger.pid, std::move(stranger.socket), *std::move(ring), session.options.attribution);
+  Process& process = session.processes.emplace_back(stranger.pid, std::move(stranger.socket), *std::move(ring),
+                                                    session.options.attribution);
   if (!session.options.trace_dir.empty()) {
     const bool is_first = session.processes.size() == 1;
-    process.trace().Open(absl::StrCat(session.options.trace_dir, "/", is_first ? "records.dsocr" : absl::StrCat("records.", process.pid(), ".dsocr")),
+    process.trace().Open(absl::StrCat(session.options.trace_dir, "/",
+                                      is_first ? "records.dsocr" : absl::StrCat("records.", process.pid(), ".dsocr")),
                          process.pid());
   }
   process.Send(record::Opcode::kWelcome);
@@ -304,10 +316,12 @@ void CollectorImpl::Serve() {
         }
       }
     }
-    // A descriptor that another thread closed meanwhile shows as POLLNVAL or as a stranger's event, and is looked up again below.
+    // A descriptor that another thread closed meanwhile shows as POLLNVAL or as a stranger's event, and is looked up
+    // again below.
     poll(events.data(), events.size(), timeout_ms);
     const auto is_ready = [&events](int fd) {
-      return std::any_of(events.begin(), events.end(), [fd](const pollfd& event) { return event.fd == fd && event.revents != 0; });
+      return std::any_of(events.begin(), events.end(),
+                         [fd](const pollfd& event) { return event.fd == fd && event.revents != 0; });
     };
     absl::MutexLock lock(&mutex_);
     if (is_ready(wake_.get())) {
@@ -341,18 +355,20 @@ void CollectorImpl::Serve() {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const std::string& socket_path, const std::string& agent_path) {
+absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const std::string& socket_path,
+                                                            const std::string& agent_path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (socket_path.empty() || socket_path.size() >= sizeof(address.sun_path)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("socket '", socket_path, "': the path of a unix socket has at most ", sizeof(address.sun_path) - 1, " bytes"));
+    return absl::InvalidArgumentError(absl::StrCat("socket '", socket_path, "': the path of a unix socket has at most ",
+                                                   sizeof(address.sun_path) - 1, " bytes"));
   }
   std::memcpy(address.sun_path, socket_path.c_str(), socket_path.size());
   UniqueFd listener(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   unlink(socket_path.c_str());
-  if (!listener.valid() || !wake.valid() || bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
+  if (!listener.valid() || !wake.valid() ||
+      bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
       chmod(socket_path.c_str(), 0600) != 0 || listen(listener.get(), SOMAXCONN) != 0) {
     return SystemError(absl::StrCat("socket '", socket_path, "'"));
   }

@@ -1,4 +1,5 @@
-// The daemon's end of the agents: a unix socket on which they say hello, one shared-memory ring and one attribution a process.
+// The daemon's end of the agents: a unix socket on which they say hello, one shared-memory ring and one attribution a
+// process.
 //
 // Everything that arrives is checked; a peer that breaks the protocol loses its connection and nothing else.
 #ifndef DSOCR_DAEMON_COLLECT_COLLECTOR_H_
@@ -17,9 +18,10 @@
 namespace dsocr::collect {
 
 struct SessionOptions {
-  attribution::Options attribution;  // resolve_range is called on the collector's thread; it must not call the collector
-  // Absolute; where the raw records are kept (docs/record-format.md): records.dsocr, and records.PID.dsocr for each process after the first.
-  // Empty: nowhere.
+  attribution::Options
+      attribution;  // resolve_range is called on the collector's thread; it must not call the collector
+  // Absolute; where the raw records are kept (docs/record-format.md): records.dsocr, and records.PID.dsocr for each
+  // process after the first. Empty: nowhere.
   std::string trace_dir;
 };
 
@@ -31,21 +33,22 @@ struct SessionResult {
   std::string trace_error;  // why raw records are missing; empty: they are all there, or were not asked for
 };
 
-// One expected job. Thread-safe. Destroying it drops the connections: the agents take their hooks out, and the job goes on undisturbed.
+// One expected job. Thread-safe. Destroying it drops the connections: the agents take their hooks out, and the job goes
+// on undisturbed.
 class Session {
  public:
   virtual ~Session() = default;
 
-  // What a command's environment needs for the agent to come with it (NVTX_INJECTION64_PATH, CUDA_INJECTION64_PATH, LD_PRELOAD, token, socket).
-  // `preload` adds LD_PRELOAD, for commands that may not emit NVTX.
+  // What a command's environment needs for the agent to come with it (NVTX_INJECTION64_PATH, CUDA_INJECTION64_PATH,
+  // LD_PRELOAD, token, socket). `preload` adds LD_PRELOAD, for commands that may not emit NVTX.
   virtual std::map<std::string, std::string> Environment(bool preload) const = 0;
 
   // Tells the agents to stop recording for a while, or to go on.
   virtual void SetPaused(bool is_paused) = 0;
 
-  // Drains what the job wrote and folds it. Returns when every process of the session has gone, or at the deadline with what there is. Where
-  // no agent has said hello yet it waits only kHelloGrace: a job that ended may have left its hello in the socket.
-  // REQUIRES: called once, when the job has ended or is to be watched no longer.
+  // Drains what the job wrote and folds it. Returns when every process of the session has gone, or at the deadline with
+  // what there is. Where no agent has said hello yet it waits only kHelloGrace: a job that ended may have left its
+  // hello in the socket. REQUIRES: called once, when the job has ended or is to be watched no longer.
   virtual SessionResult Finish(absl::Time deadline) = 0;
 };
 
@@ -53,9 +56,10 @@ inline constexpr absl::Duration kHelloGrace = absl::Milliseconds(200);
 
 class Collector {
  public:
-  // Creates the socket (mode 0600, replacing a stale one) and a thread that serves it. `agent_path`: libdsocr_agent.so, absolute. Errors:
-  // INVALID_ARGUMENT for a path too long for a socket, INTERNAL for what the system refuses.
-  static absl::StatusOr<std::unique_ptr<Collector>> Start(const std::string& socket_path, const std::string& agent_path);
+  // Creates the socket (mode 0600, replacing a stale one) and a thread that serves it. `agent_path`: libdsocr_agent.so,
+  // absolute. Errors: INVALID_ARGUMENT for a path too long for a socket, INTERNAL for what the system refuses.
+  static absl::StatusOr<std::unique_ptr<Collector>> Start(const std::string& socket_path,
+                                                          const std::string& agent_path);
 
   // REQUIRES: its sessions are gone. Removes the socket.
   virtual ~Collector() = default;

@@ -22,8 +22,8 @@ constexpr size_t kBatch = 512;  // 28 KiB on the stack: within the first-level c
 absl::StatusOr<RingMapping> RingMapping::Map(int memfd, uint32_t slot_count) {
   struct stat status;
   const int seals = fcntl(memfd, F_GET_SEALS);  // -1: not a memfd at all
-  if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || !record::IsValidSlotCount(slot_count) || fstat(memfd, &status) != 0 ||
-      static_cast<uint64_t>(status.st_size) != record::RingBytes(slot_count)) {
+  if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || !record::IsValidSlotCount(slot_count) ||
+      fstat(memfd, &status) != 0 || static_cast<uint64_t>(status.st_size) != record::RingBytes(slot_count)) {
     return absl::InvalidArgumentError("ring: not a sealed file of the stated size");
   }
   RingMapping mapping;

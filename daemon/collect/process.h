@@ -2,8 +2,8 @@
 #ifndef DSOCR_DAEMON_COLLECT_PROCESS_H_
 #define DSOCR_DAEMON_COLLECT_PROCESS_H_
 
-#include <cstdio>
 #include <cstdint>
+#include <cstdio>
 #include <memory>
 #include <string>
 
@@ -18,7 +18,8 @@ namespace dsocr::collect {
 // The mapping of a ring that a peer sent. Movable; unmaps itself.
 class RingMapping {
  public:
-  // Checks that `memfd` is sealed against shrinking and exactly as large as `slot_count` asks, maps it, and checks the ring's header.
+  // Checks that `memfd` is sealed against shrinking and exactly as large as `slot_count` asks, maps it, and checks the
+  // ring's header.
   static absl::StatusOr<RingMapping> Map(int memfd, uint32_t slot_count);
 
   RingMapping() = default;

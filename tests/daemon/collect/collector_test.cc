@@ -1,4 +1,5 @@
-// The whole capture path with real processes: the shipped agent inside a job that links LibTorch, the collector's thread, the fold.
+// The whole capture path with real processes: the shipped agent inside a job that links LibTorch, the collector's
+// thread, the fold.
 #include "daemon/collect/collector.h"
 
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -217,6 +219,45 @@ TEST_F(CollectorTest, KeepsRawRecordsThatFoldToTheSameResult) {
   EXPECT_EQ(size, 24 + 56 * result.attribution.records_received);
 }
 
+TEST_F(CollectorTest, GivesKernelsToTheRangeThatLaunchedThem) {
+  const auto session = Expect({JobModel(1), ""});
+  ASSERT_EQ(Run(*session, false, {"env", "LD_PRELOAD=" DSOCR_FAKE_CUPTI, kJob, "gpu", "4"}), 0);
+  const SessionResult result = FinishSoon(*session);
+  EXPECT_EQ(result.attribution.request_total_ns.size(), 3u);
+  EXPECT_EQ(result.attribution.records_invalid, 0);
+  EXPECT_EQ(result.attribution.records_dropped, 0);
+  EXPECT_GT(result.attribution.clock_uncertainty_ns, 0);
+  const attribution::RequestSum& request = result.attribution.request;
+  EXPECT_EQ(request.operations, 5) << "kernels and copies; operator calls are not operations of a GPU job";
+  EXPECT_EQ(request.attributed_ns, 500 + 1000 + 2000 + 300 + 40);
+  EXPECT_EQ(request.unattributed_ns, 0);
+  const ModuleSum* root = Find(request, "root");
+  const ModuleSum* vision = Find(request, "vision");
+  ASSERT_TRUE(root && vision);
+  EXPECT_EQ(root->self_device_ns, 540);
+  EXPECT_EQ(root->busy_ns, 3840) << "one after the other";
+  EXPECT_EQ(vision->device_ns, 3300);
+  ASSERT_EQ(vision->categories.size(), 3u);
+  EXPECT_EQ(vision->categories[0].category_id, "gemm");
+  EXPECT_EQ(vision->categories[1].category_id, "attention");
+  EXPECT_EQ(vision->categories[2].category_id, "other");
+}
+
+TEST_F(CollectorTest, UndoesCuptiThatIsRefusedHalfWay) {
+  const auto session = Expect({JobModel(0), ""});
+  const std::string output = directory_ + "/enabled";
+  // kind 10 is CONCURRENT_KERNEL: three kinds are on by then
+  ASSERT_EQ(Run(*session, false,
+                {"sh", "-c",
+                 "FAKE_CUPTI_REFUSE_KIND=10 LD_PRELOAD=" DSOCR_FAKE_CUPTI " exec " + kJob + " gpu 2 > " + output}),
+            0);
+  std::string enabled;
+  std::getline(std::ifstream(output) >> std::ws, enabled);
+  EXPECT_EQ(enabled, "0");
+  const SessionResult result = FinishSoon(*session);
+  EXPECT_EQ(result.attribution.request.operations, 1) << "the operator calls are the operations then";
+}
+
 TEST_F(CollectorTest, SaysThatNoAgentCame) {
   const auto session = Expect({});
   ASSERT_EQ(Run(*session, false, {"true"}), 0);
@@ -225,7 +266,8 @@ TEST_F(CollectorTest, SaysThatNoAgentCame) {
   EXPECT_LT(absl::Now() - start, absl::Seconds(5)) << "it does not wait for the deadline";
 }
 
-// --- Hostile peers -----------------------------------------------------------------------------------------------------------------
+// --- Hostile peers
+// -----------------------------------------------------------------------------------------------------------------
 
 class HostileTest : public CollectorTest {
  protected:
@@ -295,17 +337,17 @@ TEST_F(HostileTest, CostsOnlyItsOwnConnection) {
     size_t size;
     int fd;
   } attacks[] = {
-      {noise.data(), noise.size(), -1},                     // a giant packet
-      {noise.data(), 1, good_ring.get()},                   // a tiny one
+      {noise.data(), noise.size(), -1},    // a giant packet
+      {noise.data(), 1, good_ring.get()},  // a tiny one
       {noise.data(), sizeof(record::Hello), good_ring.get()},
       {&wrong_token, sizeof(wrong_token), good_ring.get()},
       {&wrong_magic, sizeof(wrong_magic), good_ring.get()},
-      {&giant, sizeof(giant), good_ring.get()},             // a ring of 256 GiB
-      {&good, sizeof(good), -1},                            // no ring at all
+      {&giant, sizeof(giant), good_ring.get()},  // a ring of 256 GiB
+      {&good, sizeof(good), -1},                 // no ring at all
       {&good, sizeof(good), unsealed.get()},
       {&good, sizeof(good), too_small.get()},
       {&good, sizeof(good), not_a_file.get()},
-      {&good, sizeof(good), good_ring.get()},               // its header is zeros
+      {&good, sizeof(good), good_ring.get()},  // its header is zeros
   };
   for (const auto& attack : attacks) {
     const UniqueFd peer = Connect();

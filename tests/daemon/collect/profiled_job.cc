@@ -1,10 +1,11 @@
-// A job to be profiled: NVTX ranges of known names and ATen operators of known numbers, and nothing of ours. Usage: profiled_job MODE
+// A job to be profiled: NVTX ranges of known names and ATen operators of known numbers, and nothing of ours. Usage:
+// profiled_job MODE
 //
-//   requests N   N requests: request { vision { block[0], block[1]: mm + add each }, [an operator of the request itself: mul], unknown { relu } }
-//   linked       operators without any range, for the preloaded agent
-//   killed       one request, then half of a second, then SIGKILL
-//   forked       one request; a forked child runs another and exits; the parent runs one more
-//   threads N    N threads, each one range "worker" with 100 operators
+//   requests N   N requests: request { vision { block[0], block[1]: mm + add each }, [an operator of the request
+//   itself: mul], unknown { relu } } linked       operators without any range, for the preloaded agent killed       one
+//   request, then half of a second, then SIGKILL forked       one request; a forked child runs another and exits; the
+//   parent runs one more threads N    N threads, each one range "worker" with 100 operators gpu N        N requests on
+//   a fake GPU (tests/fake/fake_cupti.h): request { a copy, vision { 3 kernels }, a kernel of the request itself }
 //   toggled N    one request of N steps "step", recording off in every other one
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -25,6 +26,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "tests/fake/fake_cupti.h"
 
 namespace {
 
@@ -56,17 +59,47 @@ void RunRequest(const at::Tensor& x) {
 }
 
 void RunSteps(const at::Tensor& x, int steps) {
+  const Range request("request");
   // The agent is in the process or it is not: the job runs the same.
   void* agent = dlopen("libdsocr_agent.so", RTLD_NOW | RTLD_NOLOAD);
   const auto pause = agent ? reinterpret_cast<void (*)()>(dlsym(agent, "dsocr_agent_pause")) : nullptr;
   const auto resume = agent ? reinterpret_cast<void (*)()>(dlsym(agent, "dsocr_agent_resume")) : nullptr;
-  const Range request("request");
   for (int i = 0; i < steps; ++i) {
     if (void (*toggle)() = i % 2 == 0 ? resume : pause) {
       toggle();
     }
     const Range step("step");
     at::mul(x, x);
+  }
+}
+
+// What libcuda does in cuInit: calls InitializeInjection of the library that the variable names.
+void InitCuda() {
+  const char* path = std::getenv("CUDA_INJECTION64_PATH");
+  void* library = path ? dlopen(path, RTLD_NOW) : nullptr;
+  if (const auto initialize = library ? reinterpret_cast<int (*)()>(dlsym(library, "InitializeInjection")) : nullptr) {
+    initialize();
+  }
+}
+
+void RunOnFakeGpu(const at::Tensor& x, int requests) {
+  const auto launch = reinterpret_cast<decltype(&fake_cupti_launch)>(dlsym(RTLD_DEFAULT, "fake_cupti_launch"));
+  const auto copy = reinterpret_cast<decltype(&fake_cupti_copy)>(dlsym(RTLD_DEFAULT, "fake_cupti_copy"));
+  const auto enabled_kinds =
+      reinterpret_cast<decltype(&fake_cupti_enabled_kinds)>(dlsym(RTLD_DEFAULT, "fake_cupti_enabled_kinds"));
+  InitCuda();
+  std::printf("%d\n", enabled_kinds());
+  for (int i = 0; i < requests; ++i) {
+    const Range request("request");
+    copy(4096, 500, 7);
+    {
+      const Range vision("vision");
+      at::mul(x, x);  // what launches kernels on a real GPU: an operator call, and no operation of a GPU job
+      launch("sm90_xmma_gemm_bf16bf16_bf16f32_f32_tn_n_tilesize128x128x64", 1000, 7);
+      launch("void flash_fwd_kernel<Flash_fwd_kernel_traits<128>>(Flash_fwd_params)", 2000, 7);
+      launch("some_unheard_of_kernel", 300, 8);
+    }
+    launch("void at::native::vectorized_elementwise_kernel<4, at::native::CUDAFunctor_add<float>>(int)", 40, 7);
   }
 }
 
@@ -120,6 +153,8 @@ int main(int argc, char** argv) {
     for (std::thread& thread : threads) {
       thread.join();
     }
+  } else if (mode == "gpu") {
+    RunOnFakeGpu(x, count);
   } else if (mode == "toggled") {
     RunSteps(x, count);
   } else {
