@@ -1,0 +1,79 @@
+// Operators to measure, and the tensors that they run on.
+//
+// A point is an operator of the model at a shape that the model uses. Its operands are made on first use, filled with
+// constants: on the kernels in question time does not depend on values, as long as none is denormal.
+#ifndef DSOCR_MODEL_CALIBRATE_BENCH_H_
+#define DSOCR_MODEL_CALIBRATE_BENCH_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/calibrate/work.h"
+
+namespace dsocr::model {
+
+// A weight that is never in a cache when its turn comes: each Next() is another part of one large arena. Not
+// thread-safe.
+class ColdWeight {
+ public:
+  explicit ColdWeight(std::vector<at::Tensor> copies) : copies_(std::move(copies)) {}
+
+  const at::Tensor& Next() { return copies_[next_++ % copies_.size()]; }
+
+ private:
+  std::vector<at::Tensor> copies_;
+  size_t next_ = 0;
+};
+
+// Makes operands of one dtype on one device.
+class Bench {
+ public:
+  Bench(at::Device device, at::ScalarType dtype) : device_(device), dtype_(dtype) {}
+
+  at::Device device() const { return device_; }
+  int64_t element_bytes() const { return dtype_ == at::kFloat ? 4 : 2; }
+
+  at::Tensor Filled(at::IntArrayRef shape, double value) const;
+  at::Tensor Float(at::IntArrayRef shape, double value) const;
+  at::Tensor Indices(int64_t count, int64_t below) const;     // 0, 1, …, wrapping at `below`; int64
+  std::shared_ptr<ColdWeight> Weight(at::IntArrayRef shape);  // REQUIRES: at most kArenaElements
+
+  // Waits until the device has done what was started; nothing on a CPU.
+  void Synchronize() const;
+
+ private:
+  at::Device device_;
+  at::ScalarType dtype_;
+  at::Tensor arena_;  // made by the first Weight
+};
+
+using Body = std::function<void()>;
+
+struct Point {
+  std::string category;  // contracts.md, "Categories"
+  std::string name;      // e.g. "sam 1024 window qkv"
+  Work work;
+  std::function<Body(Bench&)> prepare;  // makes the operands; the body runs the operator once
+};
+
+// Points that are measured in turn, one call each, so that each finds the caches as its neighbours leave them.
+struct Group {
+  std::vector<Point> points;
+  int turns = 1;  // in a row, per round
+};
+
+// vision/sam for one view of `side` pixels: 1024 or 640.
+std::vector<Point> SamPoints(const Bench& bench, int64_t side);
+// vision/clip and projector for a view of queries x queries tokens.
+std::vector<Point> ClipPoints(const Bench& bench, int64_t queries);
+// prefill over `tokens` positions, or one step of decode (tokens 1) with `keys` positions in the cache.
+std::vector<Point> DecoderPoints(const Bench& bench, int64_t tokens, int64_t keys);
+
+}  // namespace dsocr::model
+
+#endif  // DSOCR_MODEL_CALIBRATE_BENCH_H_

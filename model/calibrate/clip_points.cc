@@ -1,0 +1,105 @@
+// The operators of model/clip.cc and model/projector.cc, one view at a time.
+#include <ATen/ATen.h>
+
+#include "model/calibrate/bench.h"
+#include "model/layers.h"
+
+namespace dsocr::model {
+namespace {
+
+constexpr int64_t kWidth = 1024;
+constexpr int64_t kHidden = 4096;
+constexpr int64_t kHeads = 16;
+constexpr int64_t kHeadDim = kWidth / kHeads;
+constexpr int64_t kNativeGrid = 16;
+constexpr int64_t kLanguageWidth = 1280;
+constexpr double kEps = 1e-5;
+constexpr double kQuickGeluSlope = 1.702;
+
+Point LinearPoint(const std::string& name, int64_t rows, int64_t in, int64_t out, int64_t element) {
+  return {"gemm", name, GemmWork({.m = rows, .n = out, .k = in, .has_bias = true}, element),
+          [rows, in, out](Bench& bench) {
+            return [x = bench.Filled({1, rows, in}, 0.5), w = bench.Weight({out, in}), b = bench.Filled({out}, 0.5)] {
+              Linear{w->Next(), b}(x);
+            };
+          }};
+}
+
+Point PositionResize(const std::string& name, int64_t queries, int64_t element) {
+  const ResizeShape shape = {.channels = kWidth,
+                             .in_height = kNativeGrid,
+                             .in_width = kNativeGrid,
+                             .out_height = queries,
+                             .out_width = queries,
+                             .is_antialiased = true};
+  return {"interpolate", name, ResizeWork(shape, element), [queries](Bench& bench) {
+            return [x = bench.Filled({1, kNativeGrid, kNativeGrid, kWidth}, 0.5), queries] {
+              at::_upsample_bicubic2d_aa(x.permute({0, 3, 1, 2}).to(at::kFloat), {queries, queries},
+                                         /*align_corners=*/false)
+                  .permute({0, 2, 3, 1})
+                  .to(x.scalar_type());
+            };
+          }};
+}
+
+}  // namespace
+
+std::vector<Point> ClipPoints(const Bench& bench, int64_t queries) {
+  const int64_t element = bench.element_bytes();
+  const int64_t patches = queries * queries;
+  const int64_t rows = patches + 1;  // the class token
+  const std::string clip = "clip " + std::to_string(rows) + " ";
+  const std::string projector = "projector " + std::to_string(patches) + " ";
+  std::vector<Point> points = {
+      LinearPoint(clip + "qkv_proj", rows, kWidth, 3 * kWidth, element),
+      LinearPoint(clip + "out_proj", rows, kWidth, kWidth, element),
+      LinearPoint(clip + "fc1", rows, kWidth, kHidden, element),
+      LinearPoint(clip + "fc2", rows, kHidden, kWidth, element),
+      LinearPoint(projector + "matmul", patches, 2 * kWidth, kLanguageWidth, element),
+      {"attention", clip + "core", AttentionWork({1, kHeads, rows, rows, kHeadDim}, element),
+       [rows](Bench& b) {
+         return [q = b.Filled({1, kHeads, rows, kHeadDim}, 0.5), k = b.Filled({1, kHeads, rows, kHeadDim}, 0.5),
+                 v = b.Filled({1, kHeads, rows, kHeadDim}, 0.5)] { at::scaled_dot_product_attention(q, k, v); };
+       }},
+      {"activation", clip + "quick_gelu", QuickGeluWork(rows * kHidden, element),
+       [rows](Bench& b) {
+         return [x = b.Filled({rows, kHidden}, 8)] { x.mul_(at::mul(x, kQuickGeluSlope).sigmoid_()); };
+       }},
+      {"norm", clip + "layer_norm", LayerNormWork(rows, kWidth, element),
+       [rows](Bench& b) {
+         return [x = b.Filled({rows, kWidth}, 0.5), w = b.Filled({kWidth}, 1)] {
+           at::layer_norm(x, {kWidth}, w, w, kEps);
+         };
+       }},
+      {"elementwise", clip + "residual", ElementwiseWork(2 * rows * kWidth, rows * kWidth, element),
+       [rows](Bench& b) {
+         return [x = b.Filled({rows, kWidth}, 1), y = b.Filled({rows, kWidth}, 0)] { x.add_(y); };
+       }},
+      {"copy", clip + "split_heads", CopyWork(3 * rows * kWidth, 3 * rows * kWidth, element),
+       [rows](Bench& b) {
+         return [x = b.Filled({1, rows, 3, kHeads, kHeadDim}, 0.5)] { x.permute({2, 0, 3, 1, 4}).contiguous(); };
+       }},
+      {"copy", clip + "merge_heads", CopyWork(rows * kWidth, rows * kWidth, element),
+       [rows](Bench& b) {
+         return [x = b.Filled({1, kHeads, rows, kHeadDim}, 0.5)] { x.transpose(1, 2).contiguous(); };
+       }},
+      {"copy", clip + "concat", CopyWork(rows * kWidth, rows * kWidth, element),
+       [patches](Bench& b) {
+         return [first = b.Filled({1, 1, kWidth}, 0.5), rest = b.Filled({1, patches, kWidth}, 0.5)] {
+           at::cat({first, rest}, 1);
+         };
+       }},
+      {"copy", projector + "concat", CopyWork(2 * patches * kWidth, 2 * patches * kWidth, element),
+       [patches](Bench& b) {
+         return [clip = b.Filled({1, patches, kWidth}, 0.5), sam = b.Filled({1, patches, kWidth}, 0.5)] {
+           at::cat({clip, sam}, -1);
+         };
+       }},
+  };
+  if (queries != kNativeGrid) {
+    points.push_back(PositionResize(clip + "position_embedding", queries, element));
+  }
+  return points;
+}
+
+}  // namespace dsocr::model

@@ -1,0 +1,234 @@
+// The operators of model/decoder.cc, model/moe.cc and model/generate.cc: prefill at one length, or one step of decode.
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "model/calibrate/bench.h"
+#include "model/layers.h"
+
+namespace dsocr::model {
+namespace {
+
+constexpr int64_t kHidden = 1280;
+constexpr int64_t kDenseWidth = 6848;
+constexpr int64_t kSharedWidth = 1792;
+constexpr int64_t kExpertWidth = 896;
+constexpr int64_t kHeads = 10;
+constexpr int64_t kHeadDim = kHidden / kHeads;
+constexpr int64_t kExperts = 64;
+constexpr int64_t kExpertsPerToken = 6;
+constexpr int64_t kVocabulary = 129'280;
+constexpr double kEps = 1e-6;
+
+class DecoderTable {
+ public:
+  DecoderTable(int64_t element_bytes, int64_t tokens, int64_t keys)
+      : element_(element_bytes),
+        tokens_(tokens),
+        keys_(keys),
+        expert_rows_(std::max<int64_t>(1, tokens * kExpertsPerToken / kExperts)),
+        prefix_(tokens == 1 ? "decode " + std::to_string(keys) : "prefill " + std::to_string(tokens)) {}
+
+  std::vector<Point> Points() {
+    AddLinears();
+    AddAttention();
+    AddPointwise();
+    AddRouting();
+    AddLookups();
+    if (tokens_ == 1) {
+      AddSampling();
+    }
+    return std::move(points_);
+  }
+
+ private:
+  void Add(const std::string& category, const std::string& name, const Work& work,
+           std::function<Body(Bench&)> prepare) {
+    points_.push_back({category, prefix_ + " " + name, work, std::move(prepare)});
+  }
+
+  void AddLinear(const std::string& name, int64_t rows, int64_t in, int64_t out) {
+    Add(rows == 1 ? "gemv" : "gemm", name, GemmWork({.m = rows, .n = out, .k = in}, element_),
+        [rows, in, out](Bench& bench) {
+          return [x = bench.Filled({rows, in}, 0.5), w = bench.Weight({out, in})] {
+            Linear{w->Next(), std::nullopt}(x);
+          };
+        });
+  }
+
+  void AddLinears() {
+    AddLinear("q_proj", tokens_, kHidden, kHidden);
+    AddLinear("shared gate_proj", tokens_, kHidden, kSharedWidth);
+    AddLinear("shared down_proj", tokens_, kSharedWidth, kHidden);
+    AddLinear("dense gate_proj", tokens_, kHidden, kDenseWidth);
+    AddLinear("dense down_proj", tokens_, kDenseWidth, kHidden);
+    AddLinear("expert gate_proj", expert_rows_, kHidden, kExpertWidth);
+    AddLinear("expert down_proj", expert_rows_, kExpertWidth, kHidden);
+    if (tokens_ == 1) {
+      AddLinear("lm_head", 1, kHidden, kVocabulary);
+    }
+  }
+
+  void AddAttention() {
+    Add("attention", "core", AttentionWork({1, kHeads, tokens_, keys_, kHeadDim}, element_),
+        [tokens = tokens_, keys = keys_](Bench& bench) {
+          return
+              [q = bench.Filled({tokens, kHeads, kHeadDim}, 0.5), k = bench.Filled({kHeads, keys + 1, kHeadDim}, 0.5),
+               v = bench.Filled({kHeads, keys + 1, kHeadDim}, 0.5), keys] {
+                at::scaled_dot_product_attention(q.transpose(0, 1).unsqueeze(0), k.narrow(1, 0, keys).unsqueeze(0),
+                                                 v.narrow(1, 0, keys).unsqueeze(0), {}, /*dropout_p=*/0.0,
+                                                 /*is_causal=*/q.size(0) > 1);
+              };
+        });
+    Add("rope", "rope", RopeWork(tokens_, 2 * kHeads, kHeadDim, element_), [tokens = tokens_](Bench& bench) {
+      return [q = bench.Filled({tokens, kHeads, kHeadDim}, 0.5), k = bench.Filled({tokens, kHeads, kHeadDim}, 0.5),
+              cos = bench.Filled({tokens, 1, kHeadDim / 2}, 0.5), sin = bench.Filled({tokens, 1, kHeadDim / 2}, 0.5)] {
+        for (const at::Tensor& x : {q, k}) {
+          const at::Tensor first = x.narrow(2, 0, kHeadDim / 2), second = x.narrow(2, kHeadDim / 2, kHeadDim / 2);
+          at::Tensor rotated = at::empty_like(x);
+          at::Tensor out_first = rotated.narrow(2, 0, kHeadDim / 2);
+          at::Tensor out_second = rotated.narrow(2, kHeadDim / 2, kHeadDim / 2);
+          at::mul_out(out_first, first, cos).addcmul_(second, sin, -1);
+          at::mul_out(out_second, second, cos).addcmul_(first, sin, 1);
+        }
+      };
+    });
+    const int64_t written = 2 * tokens_ * kHidden;
+    Add("copy", "kv_cache", CopyWork(written, written, element_), [tokens = tokens_, keys = keys_](Bench& bench) {
+      return [x = bench.Filled({tokens, kHeads, kHeadDim}, 0.5), k = bench.Filled({kHeads, keys, kHeadDim}, 0.5),
+              v = bench.Filled({kHeads, keys, kHeadDim}, 0.5), tokens] {
+        k.narrow(1, 0, tokens).copy_(x.transpose(0, 1));
+        v.narrow(1, 0, tokens).copy_(x.transpose(0, 1));
+      };
+    });
+    Add("copy", "merge_heads", CopyWork(tokens_ * kHidden, tokens_ * kHidden, element_),
+        [tokens = tokens_](Bench& bench) {
+          return [x = bench.Filled({kHeads, tokens, kHeadDim}, 0.5)] {
+            x.transpose(0, 1).reshape({x.size(1), kHidden});
+          };
+        });
+  }
+
+  void AddPointwise() {
+    Add("norm", "rms_norm", RmsNormWork(tokens_, kHidden, element_), [tokens = tokens_](Bench& bench) {
+      return [x = bench.Filled({tokens, kHidden}, 0.5), w = bench.Filled({kHidden}, 1)] {
+        const at::Tensor wide = x.to(at::kFloat);
+        const at::Tensor inverse_rms = wide.square().mean(-1, /*keepdim=*/true).add_(kEps).rsqrt_();
+        at::mul(wide, inverse_rms).to(x.scalar_type()).mul_(w);
+      };
+    });
+    AddResidual("residual", tokens_, kHidden);
+    AddSwiGlu("shared", tokens_, kSharedWidth);
+    AddSwiGlu("dense", tokens_, kDenseWidth);
+    AddSwiGlu("expert", expert_rows_, kExpertWidth);
+    Add("elementwise", "expert weight", ElementwiseWork(expert_rows_ * (kHidden + 1), expert_rows_ * kHidden, element_),
+        [rows = expert_rows_](Bench& bench) {
+          return [x = bench.Filled({rows, kHidden}, 0.5), w = bench.Filled({rows, 1}, 1)] { at::mul(x, w); };
+        });
+  }
+
+  void AddResidual(const std::string& name, int64_t rows, int64_t width) {
+    Add("elementwise", name, ElementwiseWork(2 * rows * width, rows * width, element_), [rows, width](Bench& bench) {
+      return [x = bench.Filled({rows, width}, 1), y = bench.Filled({rows, width}, 0)] { x.add_(y); };
+    });
+  }
+
+  void AddSwiGlu(const std::string& name, int64_t rows, int64_t width) {
+    Add("activation", name + " silu", SiluWork(rows * width, element_), [rows, width](Bench& bench) {
+      return [x = bench.Filled({rows, width}, 8)]() mutable { at::silu_(x); };
+    });
+    Add("elementwise", name + " mul", ElementwiseWork(2 * rows * width, rows * width, element_),
+        [rows, width](Bench& bench) {
+          return [x = bench.Filled({rows, width}, 1), y = bench.Filled({rows, width}, 1)] { x.mul_(y); };
+        });
+  }
+
+  void AddRouting() {
+    const GemmShape gate = {.m = tokens_, .n = kExperts, .k = kHidden};
+    Add(tokens_ == 1 ? "gemv" : "gemm", "gate", GemmWork(gate, element_), [tokens = tokens_](Bench& bench) {
+      return [x = bench.Filled({tokens, kHidden}, 0.5), w = bench.Weight({kExperts, kHidden})] {
+        at::linear(x.to(at::kFloat), w->Next().to(at::kFloat));
+      };
+    });
+    Add("softmax", "softmax", SoftmaxWork(tokens_, kExperts, element_), [tokens = tokens_](Bench& bench) {
+      return [x = bench.Float({tokens, kExperts}, 0.5)] { at::softmax(x, -1); };
+    });
+    Add("routing", "topk", TopKWork(tokens_, kExperts, kExpertsPerToken), [tokens = tokens_](Bench& bench) {
+      // Scores in no order, as a router gives them: 37 and the number of experts have no common factor.
+      const at::Tensor scores = bench.Indices(tokens * kExperts, kExperts).mul_(37).remainder_(kExperts);
+      return [x = scores.to(at::kFloat).view({tokens, kExperts})] {
+        at::topk(x, kExpertsPerToken, -1, /*largest=*/true, /*sorted=*/true);
+      };
+    });
+    const int64_t pairs = tokens_ * kExpertsPerToken;
+    Add("routing", "dispatch", DispatchWork(pairs, kExperts), [pairs, tokens = tokens_](Bench& bench) -> Body {
+      const at::Tensor index = bench.Indices(pairs, kExperts).mul_(37).remainder_(kExperts);
+      if (tokens == 1) {
+        return [index] { index.to(at::kCPU); };
+      }
+      return [index] {
+        const at::Tensor order = at::argsort(index, /*stable=*/true, /*dim=*/0, /*descending=*/false);
+        const at::Tensor rows = at::floor_divide(order, kExpertsPerToken);
+        at::empty_like(order).index_copy_(0, order, at::arange(order.size(0), order.options()));
+        at::bincount(index, {}, kExperts).to(at::kCPU);
+      };
+    });
+  }
+
+  void AddLookups() {
+    Add("embedding", "embed_tokens", GatherWork(tokens_, kHidden, element_), [tokens = tokens_](Bench& bench) {
+      // Rows far apart, as tokens of a text are.
+      constexpr int64_t kStride = 7919;
+      return [table = bench.Weight({kVocabulary, kHidden}),
+              ids = bench.Indices(tokens, kVocabulary).mul_(kStride).remainder_(kVocabulary)] {
+        at::embedding(table->Next(), ids);
+      };
+    });
+    const int64_t pairs = tokens_ * kExpertsPerToken;
+    AddGather("expert rows", expert_rows_);
+    if (tokens_ == 1) {
+      return;
+    }
+    AddGather("all expert rows", pairs);
+    const int64_t image_tokens = tokens_ / 2;
+    Add("index", "merge_image_features", GatherWork(image_tokens, kHidden, element_),
+        [tokens = tokens_, image_tokens](Bench& bench) {
+          return [x = bench.Filled({tokens, kHidden}, 0.5), rows = bench.Filled({image_tokens, kHidden}, 0.5),
+                  index = bench.Indices(image_tokens, tokens)] { x.index_copy_(0, index, rows); };
+        });
+    Add("index", "expert scatter", ScatterAddWork(expert_rows_, kHidden, element_),
+        [tokens = tokens_, rows = expert_rows_](Bench& bench) {
+          return [x = bench.Filled({tokens, kHidden}, 1), y = bench.Filled({rows, kHidden}, 0),
+                  index = bench.Indices(rows, tokens)] { x.index_add_(0, index, y); };
+        });
+  }
+
+  void AddGather(const std::string& name, int64_t rows) {
+    Add("index", name, GatherWork(rows, kHidden, element_), [rows, tokens = tokens_](Bench& bench) {
+      return
+          [x = bench.Filled({tokens, kHidden}, 0.5), index = bench.Indices(rows, tokens)] { x.index_select(0, index); };
+    });
+  }
+
+  void AddSampling() {
+    Add("sampling", "sample", SamplingWork(kVocabulary, keys_, element_), [](Bench& bench) {
+      return [x = bench.Filled({1, kVocabulary}, 0.5)] { x.to(at::kFloat).argmax(-1).item<int64_t>(); };
+    });
+  }
+
+  const int64_t element_;
+  const int64_t tokens_;
+  const int64_t keys_;
+  const int64_t expert_rows_;  // of one expert, tokens spread evenly
+  const std::string prefix_;
+  std::vector<Point> points_;
+};
+
+}  // namespace
+
+std::vector<Point> DecoderPoints(const Bench& bench, int64_t tokens, int64_t keys) {
+  return DecoderTable(bench.element_bytes(), tokens, keys).Points();
+}
+
+}  // namespace dsocr::model

@@ -1,0 +1,102 @@
+#include <c10/core/InferenceMode.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "model/calibrate/calibrate.h"
+
+namespace dsocr::model {
+namespace {
+
+using ::testing::Contains;
+using ::testing::UnorderedElementsAre;
+
+std::set<std::string> CategoriesOf(const std::vector<Group>& groups) {
+  std::set<std::string> categories;
+  for (const Group& group : groups) {
+    for (const Point& point : group.points) {
+      categories.insert(point.category);
+    }
+  }
+  return categories;
+}
+
+// memset and communication do not occur; reduction is part of norm and sampling.
+TEST(PublishedGroups, CoverEveryCategoryOfTheModelBeforeTheLargestShapes) {
+  const std::vector<Group> groups = PublishedGroups(Bench(at::kCPU, at::kBFloat16));
+
+  const std::vector<Group> first(groups.begin(), groups.begin() + 3);
+  EXPECT_THAT(CategoriesOf(first),
+              UnorderedElementsAre("activation", "attention", "conv", "copy", "elementwise", "embedding", "gemm",
+                                   "gemv", "index", "interpolate", "norm", "rope", "routing", "sampling", "softmax"));
+  EXPECT_EQ(CategoriesOf(groups), CategoriesOf(first));
+}
+
+TEST(PublishedGroups, NameEveryPointOnceAndGiveItWork) {
+  std::set<std::string> names;
+  for (const Group& group : PublishedGroups(Bench(at::kCPU, at::kFloat))) {
+    for (const Point& point : group.points) {
+      EXPECT_TRUE(names.insert(point.name).second) << point.name;
+      EXPECT_GT(point.work.bytes, 0) << point.name;
+      EXPECT_GE(point.work.launches, 1) << point.name;
+    }
+  }
+  EXPECT_THAT(names, Contains("sam 1024 global core"));
+  EXPECT_THAT(names, Contains("decode 512 lm_head"));
+}
+
+// Against products written out: projector 2 x 256 x 2048 x 1280, lm_head 2 x 1280 x 129280.
+TEST(PublishedGroups, CountTheWorkOfTheModel) {
+  const Bench bench(at::kCPU, at::kBFloat16);
+  const auto flops = [](const std::vector<Point>& points, const std::string& name) -> int64_t {
+    for (const Point& point : points) {
+      if (point.name == name) {
+        return point.work.flops;
+      }
+    }
+    return -1;
+  };
+
+  EXPECT_EQ(flops(ClipPoints(bench, 16), "projector 256 matmul"), 1'342'177'280);
+  EXPECT_EQ(flops(SamPoints(bench, 1024), "sam 1024 global core"), int64_t{4} * 4096 * 4096 * 768);
+  EXPECT_EQ(flops(DecoderPoints(bench, 1, 512), "decode 512 lm_head"), 330'956'800);
+}
+
+// Operators of a tiny decode step and a short prompt: they run, on this machine's ATen, in both dtypes.
+TEST(DecoderPoints, RunInBothPrecisions) {
+  const c10::InferenceMode inference;
+  for (const at::ScalarType dtype : {at::kBFloat16, at::kFloat}) {
+    Bench bench(at::kCPU, dtype);
+    for (const int64_t tokens : {int64_t{1}, int64_t{8}}) {
+      for (const Point& point : DecoderPoints(bench, tokens, 8)) {
+        SCOPED_TRACE(point.name);
+        const Body body = point.prepare(bench);
+        EXPECT_NO_THROW(body());
+        EXPECT_NO_THROW(body());
+      }
+    }
+  }
+}
+
+TEST(SamPoints, RunOnASmallView) {
+  const c10::InferenceMode inference;
+  Bench bench(at::kCPU, at::kBFloat16);
+  for (const Point& point : SamPoints(bench, 64)) {
+    SCOPED_TRACE(point.name);
+    EXPECT_NO_THROW(point.prepare(bench)());
+  }
+}
+
+TEST(ClipPoints, RunOnASmallView) {
+  const c10::InferenceMode inference;
+  Bench bench(at::kCPU, at::kBFloat16);
+  for (const Point& point : ClipPoints(bench, 2)) {
+    SCOPED_TRACE(point.name);
+    EXPECT_NO_THROW(point.prepare(bench)());
+  }
+}
+
+}  // namespace
+}  // namespace dsocr::model
