@@ -8,9 +8,11 @@
 #include <fstream>
 #include <optional>
 #include <system_error>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
+#include "base/status.h"
 #include "base/suggest.h"
 #include "fmt/format.h"
 
@@ -70,48 +72,34 @@ std::vector<std::string> GpuNames(const std::string& proc, const std::string& de
   return names;
 }
 
-std::vector<std::string> WordsOf(std::string_view name) {
-  std::vector<std::string> words(1);
-  for (const unsigned char c : name) {
-    if (std::isalnum(c)) {
-      words.back() += static_cast<char>(std::tolower(c));
-    } else if (!words.back().empty()) {
-      words.emplace_back();
-    }
-  }
-  if (words.back().empty()) {
-    words.pop_back();
-  }
-  return words;
-}
+// The driver's names of the GPUs that the catalogue has figures for. Variants (PCIe, NVL, …) differ in memory and
+// clock: they are not these.
+struct GpuName {
+  std::string_view driver;
+  std::string_view catalogue;
+};
+constexpr GpuName kGpuNames[] = {
+    {"NVIDIA H200", "h200-sxm"}, {"NVIDIA H100 80GB HBM3", "h100-sxm"},   {"NVIDIA A100-SXM4-80GB", "a100-sxm-80gb"},
+    {"NVIDIA L4", "l4"},         {"NVIDIA GeForce RTX 4090", "rtx-4090"}, {"NVIDIA GeForce RTX 5090", "rtx-5090"},
+};
 
-// "NVIDIA GeForce RTX 4090" is the catalogue's RTX 4090: its words are there, in a row. The longest such name wins.
 std::optional<analytic::Device> CatalogueEntryOf(std::string_view gpu) {
-  const std::vector<std::string> words = WordsOf(gpu);
-  std::optional<analytic::Device> best;
-  size_t best_size = 0;
-  for (const analytic::Device& device : analytic::DeviceCatalogue()) {
-    const std::vector<std::string> wanted = WordsOf(device.name);
-    if (device.kind == analytic::DeviceKind::kCuda && wanted.size() > best_size &&
-        std::search(words.begin(), words.end(), wanted.begin(), wanted.end()) != words.end()) {
-      best = device;
-      best_size = wanted.size();
+  for (const GpuName& name : kGpuNames) {
+    if (absl::StatusOr<analytic::Device> device = analytic::FindDevice(name.catalogue);
+        name.driver == gpu && device.ok()) {
+      return *std::move(device);
     }
   }
-  return best;
+  return std::nullopt;
 }
 
 absl::StatusOr<Target> CpuTarget(const Machine& machine) {
-  for (const analytic::Device& device : analytic::DeviceCatalogue()) {
-    if (device.kind == analytic::DeviceKind::kCpu) {
-      Target target{.figures = device, .info = {}, .runner_device = "cpu"};
-      target.info.set_name(machine.cpu_name);
-      target.info.set_kind("cpu");
-      target.info.set_cores(machine.cpu_cores);
-      return target;
-    }
-  }
-  return absl::InternalError("device 'cpu': the catalogue has none; report this as a bug");
+  DSOCR_ASSIGN_OR_RETURN(const analytic::Device device, analytic::FindDevice("cpu"));
+  Target target{.figures = device, .info = {}, .runner_device = "cpu"};
+  target.info.set_name(machine.cpu_name);
+  target.info.set_kind("cpu");
+  target.info.set_cores(machine.cpu_cores);
+  return target;
 }
 
 absl::StatusOr<Target> GpuTarget(std::string_view name, const Machine& machine) {

@@ -1,5 +1,7 @@
 #include "daemon/config/settings.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/un.h>
 
 #include <algorithm>

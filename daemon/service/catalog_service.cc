@@ -92,7 +92,9 @@ grpc::Status CatalogService::ListDevices(grpc::ServerContext*, const v1::ListDev
       }
     }
     for (const analytic::Device& device : analytic::DeviceCatalogue()) {
-      *response->add_devices() = DescribeDevice(device);
+      if (device.kind == analytic::DeviceKind::kCuda) {  // "cpu" is this machine's, above
+        *response->add_devices() = DescribeDevice(device);
+      }
     }
     return absl::OkStatus();
   });
