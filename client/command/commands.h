@@ -1,0 +1,34 @@
+// The commands, one file each. Every function gives the command's entry of the table in client/command_line.h.
+#ifndef DSOCR_CLIENT_COMMAND_COMMANDS_H_
+#define DSOCR_CLIENT_COMMAND_COMMANDS_H_
+
+#include <string_view>
+#include <vector>
+
+#include "client/command_line.h"
+
+namespace dsocr::client {
+
+Command AnalyzeCommand();
+Command CheckCommand();
+Command CompletionCommand();
+Command DeleteCommand();
+Command DescribeWorkloadCommand();
+Command DevicesCommand();
+Command ExportCommand();
+Command LaunchCommand();
+Command ListCommand();
+Command ModelCommand();
+Command ModelsCommand();
+Command RunCommand();
+Command StatusCommand();
+Command SummaryCommand();
+Command VersionCommand();
+Command WorkloadsCommand();
+
+// -o of a command that prints one result; table is the default, always.
+inline const std::vector<std::string_view> kAllOutputs = {"table", "json", "yaml", "csv", "markdown"};
+
+}  // namespace dsocr::client
+
+#endif  // DSOCR_CLIENT_COMMAND_COMMANDS_H_

@@ -1,0 +1,21 @@
+#include "client/command/commands.h"
+#include "client/command_line.h"
+
+namespace dsocr::client {
+
+const std::vector<Command>& Commands() {
+  static const auto& commands =
+      *new std::vector<Command>{RunCommand(),     SummaryCommand(), ModelCommand(),     ListCommand(),
+                                ExportCommand(),  CheckCommand(),   DeleteCommand(),    AnalyzeCommand(),
+                                LaunchCommand(),  ModelsCommand(),  WorkloadsCommand(), DescribeWorkloadCommand(),
+                                DevicesCommand(), StatusCommand(),  VersionCommand(),   CompletionCommand()};
+  return commands;
+}
+
+const std::vector<std::string_view>& LaterCommands() {
+  static const auto& names = *new std::vector<std::string_view>{"what-if",   "ps",       "attach", "detach", "kernels",
+                                                                "calibrate", "validate", "import", "diff"};
+  return names;
+}
+
+}  // namespace dsocr::client
