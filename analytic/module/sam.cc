@@ -16,7 +16,6 @@ using F = Frame;
 
 // The attention of one block sees `sequences` squares of side x side tokens: windows, or whole views.
 struct AttentionSquare {
-  bool is_window = false;
   Dim sequences;
   Dim side;
   int64_t native_side = 0;  // the side that the relative position tables were made for
@@ -214,8 +213,8 @@ void AddBlocks(TreeBuilder& builder, const SamSpec& sam, const LayerGroup& group
                                  }}}});
   }
   AddAttention(builder, sam,
-               is_window ? AttentionSquare{true, &F::window_batch, sam.window_size, sam.window_size}
-                         : AttentionSquare{false, &F::batch, &F::grid, sam.image_size / sam.patch_size});
+               is_window ? AttentionSquare{&F::window_batch, sam.window_size, sam.window_size}
+                         : AttentionSquare{&F::batch, &F::grid, sam.image_size / sam.patch_size});
   if (is_window) {
     builder.Leaf({.name = "window_unpartition",
                   .qualified_class_name = "deepencoder.window_unpartition",
