@@ -141,8 +141,8 @@ KvCache Decoder::MakeCache(int64_t capacity) {
   cache.capacity = capacity;
   for (size_t i = 0; i < layers_.size(); ++i) {
     const std::vector<int64_t> shape = {config_.num_attention_heads, capacity, config_.head_dim()};
-    cache.key.push_back(at::zeros(shape, embed_tokens_.options()));
-    cache.value.push_back(at::zeros(shape, embed_tokens_.options()));
+    cache.key.push_back(at::empty(shape, embed_tokens_.options()));
+    cache.value.push_back(at::empty(shape, embed_tokens_.options()));
   }
   return cache;
 }

@@ -26,8 +26,12 @@ constexpr char kIndexName[] = "model.safetensors.index.json";
 
 std::string ShapeText(at::IntArrayRef shape) {
   std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ",") + std::to_string(shape[i]);
-  return text + "]";
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (i > 0) text += ',';
+    text += std::to_string(shape[i]);
+  }
+  text += ']';
+  return text;
 }
 
 // All tensors of a directory and the file that holds each.

@@ -1,0 +1,190 @@
+#include "model/command/serve.h"
+
+#include <c10/core/InferenceMode.h>
+#include <c10/util/Exception.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <thread>
+
+#include "model/command/exit_code.h"
+#include "model/command/frame.h"
+#include "model/command/serve_request.h"
+#include "model/device.h"
+#include "model/error.h"
+#include "model/generate.h"
+#include "model/image/image.h"
+#include "model/image/preprocess.h"
+#include "model/load.h"
+#include "model/output_text.h"
+#include "model/synthetic.h"
+#include "model/text/prompt.h"
+
+namespace dsocr::model {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+// Set before the last event is written: from then on the reader may close its end without cancelling anything.
+std::atomic<bool> is_finished = false;
+
+class EventWriter {
+ public:
+  explicit EventWriter(int fd) : fd_(fd) {}
+
+  // A reader that is gone is a cancellation, and the watcher of stdin sees it too; nothing is left to be told here.
+  void Write(const Json& event) const {
+    WriteFrame(fd_, event.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace));
+  }
+  void State(const char* state, const std::string& message, double progress) const {
+    Write({{"event", "state"}, {"state", state}, {"message", message}, {"progress", progress}});
+  }
+  void Error(ErrorCode code, const std::string& what, const std::string& why, const std::string& todo) const {
+    is_finished = true;
+    Write({{"event", "error"}, {"code", ErrorCodeName(code)}, {"what", what}, {"why", why}, {"todo", todo}});
+  }
+
+ private:
+  int fd_;
+};
+
+// Ends the process when `fd` does. A process-wide exit is the one way to leave a kernel that runs for seconds.
+void WatchForCancellation(int fd) {
+  std::thread([fd] {
+    char ignored[256];
+    while (true) {
+      const ssize_t count = ::read(fd, ignored, sizeof(ignored));
+      if (count > 0 || (count < 0 && errno == EINTR)) continue;
+      if (!is_finished) ::_exit(kExitCancelled);
+      return;
+    }
+  }).detach();
+}
+
+PreprocessConfig ViewsOf(const ModelConfig& config, const ServeWorkload& workload) {
+  PreprocessConfig preprocess = config.preprocess;
+  preprocess.base_size = workload.base_size;
+  preprocess.image_size = workload.image_size;
+  preprocess.crop_mode = workload.crop_mode;
+  CheckConfig(preprocess);
+  return preprocess;
+}
+
+Image PageOf(const ServeRequest& request) {
+  const Size size{request.workload.page_width, request.workload.page_height};
+  if (!request.image_path) return SyntheticPage(size);
+  Image page = LoadImage(*request.image_path);
+  if (page.width != size.width || page.height != size.height) {
+    throw InputError(ErrorCode::kFailedPrecondition, "image '" + *request.image_path + "'",
+                     "it is " + std::to_string(page.width) + "x" + std::to_string(page.height) +
+                         ", the workload predicts a page of " + std::to_string(size.width) + "x" +
+                         std::to_string(size.height),
+                     "ask 'dsocr-runner inspect' for the size");
+  }
+  return page;
+}
+
+std::vector<int64_t> IdsOf(const ServeRequest& request, const ModelConfig& config, int image_tokens,
+                           const std::optional<Tokenizer>& tokenizer) {
+  const int64_t seq_len = request.workload.seq_len;
+  if (!tokenizer) return SyntheticPrompt(config, image_tokens, seq_len);
+  std::vector<int64_t> ids =
+      PromptIds(*tokenizer, *request.prompt,
+                {.bos_id = config.bos_token_id, .image_id = config.image_token_id, .image_count = image_tokens});
+  if (static_cast<int64_t>(ids.size()) != seq_len) {
+    throw InputError(ErrorCode::kFailedPrecondition, "prompt",
+                     "it has " + std::to_string(ids.size()) + " tokens with the image, the workload predicts " +
+                         std::to_string(seq_len),
+                     "ask 'dsocr-runner inspect' for its length");
+  }
+  return ids;
+}
+
+void Serve(const ServeRequest& request, const EventWriter& events) {
+  const c10::InferenceMode inference;
+  events.State("loading", "opening device " + request.device, 0.0);
+  const at::Device device = OpenDevice(request.device);
+  const at::ScalarType dtype = ParseDtype(request.dtype);
+  const ModelConfig config = request.model_dir ? LoadModelConfig(*request.model_dir) : ModelConfig();
+
+  // All that is cheap to refuse comes before the weights.
+  const PreprocessConfig preprocess = ViewsOf(config, request.workload);
+  std::optional<Tokenizer> tokenizer;
+  if (request.prompt) tokenizer = Tokenizer::Load(*request.model_dir);
+  const Image page = PageOf(request);
+  const TokenLayout layout = LayoutTokens({page.width, page.height}, preprocess);
+  std::vector<int64_t> ids = IdsOf(request, config, layout.image_tokens(), tokenizer);
+  const Views views = MakeViews(page, preprocess);
+
+  events.State("loading", request.model_dir ? "loading weights" : "making random weights", 0.2);
+  const Clock::time_point load_start = Clock::now();
+  const LoadedModel loaded =
+      LoadModel(config, request.model_dir, static_cast<uint64_t>(request.random_seed), dtype, device);
+  const double load_seconds = std::chrono::duration<double>(Clock::now() - load_start).count();
+  const DeviceInfo info = DescribeDevice(device);
+  events.Write(
+      {{"event", "loaded"},
+       {"parameters", loaded.parameters},
+       {"weight_bytes", loaded.weight_bytes},
+       {"seconds", load_seconds},
+       {"device", {{"name", info.name}, {"kind", info.kind}, {"driver", info.driver}, {"cores", info.cores}}}});
+
+  const Request prepared = loaded.model->Prepare(views, std::move(ids));
+  KvCache cache = loaded.model->MakeCache(request.workload.seq_len + request.workload.max_new_tokens);
+  events.Write({{"event", "prepared"},
+                {"seq_len", prepared.ids.size()},
+                {"image_tokens", layout.image_tokens()},
+                {"crop_grid", {layout.crops_wide, layout.crops_high}}});
+
+  const Generator generator(*loaded.model);
+  std::vector<int64_t> tokens;
+  const int total = request.warmup + request.repeats;
+  for (int index = 0; index < total; ++index) {
+    const bool is_warmup = index < request.warmup;
+    events.State(is_warmup ? "warmup" : "measuring",
+                 "request " + std::to_string(index + 1) + " of " + std::to_string(total),
+                 static_cast<double>(index) / total);
+    const Clock::time_point start = Clock::now();
+    tokens = generator.Run(prepared, cache, {.max_new_tokens = request.workload.max_new_tokens});
+    const auto wall = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
+    events.Write(
+        {{"event", "request"}, {"index", index}, {"warmup", is_warmup}, {"wall_ns", wall.count()}, {"tokens", tokens}});
+  }
+  Json done = {
+      {"event", "done"}, {"text", nullptr}, {"peak_rss_bytes", PeakRssBytes()}, {"kv_cache_bytes", cache.size_bytes()}};
+  if (tokenizer) done["text"] = OutputText(*tokenizer, tokens, config.eos_token_id);
+  is_finished = true;
+  events.Write(done);
+}
+
+}  // namespace
+
+int RunServe(int in_fd, int out_fd) {
+  std::signal(SIGPIPE, SIG_IGN);
+  const EventWriter events(out_fd);
+  try {
+    const std::optional<std::string> frame = ReadFrame(in_fd);
+    if (!frame) return kExitCancelled;
+    WatchForCancellation(in_fd);
+    Serve(ParseServeRequest(*frame), events);
+    return kExitDone;
+  } catch (const InputError& error) {
+    events.Error(error.code(), error.what_failed(), error.why(), error.todo());
+    return ExitCodeOf(error);
+  } catch (const c10::OutOfMemoryError& error) {
+    events.Error(ErrorCode::kResourceExhausted, "request", "out of device memory", "use a smaller workload");
+  } catch (const std::bad_alloc&) {
+    events.Error(ErrorCode::kResourceExhausted, "request", "out of memory", "use a smaller workload");
+  } catch (const std::exception& error) {
+    const std::string text = error.what();
+    events.Error(ErrorCode::kInternal, "request", text.substr(0, text.find('\n')), "report it with the request");
+  }
+  return kExitFailed;
+}
+
+}  // namespace dsocr::model

@@ -1,0 +1,128 @@
+// dsocr-runner: DeepSeek-OCR as a program. Parses the command line, runs one command, returns a code.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <map>
+
+#include "model/command/exit_code.h"
+#include "model/command/inspect.h"
+#include "model/command/ocr.h"
+#include "model/command/serve.h"
+#include "model/command/verify.h"
+#include "model/error.h"
+#include "model/text/tokenize.h"
+
+namespace {
+
+using namespace dsocr::model;
+
+constexpr char kExamples[] =
+    R"(Read a page:          dsocr-runner ocr --model DeepSeek-OCR --image page.png
+Check this build:     dsocr-runner verify tests/golden/fixtures/tiny_a
+Look at a tokenizer:  echo '{"text": "Free OCR."}' | dsocr-runner tokenize --tokenizer DeepSeek-OCR
+
+dsocrd starts `dsocr-runner serve` by itself; its protocol is docs/runner-protocol.md.
+)";
+
+struct CommandLine {
+  OcrOptions ocr;
+  int crop_mode = -1;
+  std::string verify_dir;
+  std::string tokenizer_dir;
+  std::string inspect_image;
+  std::optional<std::string> inspect_model;
+  std::optional<std::string> inspect_prompt;
+  std::string format = "table";
+};
+
+int PrintError(const std::string& line, int code) {
+  std::cerr << "dsocr-runner: error: " << line << '\n';
+  return code;
+}
+
+// The frames own standard output: what a library prints goes to standard error.
+int ServeOnStandardStreams() {
+  const int events_fd = ::dup(STDOUT_FILENO);
+  if (events_fd < 0 || ::dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
+    return PrintError("standard output: it is closed; start serve with both ends of a pipe", kExitUsage);
+  }
+  return RunServe(STDIN_FILENO, events_fd);
+}
+
+void AddOcr(CLI::App& app, CommandLine& line) {
+  CLI::App* ocr = app.add_subcommand("ocr", "Print the text of a page");
+  ocr->add_option("--model", line.ocr.model_dir, "Hugging Face directory: config.json, tokenizer.json, safetensors")
+      ->required();
+  ocr->add_option("--image", line.ocr.image_path, "PNG or JPEG file")->required();
+  ocr->add_option("--prompt", line.ocr.prompt, "What to do, with one <image>")->capture_default_str();
+  ocr->add_option("--device", line.ocr.device, "cpu or cuda:N")->capture_default_str();
+  ocr->add_option("--dtype", line.ocr.dtype, "fp32 or bf16")->capture_default_str();
+  ocr->add_option("--max-new-tokens", line.ocr.max_new_tokens, "Stop after this many tokens")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20));
+  ocr->add_option("--base-size", line.ocr.base_size, "Side of the global view, pixels (default: the model's)");
+  ocr->add_option("--image-size", line.ocr.image_size,
+                  "Side of a crop or of the only view, pixels (default: the model's)");
+  ocr->add_option("--crop-mode", line.crop_mode, "1: crops besides the global view, 0: one view (default: the model's)")
+      ->check(CLI::Range(0, 1));
+}
+
+void AddOthers(CLI::App& app, CommandLine& line) {
+  CLI::App* verify = app.add_subcommand("verify", "Hold the model to a fixture directory, tensor by tensor");
+  verify->add_option("DIR", line.verify_dir, "Fixture directory")->required();
+  verify->add_option("-o", line.format, "table or json")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"table", "json"}));
+
+  CLI::App* tokenize = app.add_subcommand("tokenize", R"(JSON lines {"text"} in, {"ids", "decoded"} out)");
+  tokenize->add_option("--tokenizer", line.tokenizer_dir, "Directory with tokenizer.json, or the file")->required();
+
+  CLI::App* inspect = app.add_subcommand("inspect", "Size of a page and length of a prompt, without weights");
+  inspect->add_option("--image", line.inspect_image, "PNG or JPEG file")->required();
+  inspect->add_option("--model", line.inspect_model, "Directory with config.json and tokenizer.json");
+  inspect->add_option("--prompt", line.inspect_prompt, "Prompt to count, with one <image>");
+  inspect->add_option("-o", line.format, "json")->check(CLI::IsMember({"json"}));
+
+  app.add_subcommand("serve", "One request from dsocrd on standard input, events on standard output");
+}
+
+int Run(const CLI::App& app, CommandLine& line) {
+  if (app.got_subcommand("serve")) return ServeOnStandardStreams();
+  if (app.got_subcommand("verify")) {
+    const VerifyFormat format = line.format == "json" ? VerifyFormat::kJson : VerifyFormat::kTable;
+    return RunVerify(line.verify_dir, format, std::cout);
+  }
+  if (app.got_subcommand("tokenize")) return RunTokenize(line.tokenizer_dir, std::cin, std::cout);
+  if (app.got_subcommand("inspect")) {
+    return RunInspect(line.inspect_image, line.inspect_model, line.inspect_prompt, std::cout);
+  }
+  if (line.crop_mode >= 0) line.ocr.crop_mode = line.crop_mode == 1;
+  return RunOcr(line.ocr, std::cout);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(kExamples, "dsocr-runner");
+  app.require_subcommand(1);
+  CommandLine line;
+  AddOcr(app, line);
+  AddOthers(app, line);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    return PrintError("command line: " + std::string(error.what()) + "; 'dsocr-runner --help' shows what there is",
+                      kExitUsage);
+  }
+  try {
+    return Run(app, line);
+  } catch (const InputError& error) {
+    return PrintError(error.what(), ExitCodeOf(error));
+  } catch (const std::exception& error) {
+    const std::string text = error.what();
+    return PrintError("request: " + text.substr(0, text.find('\n')), kExitFailed);
+  }
+}
