@@ -1,0 +1,403 @@
+#include "cupti/attribution/attribution.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <random>
+
+#include "tests/cupti/attribution/recording.h"
+
+namespace dsocr::attribution {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+const ModuleSum& Module(const Result& result, const std::string& module_id) {
+  static const ModuleSum none;
+  for (const ModuleSum& module : result.request.modules) {
+    if (module.module_id == module_id) {
+      return module;
+    }
+  }
+  ADD_FAILURE() << "no module " << module_id;
+  return none;
+}
+
+// Every module is its name's; "?..." is nobody's.
+Options Model(int skip_requests = 0) {
+  Options options;
+  options.request_range = "request";
+  options.skip_requests = skip_requests;
+  options.resolve_range = [](std::string_view name) -> RangeMeaning {
+    return name.substr(0, 1) == "?" ? RangeMeaning{} : RangeMeaning{std::string(name), name == "fc1" ? "gemm" : ""};
+  };
+  return options;
+}
+
+void ExpectPartsAddUp(const Result& result, int64_t device_ns) {
+  const int64_t self_ns =
+      std::accumulate(result.request.modules.begin(), result.request.modules.end(), int64_t{0},
+                      [](int64_t sum, const ModuleSum& module) { return sum + module.self_device_ns; });
+  EXPECT_EQ(self_ns, result.request.attributed_ns);
+  EXPECT_EQ(self_ns + result.request.unattributed_ns, device_ns);
+  for (const ModuleSum& module : result.request.modules) {
+    int64_t by_category_ns = 0;
+    int64_t launches = 0;
+    for (const CategorySum& category : module.categories) {
+      by_category_ns += category.device_ns;
+      launches += category.operations;
+    }
+    EXPECT_EQ(by_category_ns, module.device_ns) << module.module_id;
+    EXPECT_EQ(launches, module.launches) << module.module_id;
+  }
+}
+
+// request [100,200) { aten::mul [105,115)  block [120,180) { fc1 [130,170) { mm [131,161) } aten::add [172,178) } }
+void RunCpuRequest(Recording& job, int64_t at_ns) {
+  job.Push(at_ns + 100, "request");
+  job.Cpu(at_ns + 105, at_ns + 115, "aten::mul", 0, 2);
+  job.Push(at_ns + 120, "block");
+  job.Push(at_ns + 130, "fc1");
+  job.Cpu(at_ns + 131, at_ns + 161, "aten::linear", 0, 3);
+  job.Pop(at_ns + 170);
+  job.Cpu(at_ns + 172, at_ns + 178, "aten::add");
+  job.Pop(at_ns + 180);
+  job.Pop(at_ns + 200);
+}
+
+TEST(AttributionTest, GivesEachOperationToItsInnermostModule) {
+  Recording job(Model());
+  RunCpuRequest(job, 0);
+  const Result result = job.Finish();
+
+  EXPECT_THAT(result.request_total_ns, ElementsAre(178 - 105));
+  EXPECT_EQ(result.request.total_ns, 73);
+  EXPECT_EQ(result.request.operations, 3);
+  ExpectPartsAddUp(result, 10 + 30 + 6);
+  const ModuleSum& block = Module(result, "block");
+  EXPECT_EQ(block.parent_id, "request");
+  EXPECT_EQ(block.calls, 1);
+  EXPECT_EQ(block.device_ns, 36);
+  EXPECT_EQ(block.self_device_ns, 6);
+  EXPECT_EQ(block.launches, 2);
+  EXPECT_EQ(Module(result, "request").device_ns, 46);
+  EXPECT_EQ(Module(result, "fc1").parent_id, "block");
+  EXPECT_EQ(result.records_invalid, 0);
+}
+
+TEST(AttributionTest, WallIsBusyPlusGapAtEveryLevelOnACpu) {
+  Recording job(Model());
+  RunCpuRequest(job, 0);
+  const Result result = job.Finish();
+  EXPECT_EQ(Module(result, "fc1").wall_ns, 40);
+  EXPECT_EQ(Module(result, "fc1").gap_ns, 10);
+  EXPECT_EQ(Module(result, "block").wall_ns, 60);
+  EXPECT_EQ(Module(result, "block").gap_ns, 24);
+  for (const ModuleSum& module : result.request.modules) {
+    EXPECT_EQ(module.wall_ns, module.busy_ns + module.gap_ns);
+  }
+  // wall = own operations + child ranges + own gap, where own gap is this gap without the children's
+  const ModuleSum& block = Module(result, "block");
+  EXPECT_EQ(block.wall_ns,
+            block.self_device_ns + Module(result, "fc1").wall_ns + (block.gap_ns - Module(result, "fc1").gap_ns));
+}
+
+TEST(AttributionTest, TakesTheCategoryOfTheLeafElseOfTheOperator) {
+  Recording job(Model());
+  RunCpuRequest(job, 0);
+  const Result result = job.Finish();
+  ASSERT_EQ(Module(result, "block").categories.size(), 2u);
+  EXPECT_EQ(Module(result, "block").categories[0].category_id, "gemm");
+  EXPECT_EQ(Module(result, "block").categories[0].device_ns, 30);
+  EXPECT_EQ(Module(result, "block").categories[1].category_id, "elementwise");
+}
+
+TEST(AttributionTest, ReportsTheLowerMedianOfTheRequestsAfterWarmUp) {
+  Recording job(Model(1));
+  int64_t at_ns = 1000;
+  for (const int64_t duration_ns : {9000, 50, 10, 40, 20}) {  // the first is warm-up; 10 20 40 50 → 20
+    job.Push(at_ns, "request");
+    job.Cpu(at_ns, at_ns + duration_ns, "aten::mm");
+    job.Pop(at_ns + duration_ns);
+    at_ns += 10'000;
+  }
+  const Result result = job.Finish();
+  EXPECT_THAT(result.request_total_ns, ElementsAre(50, 10, 40, 20));
+  EXPECT_EQ(result.request.total_ns, 20);
+  EXPECT_EQ(Module(result, "request").p50_ns, 20);
+  EXPECT_EQ(Module(result, "request").p95_ns, 50);
+}
+
+TEST(AttributionTest, MedianOfManyRequestsStaysExactInBoundedMemory) {
+  Recording job(Model());
+  std::mt19937 random(7);
+  std::vector<int64_t> totals;
+  for (int i = 0; i < 1001; ++i) {
+    const int64_t at_ns = 1 + int64_t{i} * 1'000'000;
+    totals.push_back(1000 + static_cast<int64_t>(random() % 100'000));
+    job.Push(at_ns, "request");
+    job.Cpu(at_ns, at_ns + totals.back(), "aten::mm");
+    job.Pop(at_ns + totals.back());
+  }
+  const Result result = job.Finish();
+  std::sort(totals.begin(), totals.end());
+  EXPECT_EQ(result.request.total_ns, totals[500]);
+}
+
+TEST(AttributionTest, NamesNotOfTheModelGoToTheEnclosingModuleAndAreListed) {
+  Recording job(Model());
+  job.Push(100, "request");
+  job.Push(110, "?helper");
+  job.Cpu(120, 130, "aten::mul");
+  job.Pop(140);
+  job.Pop(200);
+  const Result result = job.Finish();
+  EXPECT_THAT(result.unknown_ranges, ElementsAre("?helper"));
+  EXPECT_EQ(Module(result, "request").self_device_ns, 10);
+  EXPECT_EQ(result.request.modules.size(), 1u);
+}
+
+TEST(AttributionTest, WhatHasNoRangeIsUnattributedAndCountedFromRecords) {
+  Recording job(Model());
+  job.Cpu(50, 60, "aten::mul");  // before the request: not of it
+  job.Push(100, "request");
+  job.Cpu(110, 120, "aten::mul");
+  job.Cpu(130, 170, "aten::mul", 1);  // another thread, no range
+  job.Pop(200);
+  job.Cpu(250, 260, "aten::mul");  // after it
+  const Result result = job.Finish();
+  EXPECT_EQ(result.request.operations, 2);
+  EXPECT_EQ(result.request.operations_unattributed, 1);
+  EXPECT_EQ(result.request.unattributed_ns, 40);
+  ExpectPartsAddUp(result, 50);
+}
+
+TEST(AttributionTest, PathsOfAnUnknownModelAreTheNestingOfItsRanges) {
+  Recording job(Options{});
+  job.Push(100, "model");
+  job.Push(110, "layers.0");
+  job.Cpu(120, 130, "aten::mul");
+  job.Push(140, "model.layers.0.mlp");  // the job's names are whole paths
+  job.Pop(150);
+  job.Pop(160);
+  job.Pop(170);
+  const Result result = job.Finish();
+  ASSERT_EQ(result.request.modules.size(), 3u);
+  EXPECT_EQ(result.request.modules[0].module_id, "model");
+  EXPECT_EQ(result.request.modules[1].module_id, "model.layers.0");
+  EXPECT_EQ(result.request.modules[2].module_id, "model.layers.0.mlp");
+  EXPECT_EQ(result.request.modules[2].parent_id, "model.layers.0");
+}
+
+TEST(AttributionTest, AModuleInsideItselfIsCountedOnce) {
+  Recording job(Model());
+  job.Push(100, "request");
+  job.Push(110, "block");
+  job.Push(120, "block");
+  job.Cpu(130, 140, "aten::mul");
+  job.Pop(150);
+  job.Pop(160);
+  job.Pop(200);
+  const Result result = job.Finish();
+  EXPECT_EQ(Module(result, "block").calls, 1);
+  EXPECT_EQ(Module(result, "block").wall_ns, 50);
+  EXPECT_EQ(Module(result, "block").device_ns, 10);
+  ExpectPartsAddUp(result, 10);
+}
+
+TEST(AttributionTest, ThreadsNestOnTheirOwn) {
+  Recording job(Options{});
+  job.Push(100, "a", 1);
+  job.Push(110, "b", 2);
+  job.Cpu(120, 130, "aten::mul", 1);
+  job.Cpu(125, 145, "aten::mul", 2);
+  job.Pop(150, 1);
+  job.Pop(160, 2);
+  const Result result = job.Finish();
+  EXPECT_EQ(Module(result, "a").device_ns, 10);
+  EXPECT_EQ(Module(result, "b").device_ns, 20);
+  EXPECT_EQ(Module(result, "b").parent_id, "");
+}
+
+TEST(AttributionTest, LostPushesAndPopsCostNoOperationItsModule) {
+  Recording job(Model());
+  job.Push(100, "request");
+  job.LosePush("block");
+  job.Push(120, "fc1");
+  job.Cpu(130, 140, "aten::linear");
+  job.LosePop();                   // fc1's
+  job.Cpu(150, 160, "aten::add");  // so this is block's own
+  job.Pop(170);                    // block, whose push never came
+  job.Pop(200);
+  const Result result = job.Finish();
+  EXPECT_EQ(Module(result, "fc1").device_ns, 10);
+  EXPECT_EQ(Module(result, "block").self_device_ns, 10);
+  ExpectPartsAddUp(result, 20);
+  EXPECT_THAT(result.request_total_ns, ElementsAre(30)) << "the request itself is whole";
+  for (const ModuleSum& module : result.request.modules) {
+    EXPECT_EQ(module.wall_ns, module.busy_ns + module.gap_ns) << module.module_id;
+    EXPECT_GE(module.gap_ns, 0) << module.module_id;
+  }
+}
+
+TEST(AttributionTest, AHalfRequestCountsOnlyWhereThereIsNoWholeOne) {
+  Recording with_whole(Model());
+  RunCpuRequest(with_whole, 0);
+  with_whole.Push(1000, "request");
+  with_whole.Cpu(1001, 1002, "aten::mul");
+  EXPECT_THAT(with_whole.Finish().request_total_ns, ElementsAre(73));
+
+  Recording half(Model());
+  half.Push(100, "request");
+  half.Cpu(110, 130, "aten::mul");
+  const Result result = half.Finish();
+  EXPECT_THAT(result.request_total_ns, IsEmpty());
+  EXPECT_EQ(Module(result, "request").device_ns, 20);
+}
+
+TEST(AttributionTest, StatesTheAgentsCostOfTheMeasuredRequest) {
+  Recording job(Model(1));
+  job.Costs(10'000, 100'000, 50'000);
+  RunCpuRequest(job, 0);
+  RunCpuRequest(job, 1000);
+  // 6 range records x 10 ns + 3 operations x 100 ns + 5 nested calls x 50 ns
+  EXPECT_EQ(job.Finish().agent_cost_ns, 60 + 300 + 250);
+}
+
+// --- GPU
+// ---------------------------------------------------------------------------------------------------------------------------
+
+TEST(AttributionTest, KernelsThatComeAfterTheirRangeClosedBelongToIt) {
+  Recording job(Model());
+  job.Push(100, "request");
+  job.Push(110, "block");
+  const record::Owner block = job.Owner();
+  job.Pop(120);
+  const record::Owner request = job.Owner();
+  job.Pop(130);
+  job.Kernel(request, 2000, 2100);
+  job.Kernel(block, 1000, 1300);
+  job.Kernel(block, 1200, 1500, "sgemm", 8);  // overlaps on another stream
+  const Result result = job.Finish();
+  const ModuleSum& of_block = Module(result, "block");
+  EXPECT_EQ(of_block.device_ns, 600) << "device time is a sum";
+  EXPECT_EQ(of_block.busy_ns, 500) << "busy time is a union";
+  EXPECT_EQ(of_block.gap_ns, 0);
+  EXPECT_EQ(of_block.p50_ns, 500 + 2) << "bucket [500,504)";
+  EXPECT_EQ(of_block.wall_ns, 10) << "host time";
+  const ModuleSum& root = Module(result, "request");
+  EXPECT_EQ(root.busy_ns, 600);
+  EXPECT_EQ(root.gap_ns, 500) << "device idle between 1500 and 2000";
+  EXPECT_EQ(result.request.total_ns, 1100);
+  ExpectPartsAddUp(result, 700);
+}
+
+TEST(AttributionTest, OperatorCallsAreNoOperationsOfAGpuJob) {
+  Recording job(Model());
+  job.Push(100, "request");
+  job.Cpu(110, 120, "aten::mul");
+  job.Kernel(job.Owner(), 1000, 1300);
+  job.Cpu(130, 140, "aten::mul");
+  job.Pop(200);
+  const Result result = job.Finish();
+  EXPECT_EQ(result.request.operations, 1);
+  ExpectPartsAddUp(result, 300);
+}
+
+TEST(AttributionTest, KernelsOfCallsLongForgottenStillFindTheirModule) {
+  Recording job(Options{});
+  std::vector<record::Owner> owners;
+  for (int64_t i = 0; i < 70'000; ++i) {  // more than the fold remembers
+    job.Push(100 + i * 10, "block");
+    owners.push_back(job.Owner());
+    job.Pop(105 + i * 10);
+  }
+  for (size_t i = 0; i < owners.size(); ++i) {
+    job.Kernel(owners[i], 1'000'000 + static_cast<int64_t>(i) * 10, 1'000'003 + static_cast<int64_t>(i) * 10);
+  }
+  const Result result = job.Finish();
+  EXPECT_EQ(Module(result, "block").launches, 70'000);
+  EXPECT_EQ(Module(result, "block").busy_ns, 210'000);
+  ExpectPartsAddUp(result, 210'000);
+}
+
+// --- Nonsense
+// ----------------------------------------------------------------------------------------------------------------------
+
+TEST(AttributionTest, RecordsThatMakeNoSenseAreCountedAndLeftOut) {
+  Recording job(Model());
+  job.Push(100, "request");
+  job.Cpu(110, 120, "aten::mul");
+  job.Cpu(115, 125, "aten::mul");                        // overlaps the one before: not outermost
+  job.Cpu(140, 130, "aten::mul");                        // ends before it starts
+  job.Cpu(0, 10, "aten::mul");                           // no time at all
+  job.Kernel(record::MakeOwner(60'000, 1), 1000, 1300);  // a path that nobody defined
+  record::Record record{};
+  record.kind = static_cast<record::Kind>(200);
+  job.Send(record);
+  record.kind = record::Kind::kRangePop;
+  record.range = {150, record::MakeOwner(1, 999)};  // never pushed
+  job.Send(record);
+  record.kind = record::Kind::kPathDefinition;
+  record.path_definition = {7, 9, 1, 0};  // out of order, and its parent is later
+  job.Send(record);
+  job.Pop(200);
+  const Result result = job.Finish();
+  EXPECT_EQ(result.records_invalid, 7);
+  EXPECT_EQ(result.request.operations, 1);
+  ExpectPartsAddUp(result, 10);
+}
+
+TEST(AttributionTest, AnEmptyRecordingHasNoRequestAndNoTime) {
+  Recording job(Model());
+  const Result result = job.Finish();
+  EXPECT_THAT(result.request_total_ns, IsEmpty());
+  EXPECT_EQ(result.request.total_ns, 0);
+  EXPECT_THAT(result.request.modules, IsEmpty());
+}
+
+TEST(AttributionTest, PartsAddUpForRandomNestingsOnFourThreads) {
+  for (uint32_t seed = 1; seed <= 20; ++seed) {
+    std::mt19937 random(seed);
+    Recording job(Options{});
+    int depth[4] = {};
+    int64_t now_ns = 1000;
+    int64_t device_ns = 0;
+    for (int step = 0; step < 5000; ++step) {
+      const uint32_t thread = random() % 4;
+      now_ns += 1 + random() % 50;
+      switch (random() % 4) {
+        case 0:
+          if (depth[thread] < 10) {
+            job.Push(now_ns, std::string(1, static_cast<char>('a' + random() % 5)), thread);
+            ++depth[thread];
+          }
+          break;
+        case 1:
+          if (depth[thread] > 0) {
+            job.Pop(now_ns, thread);
+            --depth[thread];
+          }
+          break;
+        default: {
+          const int64_t duration_ns = random() % 20;
+          job.Cpu(now_ns, now_ns + duration_ns, "aten::mul", thread);
+          now_ns += duration_ns;
+          device_ns += duration_ns;
+        }
+      }
+    }
+    const Result result = job.Finish();
+    EXPECT_EQ(result.records_invalid, 0);
+    ExpectPartsAddUp(result, device_ns);
+    for (const ModuleSum& module : result.request.modules) {
+      ASSERT_EQ(module.wall_ns, module.busy_ns + module.gap_ns);
+      ASSERT_GE(module.gap_ns, 0);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace dsocr::attribution

@@ -1,0 +1,121 @@
+// A recording written by hand: what an agent would have sent, in the words of the domain.
+#ifndef DSOCR_TESTS_CUPTI_ATTRIBUTION_RECORDING_H_
+#define DSOCR_TESTS_CUPTI_ATTRIBUTION_RECORDING_H_
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cupti/attribution/attribution.h"
+
+namespace dsocr::attribution {
+
+class Recording {
+ public:
+  explicit Recording(Options options) : attribution_(std::move(options)) {}
+
+  void Push(int64_t time_ns, const std::string& name, uint32_t thread = 0) {
+    std::vector<record::Owner>& open = open_[thread];
+    const record::PathId parent = open.empty() ? 0 : record::OwnerPath(open.back());
+    open.push_back(record::MakeOwner(PathOf(parent, name), ++entries_));
+    Range(record::Kind::kRangePush, time_ns, open.back(), thread);
+  }
+  void Pop(int64_t time_ns, uint32_t thread = 0) { Range(record::Kind::kRangePop, time_ns, Close(thread), thread); }
+  // The agent's ring was full just then.
+  void LosePush(const std::string& name, uint32_t thread = 0) {
+    std::vector<record::Owner>& open = open_[thread];
+    open.push_back(record::MakeOwner(PathOf(open.empty() ? 0 : record::OwnerPath(open.back()), name), ++entries_));
+  }
+  void LosePop(uint32_t thread = 0) { Close(thread); }
+
+  void Cpu(int64_t start_ns, int64_t end_ns, const std::string& name, uint32_t thread = 0, uint64_t nested_calls = 0) {
+    record::Record record = Operation(record::Kind::kCpuOperation, start_ns, end_ns, name, Owner(thread));
+    record.thread = thread;
+    record.operation.detail = nested_calls;
+    Send(record);
+  }
+  // A kernel of whoever launched it: CUPTI delivers it at any time.
+  void Kernel(record::Owner owner, int64_t start_ns, int64_t end_ns, const std::string& name = "sgemm",
+              uint32_t stream = 7) {
+    record::Record record = Operation(record::Kind::kKernel, start_ns, end_ns, name, owner);
+    record.operation.stream = stream;
+    Send(record);
+  }
+  record::Owner Owner(uint32_t thread = 0) const {
+    const auto open = open_.find(thread);
+    return open == open_.end() || open->second.empty() ? 0 : open->second.back();
+  }
+
+  void Costs(uint32_t range_ps, uint32_t operation_ps, uint32_t nested_ps) {
+    record::Record record{};
+    record.kind = record::Kind::kStatistics;
+    record.statistics.range_record_ps = range_ps;
+    record.statistics.operation_record_ps = operation_ps;
+    record.statistics.nested_call_ps = nested_ps;
+    Send(record);
+  }
+  void Send(const record::Record& record) { attribution_.Consume(record); }
+  Result Finish() { return attribution_.Finish(); }
+
+  record::NameId NameOf(const std::string& name) {
+    const auto [known, is_new] = names_.try_emplace(name, static_cast<record::NameId>(names_.size() + 1));
+    for (size_t offset = 0; is_new && offset < name.size(); offset += 40) {
+      record::Record record{};
+      record.kind = record::Kind::kNameDefinition;
+      record.name_definition.name = known->second;
+      record.name_definition.total_bytes = static_cast<uint16_t>(name.size());
+      record.name_definition.offset = static_cast<uint16_t>(offset);
+      name.copy(record.name_definition.bytes, 40, offset);
+      Send(record);
+    }
+    return known->second;
+  }
+
+ private:
+  record::PathId PathOf(record::PathId parent, const std::string& name) {
+    const record::NameId name_id = NameOf(name);
+    const auto [known, is_new] = paths_.try_emplace({parent, name_id}, static_cast<record::PathId>(paths_.size() + 1));
+    if (is_new) {
+      record::Record record{};
+      record.kind = record::Kind::kPathDefinition;
+      record.path_definition = {known->second, parent, name_id, 0};
+      Send(record);
+    }
+    return known->second;
+  }
+  void Range(record::Kind kind, int64_t time_ns, record::Owner owner, uint32_t thread) {
+    record::Record record{};
+    record.kind = kind;
+    record.thread = thread;
+    record.range = {time_ns, owner};
+    Send(record);
+  }
+  record::Owner Close(uint32_t thread) {
+    const record::Owner owner = open_[thread].back();
+    open_[thread].pop_back();
+    return owner;
+  }
+  record::Record Operation(record::Kind kind, int64_t start_ns, int64_t end_ns, const std::string& name,
+                           record::Owner owner) {
+    record::Record record{};
+    record.kind = kind;
+    record.operation.start_ns = start_ns;
+    record.operation.end_ns = end_ns;
+    record.operation.name = NameOf(name);
+    record.operation.owner = owner;
+    return record;
+  }
+
+  Attribution attribution_;
+  std::map<std::string, record::NameId> names_;
+  std::map<std::pair<record::PathId, record::NameId>, record::PathId> paths_;
+  std::map<uint32_t, std::vector<record::Owner>> open_;
+  uint64_t entries_ = 0;
+};
+
+}  // namespace dsocr::attribution
+
+#endif  // DSOCR_TESTS_CUPTI_ATTRIBUTION_RECORDING_H_
