@@ -84,7 +84,8 @@ Table FiguresTable(const std::string& title, const std::vector<Figures>& figures
     row.emplace_back(HumanMs(line.predicted_ms), Exact(line.predicted_ms), style);
     if (is_measured) {
       row.emplace_back(HumanMs(line.measured_ms), Exact(line.measured_ms), style);
-      row.emplace_back(HumanRatio(line.Ratio()), Exact(line.Ratio()), StyleOfRatio(line.Ratio()));
+      row.emplace_back(HumanRatio(line.Ratio()), Exact(line.Ratio()),
+                       line.label.starts_with('[') ? Style::kDim : StyleOfRatio(line.Ratio()));
     }
     row.emplace_back(HumanShare(share), document::FormatDouble(share), style);
     row.emplace_back(is_total ? "" : Bar(share), Style::kDim);
@@ -128,10 +129,26 @@ std::vector<Table> Tables(const ReportView& view) {
   return tables;
 }
 
+// One width for all three, so that the same figures stand below each other.
+void AlignFirstColumns(std::vector<Table>* tables) {
+  size_t width = 0;
+  for (const Table& table : *tables) {
+    for (const std::vector<Cell>& row : table.rows) {
+      width = std::max(width, DisplayWidth(row.front().text));
+    }
+  }
+  for (Table& table : *tables) {
+    std::string& title = table.columns.front().title;
+    title.append(width - std::min(width, title.size()), ' ');
+  }
+}
+
 // What was predicted and run, in one or two lines.
 std::string Heading(const v1::AnalyticModelReport& report) {
   const v1::Provenance& provenance = report.provenance();
-  const std::string device = provenance.device().name();
+  const v1::DeviceInfo& info = provenance.device();
+  const std::string device =
+      info.kind() == "cpu" && info.cores() > 0 ? fmt::format("{} ({} cores)", info.name(), info.cores()) : info.name();
   std::string heading;
   if (report.has_model()) {
     const v1::OCRWorkloadProfile& workload = report.workload();
@@ -149,7 +166,8 @@ std::string Heading(const v1::AnalyticModelReport& report) {
   return heading + (provenance.repeats() > 1 ? fmt::format(" · median of {} requests\n", provenance.repeats()) : "\n");
 }
 
-std::string AttributionLine(const ReportView& view) {
+// How much of the measured time has an owner, and what the measuring cost.
+std::string AttributionLines(const ReportView& view) {
   const v1::Attribution& attribution = view.report().attribution();
   const double total = view.report().measured_total_time_ms();
   const v1::ModuleMeasurement* root = view.RootMeasurement();
@@ -157,7 +175,7 @@ std::string AttributionLine(const ReportView& view) {
   const auto with_share = [total](double ms) {
     return total > 0 ? fmt::format("{} ({})", HumanMs(ms), HumanShare(ms / total)) : HumanMs(ms);
   };
-  return fmt::format("attributed {:.2f} %   unattributed {}   idle {}   agent {}   dropped {} of {} records\n",
+  return fmt::format("attributed {:.2f} %   unattributed {}   idle {}\nagent {}   dropped {} of {} records\n",
                      100 * attribution.attributed_share(), HumanMs(attribution.unattributed_device_time_ms()),
                      with_share(idle), with_share(attribution.agent_cost_ms()),
                      HumanCount(attribution.records_dropped()),
@@ -169,11 +187,13 @@ std::string AttributionLine(const ReportView& view) {
 std::string ReportText(const v1::AnalyticModelReport& report, bool has_color) {
   const ReportView view(report);
   std::string out = Heading(report);
-  for (const Table& table : Tables(view)) {
+  std::vector<Table> tables = Tables(view);
+  AlignFirstColumns(&tables);
+  for (const Table& table : tables) {
     out += fmt::format("\n{}", TableText(table, has_color));
   }
   if (report.has_attribution()) {
-    out += fmt::format("\n{}", AttributionLine(view));
+    out += fmt::format("\n{}", AttributionLines(view));
   }
   if (!report.notes().empty()) {
     out += fmt::format("\n{}\n", report.notes());
@@ -188,7 +208,7 @@ std::string ReportMarkdown(const v1::AnalyticModelReport& report) {
     out += fmt::format("\n{}", TableMarkdown(table));
   }
   if (report.has_attribution()) {
-    out += fmt::format("\n{}", AttributionLine(view));
+    out += fmt::format("\n{}", AttributionLines(view));
   }
   return out;
 }

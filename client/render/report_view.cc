@@ -31,7 +31,8 @@ auto FindOrNull(const Map& map, const std::string& key) {
 }  // namespace
 
 std::optional<double> Figures::Ratio() const {
-  return predicted_ms && measured_ms && *measured_ms > 0 ? std::optional(*predicted_ms / *measured_ms) : std::nullopt;
+  const bool has_both = predicted_ms.value_or(0) > 0 && measured_ms.value_or(0) > 0;
+  return has_both ? std::optional(*predicted_ms / *measured_ms) : std::nullopt;
 }
 
 std::string StageLabel(const v1::AnalyticModuleNode& node) {

@@ -22,7 +22,7 @@ struct Figures {
   std::optional<int64_t> calls;
   v1::Bound bound = v1::BOUND_UNSPECIFIED;
 
-  std::optional<double> Ratio() const;  // predicted / measured
+  std::optional<double> Ratio() const;  // predicted / measured, where both are more than nothing
 };
 
 // The report must outlive the view.
