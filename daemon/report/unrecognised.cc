@@ -41,7 +41,7 @@ PathTree TreeOf(const std::vector<ModuleSum>& modules) {
   for (size_t i = 0; i < modules.size(); ++i) {
     const int node = static_cast<int>(i) + 1;
     const auto found = node_of.find(modules[i].parent_id);
-    tree.parent[node] = found != node_of.end() ? found->second : 0;
+    tree.parent[node] = found != node_of.end() && !modules[i].parent_id.empty() ? found->second : 0;
     tree.children[tree.parent[node]].push_back(node);
   }
   std::vector<int> pending = {0};

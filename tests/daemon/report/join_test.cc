@@ -1,0 +1,197 @@
+#include <string>
+
+#include "daemon/report/report.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proto/document.h"
+#include "tests/daemon/report/sample_join.h"
+
+namespace dsocr::report {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+v1::AnalyticModelReport Joined(const attribution::Result& measured = SampleMeasurement()) {
+  v1::AnalyticModelReport report = BuildReport(SampleInput(), SamplePrediction());
+  const absl::Status status = JoinMeasurement(measured, SamplePrediction(), SampleInput(), v1::ROUTE_LAUNCH, &report);
+  EXPECT_TRUE(status.ok()) << status;
+  return report;
+}
+
+absl::Status JoinError(const attribution::Result& measured) {
+  v1::AnalyticModelReport report = BuildReport(SampleInput(), SamplePrediction());
+  const std::string before = report.SerializeAsString();
+  const absl::Status status = JoinMeasurement(measured, SamplePrediction(), SampleInput(), v1::ROUTE_LAUNCH, &report);
+  EXPECT_EQ(report.SerializeAsString(), before);
+  return status;
+}
+
+TEST(JoinMeasurement, EveryNodeHasAMeasurementInTreeOrder) {
+  const v1::AnalyticModelReport report = Joined();
+  ASSERT_THAT(report.module_measurements(), SizeIs(report.modules_size()));
+  for (int i = 0; i < report.modules_size(); ++i) {
+    EXPECT_EQ(report.module_measurements(i).module_id(), report.modules(i).module_id());
+  }
+  EXPECT_TRUE(document::Validate(report).empty());
+}
+
+TEST(JoinMeasurement, PrintsNanosecondsAsMilliseconds) {
+  const v1::ModuleMeasurement q_proj = Joined().module_measurements(3);
+  EXPECT_DOUBLE_EQ(q_proj.device_time_ms(), 2);
+  EXPECT_DOUBLE_EQ(q_proj.self_device_time_ms(), 2);
+  EXPECT_DOUBLE_EQ(q_proj.busy_time_ms(), 2);
+  EXPECT_DOUBLE_EQ(q_proj.gap_time_ms(), 0.001);
+  EXPECT_DOUBLE_EQ(q_proj.wall_time_ms(), 2.001);
+  EXPECT_DOUBLE_EQ(q_proj.p95_ms(), 2.001);
+  EXPECT_EQ(q_proj.launches(), 2);
+  EXPECT_DOUBLE_EQ(q_proj.predicted_time_ms(), 1);
+  EXPECT_DOUBLE_EQ(q_proj.residual_ms(), 1.001);
+  // 4e9 FLOPs in 2.001 ms of a device that does 1e12 a second.
+  EXPECT_DOUBLE_EQ(q_proj.mfu(), 4e9 / 2.001e-3 / 1e12);
+  EXPECT_EQ(q_proj.bound(), v1::BOUND_COMPUTE);
+}
+
+TEST(JoinMeasurement, TheRootIsComparedWithTheTotal) {
+  const v1::AnalyticModelReport report = Joined();
+  EXPECT_DOUBLE_EQ(report.measured_total_time_ms(), 4);
+  EXPECT_DOUBLE_EQ(report.predicted_vs_measured_ratio(), 0.75);
+  EXPECT_DOUBLE_EQ(report.module_measurements(0).residual_ms(), 1);
+}
+
+TEST(JoinMeasurement, AttributedAndUnattributedAreWhatWasCounted) {
+  const v1::Attribution attribution = Joined().attribution();
+  EXPECT_DOUBLE_EQ(attribution.attributed_device_time_ms(), 3.5);
+  EXPECT_DOUBLE_EQ(attribution.unattributed_device_time_ms(), 0.25);
+  EXPECT_DOUBLE_EQ(attribution.attributed_share(), 3.5 / 3.75);
+  EXPECT_EQ(attribution.operations(), 5);
+  EXPECT_EQ(attribution.operations_unattributed(), 1);
+  EXPECT_EQ(attribution.records_received(), 42);
+  EXPECT_EQ(attribution.route(), v1::ROUTE_LAUNCH);
+}
+
+TEST(JoinMeasurement, CategoriesArePredictedMeasuredOrBoth) {
+  const v1::ModuleMeasurement prefill = Joined().module_measurements(1);
+  ASSERT_THAT(prefill.operator_breakdown(), SizeIs(3));
+  const v1::MeasuredOperator& gemm = prefill.operator_breakdown(0);
+  EXPECT_EQ(gemm.category_id(), "gemm");
+  EXPECT_DOUBLE_EQ(gemm.predicted_time_ms(), 1);
+  EXPECT_DOUBLE_EQ(gemm.device_time_ms(), 2);
+  EXPECT_DOUBLE_EQ(gemm.share_of_module_time(), 2 / 3.5);
+  const v1::MeasuredOperator& copy = prefill.operator_breakdown(1);
+  EXPECT_EQ(copy.category_id(), "copy");
+  EXPECT_FALSE(copy.has_predicted_time_ms());
+}
+
+TEST(JoinMeasurement, ANodeThatDidNotRunHasZeros) {
+  const v1::ModuleMeasurement decode = Joined().module_measurements(5);
+  EXPECT_EQ(decode.module_id(), "decode");
+  EXPECT_EQ(decode.calls(), 0);
+  EXPECT_EQ(decode.device_time_ms(), 0);
+  EXPECT_EQ(decode.residual_ms(), 0);
+  EXPECT_FALSE(decode.has_mfu());
+  ASSERT_THAT(decode.operator_breakdown(), SizeIs(1));
+  EXPECT_EQ(decode.operator_breakdown(0).category_id(), "gemv");
+  EXPECT_NE(decode.bound(), v1::BOUND_UNSPECIFIED);
+}
+
+TEST(JoinMeasurement, AModuleThatMostlyWaitsIsBoundByThat) {
+  attribution::Result measured = SampleMeasurement();
+  measured.request.modules[4].gap_ns = 5'000'000;
+  EXPECT_EQ(Joined(measured).module_measurements(4).bound(), v1::BOUND_IDLE);
+  ReportInput on_cpu = SampleInput();
+  on_cpu.device.kind = analytic::DeviceKind::kCpu;
+  v1::AnalyticModelReport report = BuildReport(on_cpu, SamplePrediction());
+  ASSERT_TRUE(JoinMeasurement(measured, SamplePrediction(), on_cpu, v1::ROUTE_LAUNCH, &report).ok());
+  EXPECT_EQ(report.module_measurements(4).bound(), v1::BOUND_HOST);
+}
+
+TEST(JoinMeasurement, NotesSayWhatAReaderMustKnow) {
+  attribution::Result measured = SampleMeasurement();
+  measured.records_dropped = 7;
+  measured.unknown_ranges = {"warm\nup", std::string("\xff", 1), "c", "d"};
+  const std::string notes = Joined(measured).notes();
+  EXPECT_THAT(notes, HasSubstr("7 records were dropped"));
+  EXPECT_THAT(notes, HasSubstr("4 range names are no modules"));
+  EXPECT_THAT(notes, HasSubstr("'warm?up', '?', 'c', …"));
+}
+
+TEST(JoinMeasurement, FailsLoudlyWherePartsAreNotTheWhole) {
+  attribution::Result measured = SampleMeasurement();
+  measured.request.attributed_ns += 1;
+  const absl::Status status = JoinError(measured);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("add up to 3500000 ns, not to 3500001 ns"));
+
+  measured = SampleMeasurement();
+  measured.request.modules[4].categories[0].device_ns -= 1;
+  EXPECT_THAT(std::string(JoinError(measured).message()), HasSubstr("the categories of 'prefill/sample'"));
+}
+
+TEST(JoinMeasurement, RefusesWhatTheTreeDoesNotKnow) {
+  attribution::Result measured = SampleMeasurement();
+  measured.request.modules[4].module_id = "prefill/layer[7]";
+  EXPECT_THAT(std::string(JoinError(measured).message()), HasSubstr("5 modules were measured, 4 of them are nodes"));
+
+  measured = SampleMeasurement();
+  measured.request.modules[4].categories[0].category_id = "magic";
+  EXPECT_EQ(JoinError(measured).code(), absl::StatusCode::kInternal);
+
+  measured = SampleMeasurement();
+  measured.request.modules.push_back(measured.request.modules[4]);
+  EXPECT_THAT(std::string(JoinError(measured).message()), HasSubstr("measured twice"));
+}
+
+TEST(JoinMeasurement, NothingMeasuredIsNotZero) {
+  EXPECT_EQ(JoinError(attribution::Result()).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(JoinMeasurement, HoldsForEveryProfileOfTheCatalogue) {
+  for (const analytic::Workload& workload : analytic::WorkloadCatalogue()) {
+    ReportInput input = SampleInput();
+    input.workload = workload;
+    const auto prediction = analytic::Predict(input.model, input.workload, input.device);
+    ASSERT_TRUE(prediction.ok()) << prediction.status();
+    v1::AnalyticModelReport report = BuildReport(input, *prediction);
+    const attribution::Result measured = MeasurementOf(*prediction, /*leaf_ns=*/1003);
+    const absl::Status status = JoinMeasurement(measured, *prediction, input, v1::ROUTE_LAUNCH, &report);
+    ASSERT_TRUE(status.ok()) << status;
+    for (const v1::CheckProblem& problem : document::Validate(report)) {
+      ADD_FAILURE() << workload.profile_id << ": " << problem.ShortDebugString();
+    }
+    double self_ms = 0;
+    for (const v1::ModuleMeasurement& measurement : report.module_measurements()) {
+      self_ms += measurement.self_device_time_ms();
+    }
+    EXPECT_NEAR(self_ms, report.attribution().attributed_device_time_ms(), 1e-9 * self_ms);
+  }
+}
+
+TEST(AttributionOptions, MapsInstancesToNodesAndSingleLeavesToTheirCategory) {
+  attribution::Options options;
+  {
+    const analytic::Prediction prediction = SamplePrediction();
+    options = AttributionOptions(prediction, /*warmup=*/2);
+  }
+  EXPECT_EQ(options.request_range, "deepseek_ocr");
+  EXPECT_EQ(options.skip_requests, 2);
+  EXPECT_EQ(options.resolve_range("prefill/layer[2]").module_id, "prefill/layer[0,2]");
+  EXPECT_EQ(options.resolve_range("prefill/layer[2]").category_id, "");
+  EXPECT_EQ(options.resolve_range("prefill/layer[0]/q_proj").module_id, "prefill/layer[0,2]/q_proj");
+  EXPECT_EQ(options.resolve_range("prefill/layer[0]/q_proj").category_id, "gemm");
+  EXPECT_EQ(options.resolve_range("prefill/layer[1]").module_id, "");
+}
+
+TEST(AttributionOptions, TheRoutedExpertsGoByOperation) {
+  const ReportInput input = SampleInput();
+  const auto prediction = analytic::Predict(input.model, input.workload, input.device);
+  ASSERT_TRUE(prediction.ok()) << prediction.status();
+  const attribution::Options options = AttributionOptions(*prediction, /*warmup=*/1);
+  const attribution::RangeMeaning experts = options.resolve_range("prefill/layer[7]/moe/experts");
+  EXPECT_EQ(experts.module_id, "prefill/layer[1-11]/moe/experts");
+  EXPECT_EQ(experts.category_id, "");
+  EXPECT_EQ(options.resolve_range("prefill/layer[7]/moe/gate").category_id, "gemm");
+}
+
+}  // namespace
+}  // namespace dsocr::report
