@@ -122,10 +122,20 @@ class DecoderTable {
     AddSwiGlu("shared", tokens_, kSharedWidth);
     AddSwiGlu("dense", tokens_, kDenseWidth);
     AddSwiGlu("expert", expert_rows_, kExpertWidth);
-    Add("elementwise", "expert weight", ElementwiseWork(expert_rows_ * (kHidden + 1), expert_rows_ * kHidden, element_),
-        [rows = expert_rows_](Bench& bench) {
-          return [x = bench.Filled({rows, kHidden}, 0.5), w = bench.Filled({rows, 1}, 1)] { at::mul(x, w); };
-        });
+    AddCombine();
+  }
+
+  // The weighted sum of each token's k expert rows, in fp32.
+  void AddCombine() {
+    const int64_t pairs = tokens_ * kExpertsPerToken;
+    const Work work =
+        ElementwiseWork(pairs * (kHidden + 1), tokens_ * kHidden, element_, /*flops_per_written=*/2 * kExpertsPerToken);
+    Add("elementwise", "expert sum", work, [tokens = tokens_](Bench& bench) {
+      return [x = bench.Filled({tokens, kExpertsPerToken, kHidden}, 0.5),
+              w = bench.Float({tokens, 1, kExpertsPerToken}, 0.5)] {
+        at::bmm(w, x.to(at::kFloat)).squeeze(1).to(x.scalar_type());
+      };
+    });
   }
 
   void AddResidual(const std::string& name, int64_t rows, int64_t width) {
@@ -185,30 +195,21 @@ class DecoderTable {
         at::embedding(table->Next(), ids);
       };
     });
-    const int64_t pairs = tokens_ * kExpertsPerToken;
-    AddGather("expert rows", expert_rows_);
     if (tokens_ == 1) {
       return;
     }
-    AddGather("all expert rows", pairs);
+    const int64_t pairs = tokens_ * kExpertsPerToken;
+    Add("index", "expert rows", GatherWork(pairs, kHidden, element_), [pairs, tokens = tokens_](Bench& bench) {
+      return [x = bench.Filled({tokens, kHidden}, 0.5), index = bench.Indices(pairs, tokens)] {
+        x.index_select(0, index);
+      };
+    });
     const int64_t image_tokens = tokens_ / 2;
     Add("index", "merge_image_features", GatherWork(image_tokens, kHidden, element_),
         [tokens = tokens_, image_tokens](Bench& bench) {
           return [x = bench.Filled({tokens, kHidden}, 0.5), rows = bench.Filled({image_tokens, kHidden}, 0.5),
                   index = bench.Indices(image_tokens, tokens)] { x.index_copy_(0, index, rows); };
         });
-    Add("index", "expert scatter", ScatterAddWork(expert_rows_, kHidden, element_),
-        [tokens = tokens_, rows = expert_rows_](Bench& bench) {
-          return [x = bench.Filled({tokens, kHidden}, 1), y = bench.Filled({rows, kHidden}, 0),
-                  index = bench.Indices(rows, tokens)] { x.index_add_(0, index, y); };
-        });
-  }
-
-  void AddGather(const std::string& name, int64_t rows) {
-    Add("index", name, GatherWork(rows, kHidden, element_), [rows, tokens = tokens_](Bench& bench) {
-      return
-          [x = bench.Filled({tokens, kHidden}, 0.5), index = bench.Indices(rows, tokens)] { x.index_select(0, index); };
-    });
   }
 
   void AddSampling() {

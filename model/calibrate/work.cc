@@ -84,8 +84,8 @@ Work RmsNormWork(int64_t rows, int64_t width, int64_t element) {
   return NormWork(rows, width, element, kRmsNormFlops, 1, kRmsNormLaunches);
 }
 
-Work ElementwiseWork(int64_t read, int64_t written, int64_t element) {
-  return PointwiseWork(read, written, written, element);
+Work ElementwiseWork(int64_t read, int64_t written, int64_t element, int64_t flops_per_written) {
+  return PointwiseWork(read, written, written * flops_per_written, element);
 }
 
 Work CopyWork(int64_t read, int64_t written, int64_t element) { return PointwiseWork(read, written, 0, element); }
@@ -126,10 +126,6 @@ Work DispatchWork(int64_t pairs, int64_t experts) {
 
 Work GatherWork(int64_t rows, int64_t width, int64_t element) {
   return {.bytes = 2 * rows * width * element + rows * kIndexBytes};
-}
-
-Work ScatterAddWork(int64_t rows, int64_t width, int64_t element) {
-  return {.vector_flops = rows * width, .bytes = 3 * rows * width * element + rows * kIndexBytes};
 }
 
 Work SamplingWork(int64_t vocabulary, int64_t context, int64_t element) {

@@ -57,7 +57,7 @@ Work LayerNormWork(int64_t rows, int64_t width, int64_t element);
 Work LayerNorm2dWork(int64_t rows, int64_t width, int64_t element);
 Work RmsNormWork(int64_t rows, int64_t width, int64_t element);
 
-Work ElementwiseWork(int64_t read, int64_t written, int64_t element);
+Work ElementwiseWork(int64_t read, int64_t written, int64_t element, int64_t flops_per_written = 1);
 Work CopyWork(int64_t read, int64_t written, int64_t element);
 Work GeluWork(int64_t elements, int64_t element);
 Work QuickGeluWork(int64_t elements, int64_t element);
@@ -68,7 +68,6 @@ Work SoftmaxWork(int64_t rows, int64_t width, int64_t element);  // writes fp32
 Work TopKWork(int64_t tokens, int64_t experts, int64_t k);
 Work DispatchWork(int64_t pairs, int64_t experts);
 Work GatherWork(int64_t rows, int64_t width, int64_t element);
-Work ScatterAddWork(int64_t rows, int64_t width, int64_t element);
 Work SamplingWork(int64_t vocabulary, int64_t context, int64_t element);
 
 // A table [in_height, in_width, channels] resized, one axis after the other.

@@ -30,6 +30,7 @@ TEST(Work, CountsAttentionAsAFullSquare) {
 
 TEST(Work, CountsEachOperandOnce) {
   EXPECT_EQ(ElementwiseWork(20, 10, kBf16), (Work{0, 10, 60, 1}));
+  EXPECT_EQ(ElementwiseWork(20, 10, kBf16, 12), (Work{0, 120, 60, 1}));
   EXPECT_EQ(CopyWork(20, 10, kBf16), (Work{0, 0, 60, 1}));
   EXPECT_EQ(LayerNormWork(3, 5, kBf16), (Work{0, 120, 80, 1}));
   EXPECT_EQ(RmsNormWork(3, 5, kBf16), (Work{0, 60, 70, 8}));
@@ -44,7 +45,6 @@ TEST(Work, CountsIndicesAndScoresInTheirOwnSizes) {
   EXPECT_EQ(TopKWork(2, 8, 3), (Work{0, 48, 2 * 8 * 4 + 6 * 12, 1}));
   EXPECT_EQ(DispatchWork(6, 8), (Work{0, 18, 8 * (24 + 8), 5}));
   EXPECT_EQ(GatherWork(3, 5, kBf16), (Work{0, 0, 60 + 24, 1}));
-  EXPECT_EQ(ScatterAddWork(3, 5, kBf16), (Work{0, 15, 90 + 24, 1}));
   EXPECT_EQ(SamplingWork(100, 7, kBf16), (Work{0, 107, 100 * 10 + 64, 3}));
 }
 
