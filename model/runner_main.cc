@@ -5,11 +5,13 @@
 #include <iostream>
 #include <map>
 
+#include "model/calibrate/calibrate.h"
 #include "model/command/exit_code.h"
 #include "model/command/inspect.h"
 #include "model/command/ocr.h"
 #include "model/command/serve.h"
 #include "model/command/verify.h"
+#include "model/device.h"
 #include "model/error.h"
 #include "model/text/tokenize.h"
 
@@ -33,6 +35,9 @@ struct CommandLine {
   std::string inspect_image;
   std::optional<std::string> inspect_model;
   std::optional<std::string> inspect_prompt;
+  std::string calibrate_device = "cpu";
+  std::string calibrate_dtype = "bf16";
+  double calibrate_budget_s = 15;
   std::string format = "table";
 };
 
@@ -84,6 +89,18 @@ void AddOthers(CLI::App& app, CommandLine& line) {
   inspect->add_option("--prompt", line.inspect_prompt, "Prompt to count, with one <image>");
   inspect->add_option("-o", line.format, "json")->check(CLI::IsMember({"json"}));
 
+  CLI::App* calibrate =
+      app.add_subcommand("calibrate", "Measure operators at the model's shapes, as one JSON document");
+  calibrate->add_option("--device", line.calibrate_device, "cpu or cuda:N")->capture_default_str();
+  calibrate->add_option("--dtype", line.calibrate_dtype, "fp32 or bf16")->capture_default_str();
+  calibrate
+      ->add_option("--budget", line.calibrate_budget_s,
+                   "Stop in time to end after this long: 15s, 500ms (default: 15s)")
+      ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1.0}, {"ms", 1e-3}},
+                                        CLI::AsNumberWithUnit::UNIT_REQUIRED))
+      ->check(CLI::PositiveNumber);
+  calibrate->add_option("-o", line.format, "json")->check(CLI::IsMember({"json"}));
+
   app.add_subcommand("serve", "One request from dsocrd on standard input, events on standard output");
 }
 
@@ -96,6 +113,11 @@ int Run(const CLI::App& app, CommandLine& line) {
   if (app.got_subcommand("tokenize")) return RunTokenize(line.tokenizer_dir, std::cin, std::cout);
   if (app.got_subcommand("inspect")) {
     return RunInspect(line.inspect_image, line.inspect_model, line.inspect_prompt, std::cout);
+  }
+  if (app.got_subcommand("calibrate")) {
+    const at::Device device = OpenDevice(line.calibrate_device);
+    return RunCalibrate(device, DescribeDevice(device), ParseDtype(line.calibrate_dtype), line.calibrate_budget_s,
+                        std::cout);
   }
   if (line.crop_mode >= 0) line.ocr.crop_mode = line.crop_mode == 1;
   return RunOcr(line.ocr, std::cout);
