@@ -179,6 +179,9 @@ absl::StatusOr<attribution::Result> Measure(const ModelRunTools& tools, const v1
 
   tell(v1::RUN_STATE_JOINING, "joining measured and predicted", std::nullopt);
   collect::SessionResult result = session->Finish(absl::Now() + kCollectLimit);
+  if (!result.trace_error.empty()) {
+    tools.log->Warning("run {}: its records are not kept: {}", plan.input.report_id, result.trace_error);
+  }
   if (!result.agent_came) {
     return absl::FailedPreconditionError(fmt::format(
         "agent '{}': no process of the run loaded it; is the installation complete?", tools.config->Get()->agent_path));
@@ -244,7 +247,7 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
   }
   DSOCR_ASSIGN_OR_RETURN(const analytic::Prediction prediction,
                          analytic::Predict(plan.input.model, plan.input.workload, plan.input.device));
-  DSOCR_ASSIGN_OR_RETURN(v1::AnalyticModelReport report, tools.planner->Publish(plan));
+  DSOCR_ASSIGN_OR_RETURN(v1::AnalyticModelReport report, tools.planner->Publish(plan, /*digest=*/""));
   run->set_artifacts_dir(ArtifactsDirOf(report));
   if (request.request().has_profile_run_id()) {
     return JoinEarlierRun(tools, request.request().profile_run_id(), plan, &report, tell);

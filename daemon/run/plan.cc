@@ -150,10 +150,10 @@ absl::Status Planner::WriteArtifacts(const Plan& plan, const v1::AnalyticModelRe
       .status();
 }
 
-absl::StatusOr<v1::AnalyticModelReport> Planner::Publish(const Plan& plan) const {
+absl::StatusOr<v1::AnalyticModelReport> Planner::Publish(const Plan& plan, std::string_view digest) const {
   DSOCR_ASSIGN_OR_RETURN(v1::AnalyticModelReport report, report::BuildReport(plan.input));
   DSOCR_RETURN_IF_ERROR(WriteArtifacts(plan, report, /*is_new=*/true));
-  DSOCR_RETURN_IF_ERROR(store_->PutReport(report, report::InputDigest(plan.input)));
+  DSOCR_RETURN_IF_ERROR(store_->PutReport(report, digest));
   return report;
 }
 
@@ -204,7 +204,8 @@ absl::StatusOr<v1::DeepSeekOCRAnalyticAccepted> Planner::RunAnalytic(const v1::D
     DSOCR_RETURN_IF_ERROR(CheckComparable(plan.input, *measured));
   }
   plan.input.provenance.set_duration_ms(absl::ToDoubleMilliseconds(absl::Now() - start));
-  DSOCR_ASSIGN_OR_RETURN(v1::AnalyticModelReport report, Publish(plan));
+  DSOCR_ASSIGN_OR_RETURN(v1::AnalyticModelReport report,
+                         Publish(plan, measured ? "" : report::InputDigest(plan.input)));
   if (measured) {
     JoinStored(*measured, request.profile_run_id(), &report);
     DSOCR_RETURN_IF_ERROR(Republish(plan, report));

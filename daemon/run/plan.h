@@ -47,7 +47,8 @@ class Planner {
   absl::Status Calibrate(const std::string& request, Plan* plan) const;
 
   // Prediction, artifacts, store, in this order, so that a stored report always has had its artifacts.
-  absl::StatusOr<v1::AnalyticModelReport> Publish(const Plan& plan) const;
+  // `digest`: InputDigest; empty: never reused, because a measurement is to come.
+  absl::StatusOr<v1::AnalyticModelReport> Publish(const Plan& plan, std::string_view digest) const;
   // The report again, artifacts and store, after a measurement was joined.
   absl::Status Republish(const Plan& plan, const v1::AnalyticModelReport& report) const;
 

@@ -174,6 +174,9 @@ absl::Status RunManager::BuildLaunchReport(Launch* launch, int wait_status, absl
   launch->run.set_state(v1::RUN_STATE_JOINING);
   Record(launch->run, fmt::format("the command {}", DescribeWaitStatus(wait_status)));
   const collect::SessionResult result = launch->session->Finish(std::min(deadline, absl::Now() + kDrainLimit));
+  if (!result.trace_error.empty()) {
+    tools_.log->Warning("run {}: its records are not kept: {}", launch->run.run_id(), result.trace_error);
+  }
   if (!result.agent_came) {
     return absl::FailedPreconditionError(fmt::format(
         "launch of '{}': no agent came from it; is it a program that dynamic linking reaches?", launch->run.command()));
@@ -313,7 +316,6 @@ void RunManager::WorkLoop() {
 }
 
 void RunManager::Execute(Job* job) {
-  const absl::Time start = absl::Now();
   tools_.log->Info("run {}: starts: {} on {}", job->run.run_id(), job->plan.input.workload.profile_id,
                    job->plan.target.info.name());
   const Tell tell = [&](v1::RunState state, std::string message, std::optional<double> progress) {
@@ -330,8 +332,6 @@ void RunManager::Execute(Job* job) {
                                    : ExecuteModelRun(tools_, job->request, job->plan, *job->stop, &job->run, tell);
   Finish(&job->run, outcome);
   ::malloc_trim(0);  // the records of a run pass through once; what they took goes back to the system
-  tools_.log->Info("run {}: {} after {}", job->run.run_id(), outcome.ok() ? "done" : std::string(outcome.message()),
-                   absl::FormatDuration(absl::Now() - start));
 }
 
 void RunManager::Record(const v1::Run& run, std::string message, std::optional<double> progress) {
@@ -352,7 +352,9 @@ void RunManager::Finish(v1::Run* run, const absl::Status& outcome) {
     absl::MutexLock lock(&mutex_);
     active_.erase(run->run_id());
   }
-  Record(*run, outcome.ok() ? "done" : std::string(outcome.message()));
+  const std::string message = outcome.ok() ? "done" : std::string(outcome.message());
+  tools_.log->Info("run {}: {}", run->run_id(), message);
+  Record(*run, message);
 }
 
 }  // namespace dsocr::run

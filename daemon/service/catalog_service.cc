@@ -109,7 +109,8 @@ grpc::Status CatalogService::GetStatus(grpc::ServerContext*, const v1::GetStatus
     response->set_store(store_->url());
     response->set_reports(reports);
     response->set_runs_active(runs_->CountActive());
-    for (const std::string& address : config_->Get()->listen) {
+    absl::MutexLock lock(&mutex_);
+    for (const std::string& address : addresses_) {
       response->add_listen(address);
     }
     return absl::OkStatus();

@@ -2,10 +2,15 @@
 #ifndef DSOCR_DAEMON_SERVICE_CATALOG_SERVICE_H_
 #define DSOCR_DAEMON_SERVICE_CATALOG_SERVICE_H_
 
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "daemon/calibrate/machine.h"
-#include "daemon/config/current.h"
 #include "daemon/ops/activity.h"
 #include "daemon/run/run_manager.h"
 #include "daemon/store/store.h"
@@ -16,9 +21,14 @@ namespace dsocr::service {
 // Thread-safe. Borrows what it is given.
 class CatalogService final : public v1::CatalogService::Service {
  public:
-  CatalogService(store::Store* store, const config::Current* config, const calibrate::Machine* machine,
-                 run::RunManager* runs, ops::Activity* activity)
-      : store_(store), config_(config), machine_(machine), runs_(runs), activity_(activity) {}
+  CatalogService(store::Store* store, const calibrate::Machine* machine, run::RunManager* runs, ops::Activity* activity)
+      : store_(store), machine_(machine), runs_(runs), activity_(activity) {}
+
+  // Where the daemon serves; ports are known only once it does.
+  void SetAddresses(std::vector<std::string> addresses) {
+    absl::MutexLock lock(&mutex_);
+    addresses_ = std::move(addresses);
+  }
 
   grpc::Status ListModels(grpc::ServerContext* context, const v1::ListModelsRequest* request,
                           v1::ListModelsResponse* response) override;
@@ -33,11 +43,12 @@ class CatalogService final : public v1::CatalogService::Service {
 
  private:
   store::Store* const store_;
-  const config::Current* const config_;
   const calibrate::Machine* const machine_;
   run::RunManager* const runs_;
   ops::Activity* const activity_;
   const absl::Time started_ = absl::Now();
+  absl::Mutex mutex_;
+  std::vector<std::string> addresses_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace dsocr::service

@@ -85,7 +85,7 @@ absl::Status Daemon::StartParts(const config::Surroundings& surroundings) {
   DSOCR_RETURN_IF_ERROR(runs_->Recover());
   analytic_ = std::make_unique<AnalyticService>(planner_.get(), runs_.get(), store_.get(), &activity_);
   profile_ = std::make_unique<ProfileService>(runs_.get(), &activity_);
-  catalog_ = std::make_unique<CatalogService>(store_.get(), &config_, &machine_, runs_.get(), &activity_);
+  catalog_ = std::make_unique<CatalogService>(store_.get(), &machine_, runs_.get(), &activity_);
   return absl::OkStatus();
 }
 
@@ -118,6 +118,7 @@ absl::Status Daemon::StartServer() {
   if (server_ == nullptr) {
     return absl::InternalError("gRPC server: it did not start; see the log");
   }
+  catalog_->SetAddresses(addresses_);
   for (const std::unique_ptr<ops::UnixListener>& listener : listeners_) {
     listener->Serve(
         [this](UniqueFd connection) { grpc::AddInsecureChannelFromFd(server_.get(), connection.release()); },
