@@ -13,7 +13,7 @@
 namespace dsocr::model {
 namespace {
 
-const std::string kFixtures = std::string(DSOCR_SHARED_DIR) + "/reference/fixtures/";
+const std::string kFixtures = std::string(DSOCR_SOURCE_DIR) + "/tests/golden/fixtures/";
 
 std::string ReadAll(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
