@@ -58,7 +58,12 @@ absl::Status ApplyUnixAddress(const std::string& value, std::string* out) {
   return absl::OkStatus();
 }
 
-bool IsLoopback(std::string_view host) { return host == "localhost" || host == "[::1]" || host.starts_with("127."); }
+// 127.0.0.0/8, ::1, and the one name that RFC 6761 keeps for them.
+bool IsLoopback(std::string_view host) {
+  in_addr address;
+  const bool is_ipv4 = ::inet_pton(AF_INET, std::string(host).c_str(), &address) == 1;
+  return host == "localhost" || host == "[::1]" || (is_ipv4 && ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET);
+}
 
 absl::Status CheckTcpAddress(std::string_view address) {
   const size_t colon = address.rfind(':');

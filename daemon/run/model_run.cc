@@ -117,9 +117,8 @@ absl::Status ApplyImage(const ModelRunTools& tools, const v1::ModelRun& request,
 }
 
 // The first run on a device measures it. A calibration that fails is told and logged; the datasheet is used.
-absl::Status CalibrateOnce(const ModelRunTools& tools, const v1::ModelRun& request, const StopSource& stop,
-                           const Tell& tell, Plan* plan) {
-  const store::CalibrationKey key = CalibrationKeyOf(plan->target, plan->input.workload.precision);
+absl::Status CalibrateOnce(const ModelRunTools& tools, const Plan& plan, const StopSource& stop, const Tell& tell) {
+  const store::CalibrationKey key = CalibrationKeyOf(plan.target, plan.input.workload.precision);
   DSOCR_ASSIGN_OR_RETURN(const std::optional<store::StoredCalibration> stored, tools.store->FindCalibration(key));
   if (stored) {
     return absl::OkStatus();
@@ -128,7 +127,7 @@ absl::Status CalibrateOnce(const ModelRunTools& tools, const v1::ModelRun& reque
       v1::RUN_STATE_CALIBRATING,
       fmt::format("first use of {} in {}: measuring it for at most {}", key.device_name, key.dtype, kCalibrationBudget),
       std::nullopt);
-  const Command command{.arguments = {RunnerPath(tools), "calibrate", "--device", plan->target.runner_device, "--dtype",
+  const Command command{.arguments = {RunnerPath(tools), "calibrate", "--device", plan.target.runner_device, "--dtype",
                                       key.dtype, "--budget", std::string(kCalibrationBudget), "-o", "json"},
                         .environment = {}};
   absl::StatusOr<std::string> document = Ask(command, kCalibrationLimit, stop);
@@ -138,7 +137,7 @@ absl::Status CalibrateOnce(const ModelRunTools& tools, const v1::ModelRun& reque
   const absl::Status kept =
       document.ok() ? calibrate::KeepCalibration(*document, key, tools.store).status() : document.status();
   if (!kept.ok()) {
-    tools.log->Warning("run {}: calibration failed, the datasheet is used: {}", request.request().run_id(),
+    tools.log->Warning("run {}: calibration failed, the datasheet is used: {}", plan.input.report_id,
                        std::string(kept.message()));
     tell(v1::RUN_STATE_CALIBRATING,
          fmt::format("calibration failed, predicting from the datasheet: {}", std::string(kept.message())),
@@ -235,7 +234,7 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
   }
   const std::string& calibration = request.request().calibration();
   if (calibration.empty() && !plan.target.runner_device.empty() && !request.request().has_profile_run_id()) {
-    DSOCR_RETURN_IF_ERROR(CalibrateOnce(tools, request, stop, tell, &plan));
+    DSOCR_RETURN_IF_ERROR(CalibrateOnce(tools, plan, stop, tell));
   }
   tell(v1::RUN_STATE_PREDICTING, "predicting", std::nullopt);
   DSOCR_RETURN_IF_ERROR(tools.planner->Calibrate(calibration, &plan));
