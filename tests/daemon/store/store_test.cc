@@ -36,7 +36,7 @@ v1::AnalyticModelReport Report(const std::string& id) {
   return report;
 }
 
-v1::Run Run(const std::string& id, v1::RunState state) {
+v1::Run RunOf(const std::string& id, v1::RunState state) {
   v1::Run run;
   run.set_run_id(id);
   run.set_state(state);
@@ -88,7 +88,7 @@ TEST_F(StoreTest, WhatWasPutIsThereAfterReopening) {
   {
     auto store = Open();
     ASSERT_TRUE(store->PutReport(report, "digest").ok());
-    ASSERT_TRUE(store->PutRun(Run("p-1", v1::RUN_STATE_DONE)).ok());
+    ASSERT_TRUE(store->PutRun(RunOf("p-1", v1::RUN_STATE_DONE)).ok());
     ASSERT_TRUE(store->PutCalibration({"c-1", {"H200", "bf16", "550", "0.1.0"}, "{}"}).ok());
   }
   auto store = Open();
@@ -177,9 +177,9 @@ TEST_F(StoreTest, ADeletedReportIsGone) {
 
 TEST_F(StoreTest, FindsTheRunsThatACrashCutOff) {
   auto store = Open();
-  ASSERT_TRUE(store->PutRun(Run("p-1", v1::RUN_STATE_MEASURING)).ok());
-  ASSERT_TRUE(store->PutRun(Run("p-2", v1::RUN_STATE_QUEUED)).ok());
-  ASSERT_TRUE(store->PutRun(Run("p-1", v1::RUN_STATE_FAILED)).ok());
+  ASSERT_TRUE(store->PutRun(RunOf("p-1", v1::RUN_STATE_MEASURING)).ok());
+  ASSERT_TRUE(store->PutRun(RunOf("p-2", v1::RUN_STATE_QUEUED)).ok());
+  ASSERT_TRUE(store->PutRun(RunOf("p-1", v1::RUN_STATE_FAILED)).ok());
   const auto interrupted = store->InterruptedRuns();
   ASSERT_TRUE(interrupted.ok()) << interrupted.status();
   ASSERT_THAT(*interrupted, SizeIs(1));
