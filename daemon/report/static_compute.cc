@@ -59,8 +59,7 @@ ordered_json Metadata(const analytic::ModelSpec& model, const analytic::Workload
           {"crop_grid", {layout.crops_wide, layout.crops_high}},
           {"image_tokens", layout.image_tokens()},
           {"seq_len", workload.seq_len},
-          {"context", context},
-          {"flops_convention", kConvention}};
+          {"context", context}};
 }
 
 ordered_json StageJson(const StageAnalysis& stage) {
@@ -84,6 +83,7 @@ std::string Json(const StagesAnalysis& analysis, ordered_json metadata) {
   for (const StageAnalysis& stage : analysis.stages) {
     stages[std::string(stage.name)] = StageJson(stage);
   }
+  metadata["flops_convention"] = kConvention;
   const ordered_json document = {
       {"metadata", std::move(metadata)},
       {"total",
@@ -161,9 +161,11 @@ std::string StageSection(const StageAnalysis& stage) {
 
 std::string Markdown(const StagesAnalysis& analysis, const ordered_json& metadata) {
   std::string text = fmt::format(
-      "# Static compute\n\n{}\n## Totals\n\n{}\n## FLOPs, three ways\n\n{}\n## Top operators by FLOPs\n\n{}\n## "
+      "# Static compute\n\n{}\nFLOPs: {}.\n\n## Totals\n\n{}\n## FLOPs, three ways\n\n{}\n## Top operators by "
+      "FLOPs\n\n{}\n## "
       "Notes\n\n- {}\n",
-      ConfigurationTable(metadata), StageTable(analysis), WitnessTable(analysis), OperatorTable(analysis), kNote);
+      ConfigurationTable(metadata), kConvention, StageTable(analysis), WitnessTable(analysis), OperatorTable(analysis),
+      kNote);
   for (const StageAnalysis& stage : analysis.stages) {
     text += StageSection(stage);
   }
