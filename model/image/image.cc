@@ -1,7 +1,5 @@
 #include "model/image/image.h"
 
-#include <fmt/format.h>
-
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -14,7 +12,7 @@
 namespace dsocr::model {
 namespace {
 
-std::string Label(const std::filesystem::path& path) { return fmt::format("image '{}'", path.string()); }
+std::string Label(const std::filesystem::path& path) { return "image '" + path.string() + "'"; }
 
 std::vector<uint8_t> ReadFile(const std::filesystem::path& path) {
   std::error_code error;
@@ -34,8 +32,8 @@ std::vector<uint8_t> ReadFile(const std::filesystem::path& path) {
   }
   const uintmax_t size = std::filesystem::file_size(path, error);
   if (error || size > static_cast<uintmax_t>(kMaxFileBytes)) {
-    throw InputError(ErrorCode::kResourceExhausted, Label(path), fmt::format("larger than {} bytes", kMaxFileBytes),
-                     "give a smaller file");
+    throw InputError(ErrorCode::kResourceExhausted, Label(path),
+                     "larger than " + std::to_string(kMaxFileBytes) + " bytes", "give a smaller file");
   }
   std::vector<uint8_t> bytes(size);
   bytes.resize(std::fread(bytes.data(), 1, bytes.size(), file.get()));
@@ -78,15 +76,15 @@ Image Upright(Image stored, int orientation) {
 
 }  // namespace
 
+std::string ToString(Size size) { return std::to_string(size.width) + "x" + std::to_string(size.height); }
+
 void CheckSize(Size size, const std::string& label) {
   if (size.width <= 0 || size.height <= 0) {
-    throw InputError(ErrorCode::kInvalidArgument, label, fmt::format("its size is {}x{}", size.width, size.height),
-                     "give an image with pixels");
+    throw InputError(ErrorCode::kInvalidArgument, label, "its size is " + ToString(size), "give an image with pixels");
   }
   if (int64_t{size.width} * size.height > kMaxPixels) {
     throw InputError(ErrorCode::kResourceExhausted, label,
-                     fmt::format("{}x{} is more than {} pixels", size.width, size.height, kMaxPixels),
-                     "scale the page down");
+                     ToString(size) + " is more than " + std::to_string(kMaxPixels) + " pixels", "scale the page down");
   }
 }
 

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <vector>
 
 namespace dsocr::model {
@@ -34,6 +35,8 @@ struct Size {
 
   bool operator==(const Size&) const = default;
 };
+
+std::string ToString(Size size);  // "640x480"
 
 // Both throw InputError: not_found (no such file), permission_denied, invalid_argument (neither PNG nor JPEG, corrupt,
 // truncated), resource_exhausted (over kMaxPixels or kMaxFileBytes). The format is told by content, not by name. Safe

@@ -1,7 +1,5 @@
 #include "model/image/preprocess.h"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -85,7 +83,7 @@ void AppendNormalised(const Image& image, int left, int top, int side, std::vect
 }
 
 InputError BadField(const char* field, int value, const std::string& why, const std::string& todo) {
-  return InputError(ErrorCode::kInvalidArgument, fmt::format("{} {}", field, value), why, todo);
+  return InputError(ErrorCode::kInvalidArgument, std::string(field) + " " + std::to_string(value), why, todo);
 }
 
 }  // namespace
@@ -98,7 +96,8 @@ void CheckConfig(const PreprocessConfig& config) {
       {"base_size", config.base_size}, {"image_size", config.image_size}, {"crop_tile_size", config.crop_tile_size}};
   for (const auto& [field, side] : sides) {
     if (side <= 0 || side % config.patch_size != 0) {
-      throw BadField(field, side, fmt::format("not a positive multiple of {}", config.patch_size), "give such a size");
+      throw BadField(field, side, "not a positive multiple of " + std::to_string(config.patch_size),
+                     "give such a size");
     }
     if (3 * int64_t{side} * side > kMaxViewElements) {
       throw BadField(field, side, "a view of this size does not fit in memory", "give a smaller size");
@@ -109,11 +108,11 @@ void CheckConfig(const PreprocessConfig& config) {
   }
   if (config.image_size != config.crop_tile_size) {
     throw BadField("image_size", config.image_size,
-                   fmt::format("crop mode cuts tiles of {} pixels", config.crop_tile_size),
-                   fmt::format("give {} or switch crop mode off", config.crop_tile_size));
+                   "crop mode cuts tiles of " + std::to_string(config.crop_tile_size) + " pixels",
+                   "give " + std::to_string(config.crop_tile_size) + " or switch crop mode off");
   }
   if (config.min_num < 1 || config.max_num < config.min_num) {
-    throw BadField("max_num", config.max_num, fmt::format("no crop count from {} up to it", config.min_num),
+    throw BadField("max_num", config.max_num, "no crop count from " + std::to_string(config.min_num) + " up to it",
                    "give 1 <= min_num <= max_num");
   }
   if (int64_t{config.max_num} * 3 * config.crop_tile_size * config.crop_tile_size > kMaxViewElements) {

@@ -1,7 +1,5 @@
 #include "model/image/resize.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -116,16 +114,14 @@ int RoundHalfToEven(double value) {
 
 Image ResizeBicubic(const Image& image, Size size) {
   if (image.width <= 0 || image.height <= 0 || size.width <= 0 || size.height <= 0) {
-    throw InputError(
-        ErrorCode::kInvalidArgument, "page",
-        fmt::format("{}x{} cannot be resized to {}x{}", image.width, image.height, size.width, size.height),
-        "give a page with pixels");
+    throw InputError(ErrorCode::kInvalidArgument, "page",
+                     ToString({image.width, image.height}) + " cannot be resized to " + ToString(size),
+                     "give a page with pixels");
   }
   if (int64_t{size.width} * image.height > kMaxPixels) {
-    throw InputError(
-        ErrorCode::kResourceExhausted, "page",
-        fmt::format("{}x{} is too narrow to be resized to {}x{}", image.width, image.height, size.width, size.height),
-        "cut the page into parts");
+    throw InputError(ErrorCode::kResourceExhausted, "page",
+                     ToString({image.width, image.height}) + " is too narrow to be resized to " + ToString(size),
+                     "cut the page into parts");
   }
   if (image.width == size.width) {
     return image.height == size.height ? image : ResizeHeight(image, size.height);
@@ -144,7 +140,7 @@ Size ContainedSize(Size image, int side) {
   }
   if (size.width == 0 || size.height == 0) {
     throw InputError(ErrorCode::kInvalidArgument, "page",
-                     fmt::format("{}x{} has no pixel left in a view of {}x{}", image.width, image.height, side, side),
+                     ToString(image) + " has no pixel left in a view of " + ToString({side, side}),
                      "cut the page into parts");
   }
   return size;

@@ -1,11 +1,11 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "model/text/pattern.h"
 
-#include <fmt/format.h>
 #include <pcre2.h>
 
 #include <algorithm>
 #include <array>
+#include <string>
 
 #include "model/error.h"
 
@@ -52,9 +52,9 @@ std::string SpellOutSpaces(std::string_view regex) {
     if (c == '\\' && i + 1 < regex.size()) {
       const char escaped = regex[++i];
       if (escaped == 's') {
-        out += is_in_class ? std::string(kSpaces) : fmt::format("[{}]", kSpaces);
+        out += is_in_class ? std::string(kSpaces) : "[" + std::string(kSpaces) + "]";
       } else if (escaped == 'S' && !is_in_class) {
-        out += fmt::format("[^{}]", kSpaces);
+        out += "[^" + std::string(kSpaces) + "]";
       } else {
         out += {c, escaped};
       }

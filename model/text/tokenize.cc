@@ -1,7 +1,5 @@
 #include "model/text/tokenize.h"
 
-#include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
 #include "model/error.h"
@@ -13,7 +11,7 @@ namespace {
 std::string ReadText(const std::string& line, int line_number) {
   const nlohmann::json request = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!request.is_object() || !request.contains("text") || !request.at("text").is_string()) {
-    throw InputError(ErrorCode::kInvalidArgument, fmt::format("line {}", line_number),
+    throw InputError(ErrorCode::kInvalidArgument, "line " + std::to_string(line_number),
                      "not a JSON object with a string 'text'", "give e.g. {\"text\": \"Free OCR.\"}");
   }
   return request.at("text");

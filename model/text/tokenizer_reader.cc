@@ -1,11 +1,10 @@
 // tokenizer.json -> Tokenizer. The file is hostile until every field has been looked at.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <system_error>
 
 #include "model/error.h"
@@ -69,9 +68,13 @@ class TokenizerReader {
   }
 
  private:
+  [[noreturn]] void Refuse(const std::string& why) const {
+    throw InputError(ErrorCode::kInvalidArgument, label_, why, "give the tokenizer.json of a byte-level BPE");
+  }
+
   void Require(bool holds, const std::string& why) const {
     if (!holds) {
-      throw InputError(ErrorCode::kInvalidArgument, label_, why, "give the tokenizer.json of a byte-level BPE");
+      Refuse(why);
     }
   }
 
@@ -84,7 +87,7 @@ class TokenizerReader {
   // A feature that is not supported must be missing, null or off.
   void RequireAbsent(const Json& object, const char* key, bool (*is_off)(const Json&)) const {
     const auto value = object.find(key);
-    Require(value == object.end() || value->is_null() || is_off(*value), fmt::format("it uses '{}'", key));
+    Require(value == object.end() || value->is_null() || is_off(*value), "it uses '" + std::string(key) + "'");
   }
 
   void ReadPreTokenizer(const Json& node) {
@@ -99,7 +102,7 @@ class TokenizerReader {
               "a Split pre-tokenizer is not Isolated");
       tokenizer_.pre_tokenizers_.emplace_back(Pattern(node.at("pattern").at("Regex").get<std::string>()));
     } else {
-      Require(type == "ByteLevel", fmt::format("it has a pre-tokenizer '{}'", type));
+      Require(type == "ByteLevel", "it has a pre-tokenizer '" + type + "'");
       tokenizer_.pre_tokenizers_.emplace_back(Tokenizer::ByteLevel{node.value("add_prefix_space", true)});
       if (node.value("use_regex", true)) {
         tokenizer_.pre_tokenizers_.emplace_back(Pattern(kByteLevelRegex));
@@ -108,8 +111,9 @@ class TokenizerReader {
   }
 
   int64_t ReadId(const Json& value) const {
-    Require(value.is_number_integer() && value >= 0 && value <= kMaxId,
-            fmt::format("id {} is not an integer from 0 to {}", value.dump(), kMaxId));
+    if (!value.is_number_integer() || value < 0 || value > kMaxId) {
+      Refuse("id " + value.dump() + " is not an integer from 0 to " + std::to_string(kMaxId));
+    }
     return value;
   }
 
@@ -158,19 +162,24 @@ class TokenizerReader {
     if (merge.is_string()) {
       const std::string& both = merge.get_ref<const std::string&>();
       const size_t space = both.find(' ');
-      Require(space != std::string::npos, fmt::format("merge {} is not a pair", rank));
+      if (space == std::string::npos) {
+        Refuse("merge " + std::to_string(rank) + " is not a pair");
+      }
       left = both.substr(0, space);
       right = both.substr(space + 1);
     } else {
-      Require(merge.is_array() && merge.size() == 2, fmt::format("merge {} is not a pair", rank));
+      if (!merge.is_array() || merge.size() != 2) {
+        Refuse("merge " + std::to_string(rank) + " is not a pair");
+      }
       left = merge[0];
       right = merge[1];
     }
     const auto left_id = ids.find(left);
     const auto right_id = ids.find(right);
     const auto joined_id = ids.find(left + right);
-    Require(left_id != ids.end() && right_id != ids.end() && joined_id != ids.end(),
-            fmt::format("merge {} names a token that is not in its vocabulary", rank));
+    if (left_id == ids.end() || right_id == ids.end() || joined_id == ids.end()) {
+      Refuse("merge " + std::to_string(rank) + " names a token that is not in its vocabulary");
+    }
     tokenizer_.merges_[Tokenizer::PairKey(left_id->second, right_id->second)] = {rank, joined_id->second};
   }
 
@@ -194,7 +203,7 @@ class TokenizerReader {
 Tokenizer Tokenizer::Load(const std::filesystem::path& path) {
   std::error_code error;
   const std::filesystem::path file = std::filesystem::is_directory(path, error) ? path / "tokenizer.json" : path;
-  const std::string label = fmt::format("tokenizer '{}'", file.string());
+  const std::string label = "tokenizer '" + file.string() + "'";
   const std::string text = ReadFile(file, label);
   try {
     return TokenizerReader(label).Read(Json::parse(text));
