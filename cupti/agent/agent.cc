@@ -251,15 +251,15 @@ void MeasureCost(bool with_torch, record::Statistics* statistics) {
   const int fd = scratch->Start(kSlots);
   if (fd >= 0) {
     close(fd);
+    scratch->Prefault();
     SetThreadRecorder(scratch);
     if (ThreadState* thread = HookThread()) {
       scratch->set_listener(CuptiListener());
-      const int64_t start_ns = NowNs();
-      for (int i = 0; i < kMeasuredCalls / 2; ++i) {
+      const uint32_t push_and_pop_ps = MeasurePs(kMeasuredCalls / 2, [&] {
         scratch->PushRange(*thread, MakeText("prefill/layer[7]/self_attn/q_proj"), nullptr);
         scratch->PopRange(*thread, nullptr);
-      }
-      statistics->range_record_ps = static_cast<uint32_t>((NowNs() - start_ns) * 1000 / kMeasuredCalls);
+      });
+      statistics->range_record_ps = push_and_pop_ps / 2;
       if (with_torch) {
         MeasureTorchCallbacks(kMeasuredCalls, statistics);
       }
@@ -321,6 +321,7 @@ void* ControlThread(void*) {
     }
   }
   if (phase.load() == Phase::kRecording) {
+    ProcessRecorder()->Prefault();
     const int fd = Join();
     close(ring_fd.exchange(-1));
     if (fd >= 0) {

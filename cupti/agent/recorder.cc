@@ -94,6 +94,10 @@ int Recorder::Start(uint32_t slot_count) noexcept {
   return fd;
 }
 
+void Recorder::Prefault() noexcept {
+  madvise(ring_memory_, ring_bytes_, MADV_POPULATE_WRITE);  // a kernel before 5.14 refuses: then writers fault
+}
+
 ThreadState* Recorder::CurrentThread() noexcept {
   if (mode() == Mode::kOff) {
     return nullptr;

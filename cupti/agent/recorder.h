@@ -60,6 +60,10 @@ class Recorder {
   // close.
   int Start(uint32_t slot_count) noexcept;
 
+  // Takes the ring's pages now (2 to 20 ms), so that no writer has to fault them in (60 ns a record). From any thread,
+  // while others write.
+  void Prefault() noexcept;
+
   Mode mode() const noexcept { return mode_.load(std::memory_order_relaxed); }
   void set_mode(Mode mode) noexcept { mode_.store(mode, std::memory_order_relaxed); }
   void set_listener(const RangeListener* listener) noexcept { listener_.store(listener, std::memory_order_release); }

@@ -133,22 +133,9 @@ void EnableTorchCallbacks(bool enabled) noexcept {
 
 void MeasureTorchCallbacks(int calls, record::Statistics* statistics) noexcept {
   try {
-    const int64_t start_ns = NowNs();
-    for (int i = 0; i < calls; ++i) {
-      const Call outermost;
-    }
-    const int64_t outermost_ns = NowNs() - start_ns;
-    int64_t nested_ns = 0;
-    {
-      const Call outermost;
-      const int64_t nested_start_ns = NowNs();
-      for (int i = 0; i < calls; ++i) {
-        const Call nested;
-      }
-      nested_ns = NowNs() - nested_start_ns;
-    }
-    statistics->operation_record_ps = static_cast<uint32_t>(outermost_ns * 1000 / calls);
-    statistics->nested_call_ps = static_cast<uint32_t>(nested_ns * 1000 / calls);
+    statistics->operation_record_ps = MeasurePs(calls, [] { const Call outermost; });
+    const Call outermost;
+    statistics->nested_call_ps = MeasurePs(calls, [] { const Call nested; });
   } catch (...) {  // then the costs stay unknown: 0
   }
 }

@@ -26,7 +26,7 @@ struct RangeMeaning {
 
 struct Options {
   // Asked once for each distinct range name. Null: the job's model is not known, and a module id is the dotted path of
-  // range names.
+  // range names; a name that starts with the enclosing range's name adds only the rest ("a" > "a.b" is a.b).
   std::function<RangeMeaning(std::string_view range_name)> resolve_range;
   // Every outermost range of this name is one request; its first `skip_requests` entries are warm-up and are not
   // counted. Empty: the whole recording is one request.

@@ -8,13 +8,19 @@
 namespace dsocr::attribution {
 namespace {
 
-// The id of a module of an unknown model: its place in the nesting. A job whose names are whole paths already keeps
-// them.
-std::string NestedId(const std::string& parent_id, const std::string& name) {
-  const bool is_whole =
-      name.compare(0, parent_id.size(), parent_id) == 0 &&
-      (name.size() == parent_id.size() || name[parent_id.size()] == '.' || name[parent_id.size()] == '/');
-  return parent_id.empty() || is_whole ? name : parent_id + "." + name;
+// The id of a module of an unknown model: its place in the nesting. In a job whose names are whole paths, a name adds
+// to its parent's what it adds to the parent's name: "vision/sam" in "vision" is vision/sam, in whatever "vision"
+// stands.
+std::string NestedId(const std::string& parent_id, const std::string& parent_name, const std::string& name) {
+  if (parent_id.empty()) {
+    return name;
+  }
+  const size_t shared = parent_name.size();
+  if (name.compare(0, shared, parent_name) == 0 &&
+      (name.size() == shared || name[shared] == '.' || name[shared] == '/')) {
+    return parent_id + name.substr(shared);
+  }
+  return parent_id + "." + name;
 }
 
 }  // namespace
@@ -45,7 +51,9 @@ bool Dictionary::DefineName(const record::NameDefinition& piece) {
 RangeMeaning Dictionary::Resolve(const Path& parent, record::NameId name) {
   const std::string& text = names_[name].text;
   if (!options_.resolve_range) {
-    return {NestedId(parent.module == kNoModule ? "" : modules_[parent.module].module_id, text), ""};
+    return {
+        NestedId(parent.module == kNoModule ? "" : modules_[parent.module].module_id, names_[parent.name].text, text),
+        ""};
   }
   const auto [known, is_new] = meanings_.try_emplace(name);
   if (is_new) {
@@ -68,6 +76,7 @@ bool Dictionary::DefinePath(const record::PathDefinition& definition) {
   }
   Path path;
   path.parent = definition.parent;
+  path.name = definition.name;
   path.depth = parent.depth + 1;
   path.module = parent.module;
   path.category = parent.category;

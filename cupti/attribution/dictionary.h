@@ -25,6 +25,7 @@ struct Name {
 
 struct Path {
   record::PathId parent = 0;
+  record::NameId name = 0;
   int depth = 0;
   int module = kNoModule;      // whose time this is: the path's own module, or the enclosing one
   int category = -1;           // the one category of the leaf; -1: by operation

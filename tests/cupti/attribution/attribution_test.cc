@@ -179,7 +179,7 @@ TEST(AttributionTest, PathsOfAnUnknownModelAreTheNestingOfItsRanges) {
   job.Push(100, "model");
   job.Push(110, "layers.0");
   job.Cpu(120, 130, "aten::mul");
-  job.Push(140, "model.layers.0.mlp");  // the job's names are whole paths
+  job.Push(140, "layers.0.mlp");  // a name that is its parent's and more
   job.Pop(150);
   job.Pop(160);
   job.Pop(170);
