@@ -1,0 +1,96 @@
+#include "daemon/calibrate/calibration.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace dsocr::calibrate {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr std::string_view kDocument =
+    R"({"device": {"name": "X", "kind": "cpu", "driver": "", "cores": 2}, "dtype": "bf16", "seconds": 1.5, "points": [
+        {"category": "gemm", "name": "a", "flops": 1000000000, "vector_flops": 0, "bytes": 1000000, "launches": 1, "time_ns": 5000000}]})";
+
+TEST(ParseCalibrationTest, ReadsTheDocumentOfTheProtocol) {
+  const absl::StatusOr<Calibration> calibration = ParseCalibration(kDocument);
+  ASSERT_TRUE(calibration.ok()) << calibration.status();
+  EXPECT_EQ(calibration->dtype, "bf16");
+  ASSERT_EQ(calibration->points.size(), 1u);
+  EXPECT_EQ(calibration->points[0].category_id, "gemm");
+  EXPECT_EQ(calibration->points[0].io_bytes, 1'000'000);
+  EXPECT_EQ(calibration->points[0].time_ns, 5e6);
+}
+
+TEST(ParseCalibrationTest, HostileDocumentsAreErrorsThatNameThePath) {
+  const std::pair<std::string, std::string> cases[] = {
+      {"", "no JSON object"},
+      {"[1]", "no JSON object"},
+      {R"({"dtype": "fp8", "points": [{}]})", "dtype"},
+      {R"({"dtype": "bf16", "points": []})", "points"},
+      {R"({"dtype": "bf16", "points": [7]})", "points[0]"},
+      {R"({"dtype": "bf16", "points": [{"category": 1}]})", "points[0].category"},
+      {R"({"dtype": "bf16", "points": [{"category": "gemm", "flops": -1}]})", "points[0].flops"},
+      {R"({"dtype": "bf16", "points": [{"category": "gemm", "flops": 1, "vector_flops": 0, "bytes": 1, "launches": 1, "time_ns": 0}]})",
+       "points[0].time_ns"},
+      {std::string(100'000, '['), "no JSON object"},
+  };
+  for (const auto& [text, named] : cases) {
+    const absl::Status status = ParseCalibration(text).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text.substr(0, 80);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(named));
+  }
+}
+
+class ApplyCalibrationTest : public ::testing::Test {
+ protected:
+  ApplyCalibrationTest() {
+    std::string pattern = "/tmp/dsocr-calibration-XXXXXX";
+    directory_ = ::mkdtemp(pattern.data());
+    store_ = *store::Store::Open("sqlite:" + directory_ + "/db");
+  }
+  ~ApplyCalibrationTest() override { std::filesystem::remove_all(directory_); }
+
+  absl::StatusOr<analytic::Device> Apply(const std::string& request) {
+    return ApplyCalibration(analytic::DeviceCatalogue().front(), request, key_, store_.get());
+  }
+
+  std::string directory_;
+  std::unique_ptr<store::Store> store_;
+  const store::CalibrationKey key_{.device_name = "X", .dtype = "bf16", .driver = "", .tool_version = "1"};
+};
+
+TEST_F(ApplyCalibrationTest, EmptyIsTheDatasheetUntilSomethingWasMeasured) {
+  EXPECT_EQ(Apply("")->calibration_id, "");
+  const absl::StatusOr<std::string> id = KeepCalibration(std::string(kDocument), key_, store_.get());
+  ASSERT_TRUE(id.ok()) << id.status();
+  EXPECT_EQ(Apply("")->calibration_id, *id);
+  EXPECT_EQ(Apply(*id)->calibration_id, *id);
+  EXPECT_EQ(Apply("none")->calibration_id, "");
+}
+
+TEST_F(ApplyCalibrationTest, FileIsReadByItsPath) {
+  const std::string path = directory_ + "/c.json";
+  std::ofstream(path) << kDocument;
+  EXPECT_EQ(Apply(path)->calibration_id, path);
+}
+
+TEST_F(ApplyCalibrationTest, UnknownIdOrFileIsNotFound) {
+  EXPECT_EQ(Apply("c-000000000000").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Apply(directory_ + "/none.json").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(ApplyCalibrationTest, AnotherDtypeIsInvalid) {
+  store::CalibrationKey fp32 = key_;
+  fp32.dtype = "fp32";
+  EXPECT_FALSE(KeepCalibration(std::string(kDocument), fp32, store_.get()).ok());
+}
+
+}  // namespace
+}  // namespace dsocr::calibrate
