@@ -1,13 +1,18 @@
 #include "client/child_process.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <spawn.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
+#include "base/unique_fd.h"
 #include "fmt/format.h"
 
 namespace dsocr::client {
@@ -48,7 +53,6 @@ std::vector<char*> Pointers(std::vector<std::string>& words) {
 
 ChildProcess::ChildProcess() {
   ::sigemptyset(&signals_);
-  ::sigaddset(&signals_, SIGCHLD);
   for (const int signal : kForwarded) {
     ::sigaddset(&signals_, signal);
   }
@@ -77,18 +81,20 @@ absl::Status ChildProcess::Start(const std::vector<std::string>& program,
 }
 
 int ChildProcess::Wait() {
-  while (true) {
-    siginfo_t info;
-    const int signal = ::sigwaitinfo(&signals_, &info);
-    if (signal == SIGCHLD) {
-      int status = 0;
-      if (::waitpid(pid_, &status, WNOHANG) == pid_) {
-        return status;
-      }
-    } else if (signal > 0 && info.si_code != SI_KERNEL) {
-      ::kill(pid_, signal);
+  const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
+  const UniqueFd signals(::signalfd(-1, &signals_, SFD_CLOEXEC | SFD_NONBLOCK));
+  pollfd waited[] = {{.fd = process.get(), .events = POLLIN, .revents = 0},
+                     {.fd = signals.get(), .events = POLLIN, .revents = 0}};
+  while (::poll(waited, 2, -1) < 0 || (waited[0].revents & POLLIN) == 0) {
+    signalfd_siginfo info;
+    if (::read(signals.get(), &info, sizeof(info)) == sizeof(info) && info.ssi_code != SI_KERNEL) {
+      ::kill(pid_, static_cast<int>(info.ssi_signo));
     }
   }
+  int status = 0;
+  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+  }
+  return status;
 }
 
 std::string DescribeWaitStatus(int wait_status) {

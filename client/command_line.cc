@@ -62,7 +62,8 @@ absl::Status CheckValue(const Flag& flag, const std::string& value) {
       if (std::find(flag.choices.begin(), flag.choices.end(), value) == flag.choices.end()) {
         const std::vector<std::string> names(flag.choices.begin(), flag.choices.end());
         return absl::InvalidArgumentError(fmt::format("{} '{}': not one of {}{}", flag.name, value,
-                                                      fmt::join(flag.choices, ", "), DidYouMean(value, names)));
+                                                      fmt::join(flag.choices, ", "),
+                                                      value.size() > 2 ? DidYouMean(value, names) : ""));
       }
       break;
   }

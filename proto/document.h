@@ -57,6 +57,9 @@ Format FormatOfFileName(std::string_view file_name);
 // schema of YAML 1.2; anchors, aliases, tags and second documents are refused.
 absl::Status Parse(std::string_view text, Format format, bool allow_unknown, google::protobuf::Message* message);
 
+// As Parse, for files that people write: any key may be missing, and unknown ones are errors.
+absl::Status ParsePartial(std::string_view text, Format format, google::protobuf::Message* message);
+
 // The rules of contracts section 1 that go beyond types: every violation, in document order, at most 1000 of them.
 std::vector<v1::CheckProblem> Validate(const v1::AnalyticModelReport& report);
 

@@ -82,7 +82,7 @@ std::optional<double> AsDouble(const Scalar& value) {
 
 }  // namespace
 
-Binder::Binder(Message* message, bool allow_unknown) : root_(message), allow_unknown_(allow_unknown) { root_->Clear(); }
+Binder::Binder(Message* message, Leniency leniency) : root_(message), leniency_(leniency) { root_->Clear(); }
 
 bool Binder::Fail(std::string_view value, std::string reason) {
   if (!problem_) {
@@ -199,8 +199,9 @@ bool Binder::Key(std::string key) {
   }
   top.field = top.message->GetDescriptor()->FindFieldByName(top.key);
   if (top.field == nullptr) {
-    return allow_unknown_ || Fail(Quote(Shorten(top.key)),
-                                  "unknown key" + DidYouMean(top.key, FieldNames(*top.message->GetDescriptor())));
+    return leniency_.allow_unknown ||
+           Fail(Quote(Shorten(top.key)),
+                "unknown key" + DidYouMean(top.key, FieldNames(*top.message->GetDescriptor())));
   }
   if (top.seen.test(top.field->index())) {
     return Fail(Quote(top.key), "this key stands here twice");
@@ -224,7 +225,7 @@ bool Binder::EndMap() {
     return false;
   }
   frames_.back().key.clear();
-  if (frames_.back().kind == Kind::kMessage && !CheckAllSeen(frames_.back())) {
+  if (frames_.back().kind == Kind::kMessage && !leniency_.allow_missing && !CheckAllSeen(frames_.back())) {
     return false;
   }
   frames_.pop_back();

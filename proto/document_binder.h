@@ -28,10 +28,15 @@ struct NumberOutOfRange {
 };
 using Scalar = std::variant<Null, bool, int64_t, double, std::string, NumberOutOfRange>;
 
+struct Leniency {
+  bool allow_unknown = false;
+  bool allow_missing = false;
+};
+
 class Binder {
  public:
   // `message` must outlive the binder.
-  Binder(google::protobuf::Message* message, bool allow_unknown);
+  Binder(google::protobuf::Message* message, Leniency leniency);
 
   bool BeginMap();
   bool Key(std::string key);
@@ -71,7 +76,7 @@ class Binder {
   std::string Path() const;
 
   google::protobuf::Message* root_;
-  bool allow_unknown_;
+  Leniency leniency_;
   bool started_ = false;
   size_t values_ = 0;
   std::vector<Frame> frames_;

@@ -252,9 +252,9 @@ void ReadYaml(std::string_view text, Binder& binder) {
   }
 }
 
-std::optional<v1::CheckProblem> Read(std::string_view text, Format format, bool allow_unknown,
+std::optional<v1::CheckProblem> Read(std::string_view text, Format format, Leniency leniency,
                                      google::protobuf::Message* message) {
-  Binder binder(message, allow_unknown);
+  Binder binder(message, leniency);
   const size_t limit = format == Format::kJson ? kMaxJsonBytes : kMaxYamlBytes;
   if (text.size() > limit) {
     binder.Fail(
@@ -274,13 +274,18 @@ std::optional<v1::CheckProblem> Read(std::string_view text, Format format, bool 
 }  // namespace
 
 absl::Status Parse(std::string_view text, Format format, bool allow_unknown, google::protobuf::Message* message) {
-  const std::optional<v1::CheckProblem> problem = Read(text, format, allow_unknown, message);
+  const std::optional<v1::CheckProblem> problem = Read(text, format, {.allow_unknown = allow_unknown}, message);
+  return problem ? absl::InvalidArgumentError(ToString(*problem)) : absl::OkStatus();
+}
+
+absl::Status ParsePartial(std::string_view text, Format format, google::protobuf::Message* message) {
+  const std::optional<v1::CheckProblem> problem = Read(text, format, {.allow_missing = true}, message);
   return problem ? absl::InvalidArgumentError(ToString(*problem)) : absl::OkStatus();
 }
 
 std::vector<v1::CheckProblem> Check(std::string_view text, Format format, bool allow_unknown) {
   v1::AnalyticModelReport report;
-  if (const std::optional<v1::CheckProblem> problem = Read(text, format, allow_unknown, &report)) {
+  if (const std::optional<v1::CheckProblem> problem = Read(text, format, {.allow_unknown = allow_unknown}, &report)) {
     return {*problem};
   }
   return Validate(report);

@@ -96,8 +96,7 @@ Command LaunchCommand() {
           .takes_program = true,
           .outputs = kAllOutputs,
           .flags = {{"--out", ValueKind::kPath, "FILE",
-                     "write the report there, as JSON unless -o or .yaml says otherwise "
-                     "(default: a table on stderr)"},
+                     "report file, JSON or by -o or its .yaml name (default: a table on stderr)"},
                     {"--force", ValueKind::kSwitch, "", "overwrite an existing --out"},
                     {"--run-id", ValueKind::kText, "ID", "id of the run (default: made up)"}},
           .run = Execute};

@@ -109,7 +109,7 @@ TEST(Help, NamesEveryCommandAndEveryFlag) {
   for (const Command& command : Commands()) {
     EXPECT_THAT(help, HasSubstr(std::string(command.name)));
     const std::string own = CommandHelp(command);
-    EXPECT_THAT(own, HasSubstr("Examples:\n  dsocrctl "));
+    EXPECT_THAT(own, HasSubstr("Examples:\n  "));
     for (const Flag& flag : command.flags) {
       EXPECT_THAT(own, HasSubstr(fmt::format("  {}", flag.name)));
     }

@@ -77,7 +77,7 @@ TEST(ReportView, SplitsVisionIntoItsStages) {
   for (const Figures& stage : ReportView(report).Stages()) {
     labels.push_back(stage.label);
   }
-  EXPECT_THAT(labels, ::testing::ElementsAre("sam", "clip", "projector", "prefill", "decode"));
+  EXPECT_THAT(labels, ::testing::ElementsAre("sam", "clip", "projector", "prefill", "decode", "[between stages]"));
 }
 
 TEST(ModuleTable, IsARowAModule) {
