@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <utility>
 #include <variant>
@@ -152,7 +151,7 @@ absl::StatusOr<attribution::Result> Measure(const ModelRunTools& tools, const v1
                                             const Tell& tell, v1::Provenance* provenance) {
   collect::SessionOptions options;
   options.attribution = report::AttributionOptions(prediction, request.warmup());
-  options.trace_dir = (std::filesystem::path(plan.artifacts_root) / plan.input.report_id / "trace").string();
+  DSOCR_ASSIGN_OR_RETURN(options.trace_dir, MakeTraceDir(plan.artifacts_root, plan.input.report_id));
   DSOCR_ASSIGN_OR_RETURN(const std::unique_ptr<collect::Session> session, tools.collector->Expect(std::move(options)));
 
   const Command command{.arguments = {RunnerPath(tools), "serve"},

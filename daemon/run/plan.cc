@@ -233,6 +233,17 @@ std::string ArtifactsDirOf(const v1::AnalyticModelReport& report) {
   return std::filesystem::path(report.layer_docs_dir()).parent_path().string();
 }
 
+absl::StatusOr<std::string> MakeTraceDir(const std::string& artifacts_root, const std::string& run_id) {
+  const std::filesystem::path directory = std::filesystem::path(artifacts_root) / run_id / "trace";
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error) {
+    return absl::ErrnoToStatus(error.value(),
+                               fmt::format("trace directory '{}': cannot be created", directory.string()));
+  }
+  return directory.string();
+}
+
 const std::vector<KnownModel>& KnownModels() {
   static const auto* const models = new std::vector<KnownModel>{
       {"deepseek-ai/DeepSeek-OCR", "deepseek-ocr-v1-base", true},

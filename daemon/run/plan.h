@@ -73,6 +73,9 @@ class Planner {
 // <root>/<run_id>/static_analysis/analytic_model of a report.
 std::string ArtifactsDirOf(const v1::AnalyticModelReport& report);
 
+// Creates and names <root>/<run_id>/trace, where the raw records of a run are kept.
+absl::StatusOr<std::string> MakeTraceDir(const std::string& artifacts_root, const std::string& run_id);
+
 // The built-in configurations, as `dsocrctl models` lists them.
 struct KnownModel {
   std::string_view model_id;

@@ -133,7 +133,7 @@ absl::StatusOr<v1::StartRunResponse> RunManager::StartLaunch(const v1::LaunchRun
   DSOCR_RETURN_IF_ERROR(tools_.planner->NameReport(naming, &plan));
   const std::string run_id = plan.input.report_id;
   collect::SessionOptions options;
-  options.trace_dir = fmt::format("{}/{}/trace", plan.artifacts_root, run_id);
+  DSOCR_ASSIGN_OR_RETURN(options.trace_dir, MakeTraceDir(plan.artifacts_root, run_id));
   DSOCR_ASSIGN_OR_RETURN(std::unique_ptr<collect::Session> session, tools_.collector->Expect(std::move(options)));
   v1::Run run = NewRun(run_id, fmt::format("{}", fmt::join(request.command(), " ")));
   run.set_state(v1::RUN_STATE_MEASURING);
