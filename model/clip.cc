@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "model/products.h"
+
 namespace dsocr::model {
 namespace {
 
@@ -47,8 +49,7 @@ at::Tensor ClipLayer::Attention(const at::Tensor& x) const {
   const std::vector<at::Tensor> parts = In(split_heads_range_, [&] {
     return qkv.view({batch, length, 3, heads_, channels / heads_}).permute({2, 0, 3, 1, 4}).contiguous().unbind(0);
   });
-  const at::Tensor mixed =
-      In(core_range_, [&] { return at::scaled_dot_product_attention(parts[0], parts[1], parts[2]); });
+  const at::Tensor mixed = In(core_range_, [&] { return AttentionProduct(parts[0], parts[1], parts[2]); });
   const at::Tensor merged = In(merge_heads_range_, [&] {
     return mixed.transpose(1, 2).reshape({batch, length, channels});
   });

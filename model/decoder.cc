@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "model/products.h"
+
 namespace dsocr::model {
 namespace {
 
@@ -70,8 +72,7 @@ at::Tensor SelfAttention::Forward(const at::Tensor& x, int64_t layer, Phase phas
   const at::Tensor mixed = In(core_range_[phase], [&] {
     const at::Tensor keys = cache.key[layer].narrow(1, 0, start + tokens).unsqueeze(0);
     const at::Tensor values = cache.value[layer].narrow(1, 0, start + tokens).unsqueeze(0);
-    return at::scaled_dot_product_attention(q.transpose(0, 1).unsqueeze(0), keys, values, {}, /*dropout_p=*/0.0,
-                                            /*is_causal=*/tokens > 1);
+    return AttentionProduct(q.transpose(0, 1).unsqueeze(0), keys, values, {}, /*is_causal=*/tokens > 1);
   });
   const at::Tensor merged = In(merge_heads_range_[phase], [&] {
     return mixed.squeeze(0).transpose(0, 1).reshape({tokens, hidden});

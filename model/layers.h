@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "model/products.h"
 #include "model/weights/weight_map.h"
 
 namespace dsocr::model {
@@ -23,7 +24,7 @@ struct Linear {
     return {weights.Take(name + ".weight"), std::nullopt};
   }
 
-  at::Tensor operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+  at::Tensor operator()(const at::Tensor& x) const { return LinearProduct(x, weight, bias); }
 };
 
 // Over the last dimension, with gain and bias.

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "model/products.h"
+
 namespace dsocr::model {
 
 Moe::Moe(const DecoderConfig& config, const std::string& range, const std::string& weight, WeightMap& weights)
@@ -71,10 +73,9 @@ at::Tensor Moe::RunExperts(const at::Tensor& x, const Routing& routing, const Di
   for (const Dispatch::Run& run : dispatch.runs) {
     const Expert& expert = experts_[run.expert];
     const at::Tensor in = is_sorted ? rows.narrow(0, run.first, run.count) : rows;
-    at::Tensor inner = at::linear(in, expert.gate);
-    at::silu_(inner).mul_(at::linear(in, expert.up));
-    at::Tensor out = outputs.narrow(0, run.first, run.count);
-    at::linear_out(out, inner, expert.down);
+    at::Tensor inner = LinearProduct(in, expert.gate);
+    at::silu_(inner).mul_(LinearProduct(in, expert.up));
+    outputs.narrow(0, run.first, run.count).copy_(LinearProduct(inner, expert.down));
   }
   if (is_sorted) outputs = outputs.index_select(0, dispatch.pair_row);
   // [T, 1, k] x [T, k, hidden]: the weighted sum, in fp32.

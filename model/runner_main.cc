@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 #include <map>
 
@@ -98,7 +99,7 @@ void AddOthers(CLI::App& app, CommandLine& line) {
                    "Stop in time to end after this long: 15s, 500ms (default: 15s)")
       ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1.0}, {"ms", 1e-3}},
                                         CLI::AsNumberWithUnit::UNIT_REQUIRED))
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(0.001, 3600.0, "0.001s to 3600s"));
   calibrate->add_option("-o", line.format, "json")->check(CLI::IsMember({"json"}));
 
   app.add_subcommand("serve", "One request from dsocrd on standard input, events on standard output");
@@ -131,6 +132,12 @@ int main(int argc, char** argv) {
   CommandLine line;
   AddOcr(app, line);
   AddOthers(app, line);
+  const auto is_argument = [&](const CLI::App* command) { return command->check_name(argv[1]); };
+  const std::vector<CLI::App*> commands = app.get_subcommands([](CLI::App*) { return true; });
+  if (argc > 1 && argv[1][0] != '-' && std::none_of(commands.begin(), commands.end(), is_argument)) {
+    return PrintError("command '" + std::string(argv[1]) + "': there is none; 'dsocr-runner --help' lists them",
+                      kExitUsage);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {

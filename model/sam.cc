@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "model/products.h"
+
 namespace dsocr::model {
 namespace {
 
@@ -87,12 +89,12 @@ at::Tensor SamAttention::RelativePositionBias(const at::Tensor& q, int64_t n) co
   {
     const Range scores(scores_range_);
     const at::Tensor q4 = q.view({rows, n, n, d});
-    rel_h = at::bmm(q4.permute({1, 0, 2, 3}).reshape({n, rows * n, d}), by_h.transpose(1, 2));
-    rel_w = at::bmm(q4.permute({2, 0, 1, 3}).reshape({n, rows * n, d}), by_w.transpose(1, 2));
+    rel_h = BatchedProduct(q4.permute({1, 0, 2, 3}).reshape({n, rows * n, d}), by_h.transpose(1, 2));
+    rel_w = BatchedProduct(q4.permute({2, 0, 1, 3}).reshape({n, rows * n, d}), by_w.transpose(1, 2));
   }
 
   const Range bias_range(bias_range_);
-  at::Tensor bias = at::empty({rows, n, n, n, n}, q.options());  // [.., y, x, ky, kx]
+  at::Tensor bias = at::empty({rows, n, n, n, n}, q.options().dtype(AttentionBiasType(q)));  // [.., y, x, ky, kx]
   at::add_out(bias, rel_h.view({n, rows, n, n, 1}).permute({1, 0, 2, 3, 4}),
               rel_w.view({n, rows, n, 1, n}).permute({1, 2, 0, 3, 4}));
   return bias.view({q.size(0), q.size(1), n * n, n * n});
@@ -106,8 +108,7 @@ at::Tensor SamAttention::Forward(const at::Tensor& x) const {
     return qkv.view({batch, n * n, 3, heads_, channels / heads_}).permute({2, 0, 3, 1, 4}).contiguous().unbind(0);
   });
   const at::Tensor bias = RelativePositionBias(parts[0], n);
-  const at::Tensor mixed =
-      In(core_range_, [&] { return at::scaled_dot_product_attention(parts[0], parts[1], parts[2], bias); });
+  const at::Tensor mixed = In(core_range_, [&] { return AttentionProduct(parts[0], parts[1], parts[2], bias); });
   const at::Tensor merged = In(merge_heads_range_, [&] {
     return mixed.transpose(1, 2).reshape({batch, n, n, channels});
   });
@@ -197,9 +198,9 @@ at::Tensor SamEncoder::AddPositions(const at::Tensor& x) const {
 // LayerNorm2d normalises each pixel over its channels: with channels last in memory that is a LayerNorm.
 at::Tensor SamEncoder::Neck(const at::Tensor& x) const {
   const Range range(neck_range_);
-  at::Tensor y = In(conv1_range_, [&] { return at::conv2d(x.permute({0, 3, 1, 2}), neck_conv1_); });
+  at::Tensor y = In(conv1_range_, [&] { return ConvProduct(x.permute({0, 3, 1, 2}), neck_conv1_); });
   y = In(norm1_range_, [&] { return neck_norm1_(y.permute({0, 2, 3, 1})).permute({0, 3, 1, 2}); });
-  y = In(conv2_range_, [&] { return at::conv2d(y, neck_conv2_, {}, 1, /*padding=*/1); });
+  y = In(conv2_range_, [&] { return ConvProduct(y, neck_conv2_, {}, 1, /*padding=*/1); });
   return In(norm2_range_, [&] { return neck_norm2_(y.permute({0, 2, 3, 1})).permute({0, 3, 1, 2}); });
 }
 
@@ -208,7 +209,7 @@ at::Tensor SamEncoder::Forward(const at::Tensor& pixels, const Probe& probe) con
   // Channels last from here on: tokens of the blocks and pixels of the convolutions are the same memory.
   at::Tensor x = In(patch_embed_range_, [&] {
     const at::Tensor image = pixels.contiguous(at::MemoryFormat::ChannelsLast);
-    return at::conv2d(image, patch_embed_.weight, patch_embed_.bias, patch_size_).permute({0, 2, 3, 1}).contiguous();
+    return ConvProduct(image, patch_embed_.weight, patch_embed_.bias, patch_size_).permute({0, 2, 3, 1}).contiguous();
   });
   probe("patch_embed_bhwc", x);
   x = AddPositions(x);
@@ -216,9 +217,9 @@ at::Tensor SamEncoder::Forward(const at::Tensor& pixels, const Probe& probe) con
 
   x = Neck(x);
   probe("neck_bchw", x);
-  x = In(net_2_range_, [&] { return at::conv2d(x, net_2_, {}, /*stride=*/2, /*padding=*/1); });
+  x = In(net_2_range_, [&] { return ConvProduct(x, net_2_, {}, /*stride=*/2, /*padding=*/1); });
   probe("net_2_bchw", x);
-  x = In(net_3_range_, [&] { return at::conv2d(x, net_3_, {}, /*stride=*/2, /*padding=*/1); });
+  x = In(net_3_range_, [&] { return ConvProduct(x, net_3_, {}, /*stride=*/2, /*padding=*/1); });
   probe("out_bchw", x);
   return x;
 }

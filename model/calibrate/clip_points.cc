@@ -3,6 +3,7 @@
 
 #include "model/calibrate/bench.h"
 #include "model/layers.h"
+#include "model/products.h"
 
 namespace dsocr::model {
 namespace {
@@ -59,7 +60,7 @@ std::vector<Point> ClipPoints(const Bench& bench, int64_t queries) {
       {"attention", clip + "core", AttentionWork({1, kHeads, rows, rows, kHeadDim}, element),
        [rows](Bench& b) {
          return [q = b.Filled({1, kHeads, rows, kHeadDim}, 0.5), k = b.Filled({1, kHeads, rows, kHeadDim}, 0.5),
-                 v = b.Filled({1, kHeads, rows, kHeadDim}, 0.5)] { at::scaled_dot_product_attention(q, k, v); };
+                 v = b.Filled({1, kHeads, rows, kHeadDim}, 0.5)] { AttentionProduct(q, k, v); };
        }},
       {"activation", clip + "quick_gelu", QuickGeluWork(rows * kHidden, element),
        [rows](Bench& b) {

@@ -6,6 +6,7 @@
 
 #include "model/calibrate/bench.h"
 #include "model/layers.h"
+#include "model/products.h"
 
 namespace dsocr::model {
 namespace {
@@ -76,9 +77,8 @@ class DecoderTable {
           return
               [q = bench.Filled({tokens, kHeads, kHeadDim}, 0.5), k = bench.Filled({kHeads, keys + 1, kHeadDim}, 0.5),
                v = bench.Filled({kHeads, keys + 1, kHeadDim}, 0.5), keys] {
-                at::scaled_dot_product_attention(q.transpose(0, 1).unsqueeze(0), k.narrow(1, 0, keys).unsqueeze(0),
-                                                 v.narrow(1, 0, keys).unsqueeze(0), {}, /*dropout_p=*/0.0,
-                                                 /*is_causal=*/q.size(0) > 1);
+                AttentionProduct(q.transpose(0, 1).unsqueeze(0), k.narrow(1, 0, keys).unsqueeze(0),
+                                 v.narrow(1, 0, keys).unsqueeze(0), {}, /*is_causal=*/q.size(0) > 1);
               };
         });
     Add("rope", "rope", RopeWork(tokens_, 2 * kHeads, kHeadDim, element_), [tokens = tokens_](Bench& bench) {

@@ -3,6 +3,7 @@
 
 #include "model/calibrate/bench.h"
 #include "model/layers.h"
+#include "model/products.h"
 
 namespace dsocr::model {
 namespace {
@@ -63,7 +64,7 @@ class SamTable {
       const at::Tensor x = bench.Filled({1, shape.in_side, shape.in_side, shape.in_channels}, 0.5);
       return [x = x.permute({0, 3, 1, 2}), bias, stride, padding,
               w = bench.Weight({shape.out_channels, shape.in_channels, shape.kernel, shape.kernel})] {
-        at::conv2d(x, w->Next(), bias, stride, padding);
+        ConvProduct(x, w->Next(), bias, stride, padding);
       };
     });
   }
@@ -177,16 +178,18 @@ class SamTable {
           return [q = bench.Filled({squares, side, side, kHeadDim}, 0.5), r = bench.Filled({side, side, kHeadDim}, 0.5),
                   squares, side] {
             const at::Tensor keys = r.transpose(1, 2);
-            at::bmm(q.permute({1, 0, 2, 3}).reshape({side, squares * side, kHeadDim}), keys);
-            at::bmm(q.permute({2, 0, 1, 3}).reshape({side, squares * side, kHeadDim}), keys);
+            BatchedProduct(q.permute({1, 0, 2, 3}).reshape({side, squares * side, kHeadDim}), keys);
+            BatchedProduct(q.permute({2, 0, 1, 3}).reshape({side, squares * side, kHeadDim}), keys);
           };
         });
     Add("elementwise", kind + " bias",
         ElementwiseWork(2 * squares * length * side, squares * length * length, element_),
         [squares, side](Bench& bench) {
           return [h = bench.Filled({side, squares, side, side, 1}, 0.5).permute({1, 0, 2, 3, 4}),
-                  w = bench.Filled({side, squares, side, 1, side}, 0.5).permute({1, 2, 0, 3, 4})] {
-            at::Tensor bias = at::empty({h.size(0), h.size(1), h.size(2), h.size(3), w.size(4)}, h.options());
+                  w = bench.Filled({side, squares, side, 1, side}, 0.5).permute({1, 2, 0, 3, 4}),
+                  bias_type = AttentionBiasType(bench.Filled({side * side, 1}, 0))] {
+            at::Tensor bias =
+                at::empty({h.size(0), h.size(1), h.size(2), h.size(3), w.size(4)}, h.options().dtype(bias_type));
             at::add_out(bias, h, w);
           };
         });
@@ -196,9 +199,8 @@ class SamTable {
           return [q = bench.Filled({sequences, kHeads, length, kHeadDim}, 0.5),
                   k = bench.Filled({sequences, kHeads, length, kHeadDim}, 0.5),
                   v = bench.Filled({sequences, kHeads, length, kHeadDim}, 0.5),
-                  bias = bench.Filled({sequences, kHeads, length, length}, 0.5)] {
-            at::scaled_dot_product_attention(q, k, v, bias);
-          };
+                  bias = bench.Filled({sequences, kHeads, length, length}, 0.5)
+                             .to(AttentionBiasType(bench.Filled({length, 1}, 0)))] { AttentionProduct(q, k, v, bias); };
         });
   }
 
