@@ -14,6 +14,7 @@
 #include "model/command/verify.h"
 #include "model/device.h"
 #include "model/error.h"
+#include "model/memory.h"
 #include "model/text/tokenize.h"
 
 namespace {
@@ -127,6 +128,7 @@ int Run(const CLI::App& app, CommandLine& line) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  KeepFreedMemory();
   CLI::App app(kExamples, "dsocr-runner");
   app.require_subcommand(1);
   CommandLine line;
