@@ -9,7 +9,8 @@ namespace dsocr::client {
 namespace {
 
 constexpr char kVision[] = "vision";
-constexpr double kShownShare = 5e-4;  // of the total: smaller than this prints as 0.0 %
+constexpr double kShownShare = 5e-4;     // of the total: smaller than this prints as 0.0 %
+constexpr double kRoundingShare = 1e-9;  // of the total: what adding up the parts may be off by
 
 double Weight(const Figures& figures) { return figures.measured_ms.value_or(figures.predicted_ms.value_or(0)); }
 
@@ -18,8 +19,9 @@ void SortByTime(std::vector<Figures>* figures) {
                    [](const Figures& a, const Figures& b) { return Weight(a) > Weight(b); });
 }
 
+// What the parts leave of the total, if they leave anything.
 std::optional<double> Minus(std::optional<double> total, double parts) {
-  return total ? std::optional(std::max(0.0, *total - parts)) : std::nullopt;
+  return total && *total - parts > kRoundingShare * *total ? std::optional(*total - parts) : std::nullopt;
 }
 
 template <typename Map>
@@ -146,7 +148,9 @@ std::vector<Figures> ReportView::TopModules(size_t count) const {
   const size_t shown = std::min(count, leaves.size());
   const size_t others = leaves.size() - shown;
   leaves.resize(shown);
-  AppendRest(others == 0 ? "[between modules]" : fmt::format("[{} other modules]", others), &leaves);
+  AppendRest(others == 0 ? "[between modules]"
+                         : fmt::format(is_measured() ? "[{} other modules and idle]" : "[{} other modules]", others),
+             &leaves);
   return leaves;
 }
 

@@ -21,7 +21,8 @@ namespace dsocr::attribution {
 // module.
 struct RangeMeaning {
   std::string module_id;
-  std::string category_id;  // the one category of a leaf; empty: by the name of each operation
+  std::string category_id;   // the one category of a leaf; empty: by the name of each operation
+  bool has_one_row = false;  // its matrix products are gemv: the name of an ATen operator cannot tell
 };
 
 struct Options {

@@ -80,6 +80,7 @@ bool Dictionary::DefinePath(const record::PathDefinition& definition) {
   path.depth = parent.depth + 1;
   path.module = parent.module;
   path.category = parent.category;
+  path.has_one_row = parent.has_one_row;
   path.is_request = !parent.in_request && names_[definition.name].text == options_.request_range;
   path.in_request = parent.in_request || path.is_request;
   if (const RangeMeaning meaning = Resolve(parent, definition.name); !meaning.module_id.empty()) {
@@ -89,6 +90,7 @@ bool Dictionary::DefinePath(const record::PathDefinition& definition) {
     }
     path.module = place->second;
     path.category = CategoryIndex(meaning.category_id);
+    path.has_one_row = meaning.has_one_row;
     // A module inside itself is one call, the outer one: its time is counted once.
     path.enters_module = true;
     for (record::PathId above = definition.parent; above != 0 && paths_[above].in_request && path.enters_module;
@@ -119,7 +121,7 @@ int Dictionary::Category(record::Kind kind, record::PathId path, record::NameId 
       if (named.aten_category < 0) {
         named.aten_category = AtenCategory(named.text);
       }
-      return named.aten_category;
+      return paths_[path].has_one_row && named.aten_category == kGemmCategory ? kGemvCategory : named.aten_category;
   }
 }
 

@@ -29,6 +29,7 @@ struct Path {
   int depth = 0;
   int module = kNoModule;      // whose time this is: the path's own module, or the enclosing one
   int category = -1;           // the one category of the leaf; -1: by operation
+  bool has_one_row = false;    // matrix products are gemv
   bool enters_module = false;  // an entry of this path is a call of `module`
   bool is_request = false;     // an entry is a request
   bool in_request = false;     // this path is a request or below one

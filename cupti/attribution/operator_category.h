@@ -17,10 +17,13 @@ inline constexpr std::array<std::string_view, 19> kCategories = {
     "elementwise", "reduction",   "embedding", "index",         "copy", "memset",  "routing",
     "rope",        "interpolate", "sampling",  "communication", "other"};
 inline constexpr size_t kCategoryCount = kCategories.size();
+inline constexpr int kGemmCategory = 0;
+inline constexpr int kGemvCategory = 1;
 inline constexpr int kCopyCategory = 11;
 inline constexpr int kMemsetCategory = 12;
 inline constexpr int kOtherCategory = 18;
-static_assert(kCategories[kCopyCategory] == "copy" && kCategories[kMemsetCategory] == "memset" &&
+static_assert(kCategories[kGemmCategory] == "gemm" && kCategories[kGemvCategory] == "gemv" &&
+              kCategories[kCopyCategory] == "copy" && kCategories[kMemsetCategory] == "memset" &&
               kCategories[kOtherCategory] == "other");
 
 // The place of a category in kCategories; -1: no such category.

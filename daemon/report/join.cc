@@ -100,9 +100,14 @@ attribution::Options AttributionOptions(const Prediction& prediction, int warmup
   auto meanings = std::make_shared<absl::flat_hash_map<std::string, attribution::RangeMeaning>>();
   for (const auto& [range, index] : prediction.module_of_range) {
     const PredictedModule& module = prediction.modules[static_cast<size_t>(index)];
-    const bool one_category = module.children.empty() && module.figures.operators.size() == 1;
+    const std::vector<analytic::CategoryFigures>& operators = module.figures.operators;
+    const auto has = [&](std::string_view id) {
+      return std::any_of(operators.begin(), operators.end(), [&](const auto& op) { return op.category_id == id; });
+    };
+    const bool one_category = module.children.empty() && operators.size() == 1;
     (*meanings)[range] = {.module_id = module.module_id,
-                          .category_id = one_category ? std::string(module.figures.operators[0].category_id) : ""};
+                          .category_id = one_category ? std::string(operators[0].category_id) : "",
+                          .has_one_row = module.children.empty() && has("gemv") && !has("gemm")};
   }
   attribution::Options options;
   options.resolve_range = [meanings = std::move(meanings)](std::string_view range) {

@@ -135,7 +135,7 @@ void Serve(const ServeRequest& request, const EventWriter& events) {
        {"device", {{"name", info.name}, {"kind", info.kind}, {"driver", info.driver}, {"cores", info.cores}}}});
 
   const Request prepared = loaded.model->Prepare(views, std::move(ids));
-  KvCache cache = loaded.model->MakeCache(request.workload.seq_len + request.workload.max_new_tokens);
+  KvCache cache = loaded.model->MakeCache(request.workload.seq_len + request.workload.max_new_tokens - 1);
   events.Write({{"event", "prepared"},
                 {"seq_len", prepared.ids.size()},
                 {"image_tokens", layout.image_tokens()},

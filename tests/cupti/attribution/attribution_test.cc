@@ -114,6 +114,26 @@ TEST(AttributionTest, TakesTheCategoryOfTheLeafElseOfTheOperator) {
   EXPECT_EQ(Module(result, "block").categories[1].category_id, "elementwise");
 }
 
+TEST(AttributionTest, CallsAProductOverOneRowGemv) {
+  Options options;
+  options.resolve_range = [](std::string_view range) {
+    return RangeMeaning{.module_id = std::string(range), .has_one_row = range == "experts"};
+  };
+  Recording job(options);
+  job.Push(0, "experts");
+  job.Cpu(1, 4, "aten::linear");
+  job.Cpu(5, 6, "aten::silu_");
+  job.Pop(7);
+  job.Push(8, "gate");
+  job.Cpu(9, 11, "aten::linear");
+  job.Pop(12);
+  const Result result = job.Finish();
+  ASSERT_EQ(Module(result, "experts").categories.size(), 2u);
+  EXPECT_EQ(Module(result, "experts").categories[0].category_id, "gemv");
+  EXPECT_EQ(Module(result, "experts").categories[0].device_ns, 3);
+  EXPECT_EQ(Module(result, "gate").categories[0].category_id, "gemm");
+}
+
 TEST(AttributionTest, ReportsTheLowerMedianOfTheRequestsAfterWarmUp) {
   Recording job(Model(1));
   int64_t at_ns = 1000;
