@@ -226,9 +226,8 @@ absl::StatusOr<Workload> FindWorkload(std::string_view profile_id) {
     }
     names.push_back(workload.profile_id);
   }
-  const std::string suggestion = DidYouMean(profile_id, names);
-  return absl::NotFoundError(fmt::format("no workload '{}': not in the catalogue{} 'dsocrctl workloads' lists them",
-                                         profile_id, suggestion.empty() ? ";" : suggestion));
+  return absl::NotFoundError(fmt::format("no workload '{}': not in the catalogue{}", profile_id,
+                                         DidYouMean(profile_id, names, "'dsocrctl workloads' lists them")));
 }
 
 }  // namespace dsocr::analytic

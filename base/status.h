@@ -7,11 +7,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#define DSOCR_RETURN_IF_ERROR(expr)                        \
-  do {                                                     \
+#define DSOCR_RETURN_IF_ERROR(expr)                               \
+  do {                                                            \
     if (absl::Status dsocr_status = (expr); !dsocr_status.ok()) { \
-      return dsocr_status;                                 \
-    }                                                      \
+      return dsocr_status;                                        \
+    }                                                             \
   } while (false)
 
 #define DSOCR_STATUS_CONCAT_(a, b) a##b

@@ -56,4 +56,9 @@ std::string DidYouMean(std::string_view name, const std::vector<std::string>& ca
   return nearest ? fmt::format("; did you mean '{}'?", *nearest) : "";
 }
 
+std::string DidYouMean(std::string_view name, const std::vector<std::string>& candidates, std::string_view next_step) {
+  const std::string suggestion = DidYouMean(name, candidates);
+  return fmt::format("{} {}", suggestion.empty() ? ";" : suggestion, next_step);
+}
+
 }  // namespace dsocr

@@ -126,7 +126,7 @@ class Parser {
       names.emplace_back(later);
     }
     return absl::InvalidArgumentError(
-        fmt::format("no command '{}'{}; 'dsocrctl help' lists them", word, DidYouMean(word, names)));
+        fmt::format("no command '{}'{}", word, DidYouMean(word, names, "'dsocrctl help' lists them")));
   }
 
   void TakeSecondWord() {
@@ -174,8 +174,8 @@ class Parser {
       names.emplace_back(flag.name);
     }
     const std::string help = line_.command == nullptr ? "" : fmt::format("{} ", line_.command->name);
-    return absl::InvalidArgumentError(
-        fmt::format("no flag '{}'{}; 'dsocrctl {}--help' lists them", name, DidYouMean(name, names), help));
+    return absl::InvalidArgumentError(fmt::format(
+        "no flag '{}'{}", name, DidYouMean(name, names, fmt::format("'dsocrctl {}--help' lists them", help))));
   }
 
   absl::Status TakeValue(const Flag& flag, std::optional<std::string> value) {

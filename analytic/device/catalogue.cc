@@ -109,9 +109,8 @@ absl::StatusOr<Device> FindDevice(std::string_view name) {
     }
     names.push_back(device.name);
   }
-  const std::string suggestion = DidYouMean(name, names);
-  return absl::NotFoundError(fmt::format("no device '{}': not in the catalogue{} 'dsocrctl devices' lists them", name,
-                                         suggestion.empty() ? ";" : suggestion));
+  return absl::NotFoundError(fmt::format("no device '{}': not in the catalogue{}", name,
+                                         DidYouMean(name, names, "'dsocrctl devices' lists them")));
 }
 
 }  // namespace dsocr::analytic

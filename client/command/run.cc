@@ -29,14 +29,24 @@ absl::StatusOr<int32_t> Int32Flag(const CommandLine& line, std::string_view flag
   return static_cast<int32_t>(value);
 }
 
-absl::StatusOr<v1::StartRunRequest> MakeRun(const CommandLine& line, const Io& io,
-                                            v1::DeepSeekOCRAnalyticRequest request) {
+// Flags that cannot go together.
+absl::Status CheckFlags(const CommandLine& line) {
   if (line.Has("--model") && line.Has("--random-weights")) {
     return absl::InvalidArgumentError("--random-weights: --model has weights of its own; give one of the two");
   }
   if (line.Has("--prompt") && !line.Has("--model")) {
     return absl::InvalidArgumentError("--prompt: only a model's own tokenizer can read it; add --model DIR");
   }
+  if (line.Has("--analytic-only") && (line.Has("--image") || line.Has("--prompt"))) {
+    return absl::InvalidArgumentError(
+        "--analytic-only: it opens no image and no tokenizer; give --page WxH and --seq-len in place of --image and "
+        "--prompt");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::StartRunRequest> MakeRun(const CommandLine& line, const Io& io,
+                                            v1::DeepSeekOCRAnalyticRequest request) {
   v1::StartRunRequest start;
   v1::ModelRun* run = start.mutable_model();
   *run->mutable_request() = std::move(request);
@@ -100,6 +110,7 @@ absl::StatusOr<int> RunMeasured(Session& session, const v1::StartRunRequest& sta
 }
 
 absl::StatusOr<int> Execute(Session& session) {
+  DSOCR_RETURN_IF_ERROR(CheckFlags(session.line()));
   DSOCR_ASSIGN_OR_RETURN(v1::DeepSeekOCRAnalyticRequest request, MakeRequest(session.line(), session.io()));
   if (session.line().Has("--analytic-only") || session.line().Has("--profile-run-id")) {
     if (session.line().Has("--analytic-only") && !request.calibration().empty() && request.calibration() != "none") {

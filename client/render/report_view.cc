@@ -148,9 +148,8 @@ std::vector<Figures> ReportView::TopModules(size_t count) const {
   const size_t shown = std::min(count, leaves.size());
   const size_t others = leaves.size() - shown;
   leaves.resize(shown);
-  AppendRest(others == 0 ? "[between modules]"
-                         : fmt::format(is_measured() ? "[{} other modules and idle]" : "[{} other modules]", others),
-             &leaves);
+  const std::string label = fmt::format("[{} other modules{}]", others, is_measured() ? " and idle" : "");
+  AppendRest(others == 0 ? "[between modules]" : label, &leaves);
   return leaves;
 }
 

@@ -138,8 +138,8 @@ absl::StatusOr<Target> CatalogueTarget(std::string_view name) {
     }
     known.push_back(device.name);
   }
-  return absl::NotFoundError(fmt::format(
-      "no device '{}': not in the catalogue{}; 'dsocrctl devices' lists what there is", name, DidYouMean(name, known)));
+  return absl::NotFoundError(fmt::format("no device '{}': not in the catalogue{}", name,
+                                         DidYouMean(name, known, "'dsocrctl devices' lists what there is")));
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ namespace dsocr::run {
 namespace {
 
 constexpr int64_t kDownsampleRatio = 4;  // net_2 and net_3 of SAM, stride 2 each
+constexpr std::string_view kModelsList = "'dsocrctl models' lists them";
 
 absl::Status BadField(std::string_view field, std::string_view value, std::string_view why, std::string_view todo) {
   return absl::InvalidArgumentError(fmt::format("{} '{}': {}; {}", field, value, why, todo));
@@ -63,16 +64,15 @@ absl::StatusOr<KnownModel> FindModel(const v1::DeepSeekOCRAnalyticRequest& reque
     return name.empty() || std::find(names.begin(), names.end(), name) != names.end();
   };
   if (!is_known(ids, request.model_id())) {
-    return absl::NotFoundError(fmt::format("no model '{}': not in the catalogue{}; 'dsocrctl models' lists them",
-                                           request.model_id(), DidYouMean(request.model_id(), ids)));
+    return absl::NotFoundError(fmt::format("no model '{}': not in the catalogue{}", request.model_id(),
+                                           DidYouMean(request.model_id(), ids, kModelsList)));
   }
   if (!is_known(variants, request.model_variant())) {
-    return absl::NotFoundError(
-        fmt::format("no model variant '{}': not in the catalogue{}; 'dsocrctl models' lists them",
-                    request.model_variant(), DidYouMean(request.model_variant(), variants)));
+    return absl::NotFoundError(fmt::format("no model variant '{}': not in the catalogue{}", request.model_variant(),
+                                           DidYouMean(request.model_variant(), variants, kModelsList)));
   }
   return BadField("model_variant", request.model_variant(), fmt::format("not a variant of '{}'", request.model_id()),
-                  "'dsocrctl models' lists them");
+                  kModelsList);
 }
 
 absl::StatusOr<catalog::LoadedModel> LoadModel(const v1::DeepSeekOCRAnalyticRequest& request) {

@@ -85,7 +85,11 @@ absl::StatusOr<v1::StartRunResponse> RunManager::Start(const v1::StartRunRequest
 
 absl::StatusOr<v1::StartRunResponse> RunManager::StartModel(const v1::ModelRun& request, Caller caller) {
   auto job = std::make_unique<Job>();
-  DSOCR_ASSIGN_OR_RETURN(job->plan, tools_.planner->Resolve(request.request(), caller));
+  v1::DeepSeekOCRAnalyticRequest known = request.request();
+  if (request.has_image_path()) {  // whether seq_len suffices is known with the image
+    known.mutable_workload()->clear_seq_len();
+  }
+  DSOCR_ASSIGN_OR_RETURN(job->plan, tools_.planner->Resolve(known, caller));
   DSOCR_RETURN_IF_ERROR(CheckModelRun(request, job->plan));
   job->request = request;
   job->stop = std::make_shared<StopSource>();

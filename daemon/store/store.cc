@@ -141,10 +141,9 @@ struct Store::Impl {
       }
       ids.push_back(query.Text(0));
     }
-    const std::string near = DidYouMean(id, ids);
     const std::string next =
         kind.lister.empty() ? fmt::format("there are {}", count) : fmt::format("'{}' shows all {}", kind.lister, count);
-    return absl::NotFoundError(fmt::format("{}: not in {}{} {}", what, url, near.empty() ? ";" : near, next));
+    return absl::NotFoundError(fmt::format("{}: not in {}{}", what, url, DidYouMean(id, ids, next)));
   }
 
   // `column` of the report: an id, or "latest".

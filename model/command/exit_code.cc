@@ -20,4 +20,15 @@ int ExitCodeOf(const InputError& error) {
   return kExitFailed;
 }
 
+ErrorCode EventCodeOf(const InputError& error) {
+  switch (ExitCodeOf(error)) {
+    case kExitUsage:
+      return ErrorCode::kInvalidArgument;
+    case kExitNoSuchThing:
+      return ErrorCode::kNotFound;
+    default:
+      return error.code();
+  }
+}
+
 }  // namespace dsocr::model

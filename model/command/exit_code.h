@@ -15,6 +15,10 @@ inline constexpr int kExitCancelled = 7;
 
 int ExitCodeOf(const InputError& error);
 
+// The code of the error event that says the same as the exit code: a file that is not there is bad input, only a device
+// is not found.
+ErrorCode EventCodeOf(const InputError& error);
+
 }  // namespace dsocr::model
 
 #endif  // DSOCR_MODEL_COMMAND_EXIT_CODE_H_

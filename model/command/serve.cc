@@ -174,7 +174,7 @@ int RunServe(int in_fd, int out_fd) {
     Serve(ParseServeRequest(*frame), events);
     return kExitDone;
   } catch (const InputError& error) {
-    events.Error(error.code(), error.what_failed(), error.why(), error.todo());
+    events.Error(EventCodeOf(error), error.what_failed(), error.why(), error.todo());
     return ExitCodeOf(error);
   } catch (const c10::OutOfMemoryError& error) {
     events.Error(ErrorCode::kResourceExhausted, "request", "out of device memory", "use a smaller workload");

@@ -19,6 +19,8 @@ TEST(NearestName, RefusesNamesThatAreNoTypo) {
 TEST(DidYouMean, EndsAnErrorMessage) {
   EXPECT_EQ(DidYouMean("dsocr-tinny-v1", {"dsocr-tiny-v1"}), "; did you mean 'dsocr-tiny-v1'?");
   EXPECT_EQ(DidYouMean("zzz", {"dsocr-tiny-v1"}), "");
+  EXPECT_EQ(DidYouMean("rum", {"run"}, "'help' lists them"), "; did you mean 'run'? 'help' lists them");
+  EXPECT_EQ(DidYouMean("zzz", {"run"}, "'help' lists them"), "; 'help' lists them");
 }
 
 }  // namespace

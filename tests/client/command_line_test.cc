@@ -64,9 +64,9 @@ TEST(ParseCommandLine, NamesFlagAndValueOfWhatItRefuses) {
 }
 
 TEST(ParseCommandLine, SuggestsWhatWasMeant) {
-  EXPECT_EQ(ErrorOf({"sumary"}), "no command 'sumary'; did you mean 'summary'?; 'dsocrctl help' lists them");
+  EXPECT_EQ(ErrorOf({"sumary"}), "no command 'sumary'; did you mean 'summary'? 'dsocrctl help' lists them");
   EXPECT_EQ(ErrorOf({"run", "--base-sise", "3"}),
-            "no flag '--base-sise'; did you mean '--base-size'?; 'dsocrctl run --help' lists them");
+            "no flag '--base-sise'; did you mean '--base-size'? 'dsocrctl run --help' lists them");
 }
 
 TEST(ParseCommandLine, RefusesStrayAndMissingArguments) {

@@ -8,6 +8,7 @@ import signal
 import struct
 import time
 import unittest
+import zlib
 
 from cli import FIXTURES, TINY, CliTest, wait_until
 
@@ -23,9 +24,9 @@ class Refusals(CliTest):
         self.assertEqual(before, after)
 
     def test_names_that_do_not_exist(self):
-        self.refused(2, "dsocr-tinny-v1", "run", *ANALYTIC, "--workload-profile-id", "dsocr-tinny-v1")
-        self.refused(2, "no-such/model", "run", *ANALYTIC, "--model-id", "no-such/model")
-        self.refused(2, "deepseek-ocr-v9", "run", *ANALYTIC, "--model-variant", "deepseek-ocr-v9")
+        self.refused(3, "dsocr-tinny-v1", "run", *ANALYTIC, "--workload-profile-id", "dsocr-tinny-v1")
+        self.refused(3, "no-such/model", "run", *ANALYTIC, "--model-id", "no-such/model")
+        self.refused(3, "deepseek-ocr-v9", "run", *ANALYTIC, "--model-variant", "deepseek-ocr-v9")
         self.refused(3, "no-such-device", "run", *ANALYTIC, "--device", "no-such-device")
         self.refused(3, "r-none", "summary", "r-none")
         self.refused(2, "summray", "summray")
@@ -38,6 +39,7 @@ class Refusals(CliTest):
             self.refused(2, "base", "run", *ANALYTIC, "--base-size", size)
         self.refused(2, "seq_len", "run", *ANALYTIC, "--seq-len", "200")
         self.refused(2, "prompt", "run", "--prompt", "x")
+        self.refused(2, "prompt", "run", *ANALYTIC, "--prompt", "x")
 
     def test_a_gpu_that_is_not_there(self):
         if pathlib.Path("/proc/driver/nvidia/version").exists():
@@ -140,6 +142,21 @@ class Images(CliTest):
         data[200:1200] = bytes(1000)
         path.write_bytes(data)
         self.refused(path, "corrupt.png")
+
+    def png(self, name, width, height):
+        """A grey PNG of any size, small on disk: one row of zeros after the other."""
+        def chunk(kind, data):
+            return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+        path = self.dir / name
+        pixels = zlib.compress(bytes((width + 1) * height), 9)
+        header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
+        return path
+
+    def test_one_pixel_and_nine_hundred_million(self):
+        self.refused(self.png("dot.png", 1, 1), "1x1")
+        self.refused(self.png("huge.png", 30000, 30000), "30000x30000")
 
     def test_no_image_at_all(self):
         path = self.dir / "text.png"
