@@ -18,7 +18,7 @@ struct ImageHeader {
   int orientation = 1;  // EXIF tag 0x0112, 1..8; 1: upright
 };
 
-// kInvalidArgument: size 0 or less, kResourceExhausted: over kMaxPixels. Every header passes through here before pixels
+// kInvalidArgument: size 0 or less, or over kMaxPixels. Every header passes through here before pixels
 // are decoded.
 void CheckSize(Size size, const std::string& label);
 

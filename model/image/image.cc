@@ -32,7 +32,7 @@ std::vector<uint8_t> ReadFile(const std::filesystem::path& path) {
   }
   const uintmax_t size = std::filesystem::file_size(path, error);
   if (error || size > static_cast<uintmax_t>(kMaxFileBytes)) {
-    throw InputError(ErrorCode::kResourceExhausted, Label(path),
+    throw InputError(ErrorCode::kInvalidArgument, Label(path),
                      "larger than " + std::to_string(kMaxFileBytes) + " bytes", "give a smaller file");
   }
   std::vector<uint8_t> bytes(size);
@@ -83,7 +83,7 @@ void CheckSize(Size size, const std::string& label) {
     throw InputError(ErrorCode::kInvalidArgument, label, "its size is " + ToString(size), "give an image with pixels");
   }
   if (int64_t{size.width} * size.height > kMaxPixels) {
-    throw InputError(ErrorCode::kResourceExhausted, label,
+    throw InputError(ErrorCode::kInvalidArgument, label,
                      ToString(size) + " is more than " + std::to_string(kMaxPixels) + " pixels", "scale the page down");
   }
 }

@@ -119,7 +119,7 @@ Image ResizeBicubic(const Image& image, Size size) {
                      "give a page with pixels");
   }
   if (int64_t{size.width} * image.height > kMaxPixels) {
-    throw InputError(ErrorCode::kResourceExhausted, "page",
+    throw InputError(ErrorCode::kInvalidArgument, "page",
                      ToString({image.width, image.height}) + " is too narrow to be resized to " + ToString(size),
                      "cut the page into parts");
   }
