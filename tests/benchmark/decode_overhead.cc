@@ -1,10 +1,10 @@
 // What being recorded costs a decode step: one process, one full-size request, the agent toggled from token to token.
 //
-//   dsocrctl launch -- build/tests/decode_overhead [PAIRS]
+//   dsocrctl launch -- build/tests/decode_overhead [BLOCKS]
 //
-// Prints a JSON object: pairs, the median step in ms with and without recording, and the median of the pairs' ratios.
-// Neighbouring tokens are a pair, each the other way round than the last, so that drift of the machine and growth of
-// the cache cancel.
+// Prints a JSON object: the median step in ms with and without recording, and the median over blocks of recorded /
+// paused. A block is four tokens, recorded, paused, paused, recorded: two pairs, each the other way round, so that
+// drift of the machine and growth of the cache cancel.
 #include <ATen/ATen.h>
 #include <dlfcn.h>
 
@@ -28,7 +28,8 @@ using Switch = void (*)();
 
 constexpr int kSide = 512;
 constexpr int64_t kPromptTokens = 128;
-constexpr int kDefaultPairs = 60;
+constexpr int kBlock = 4;  // steps: recorded, paused, paused, recorded
+constexpr int kDefaultBlocks = 60;
 
 // Times the steps between tokens and switches the agent at each.
 class Toggler : public Observer {
@@ -48,8 +49,7 @@ class Toggler : public Observer {
     last_ = std::chrono::steady_clock::now();
   }
 
-  // Steps go on, off | off, on | on, off | …
-  static bool IsRecorded(size_t step) { return step % 4 == 0 || step % 4 == 3; }
+  static bool IsRecorded(size_t step) { return step % kBlock == 0 || step % kBlock == kBlock - 1; }
 
   // The first step, which no token precedes, is left out by See.
   const std::vector<double>& step_ms() const { return step_ms_; }
@@ -71,10 +71,10 @@ double Median(std::vector<double> values) {
 
 int main(int argc, char** argv) {
   KeepFreedMemory();
-  const int pairs = argc > 1 ? std::atoi(argv[1]) : kDefaultPairs;
+  const int blocks = argc > 1 ? std::atoi(argv[1]) : kDefaultBlocks;
   const auto pause = reinterpret_cast<Switch>(dlsym(RTLD_DEFAULT, "dsocr_agent_pause"));
   const auto resume = reinterpret_cast<Switch>(dlsym(RTLD_DEFAULT, "dsocr_agent_resume"));
-  if (pairs < 1 || pause == nullptr || resume == nullptr) {
+  if (blocks < 1 || pause == nullptr || resume == nullptr) {
     std::fprintf(stderr, "decode_overhead: error: no agent here; start it with 'dsocrctl launch -- decode_overhead'\n");
     return 2;
   }
@@ -86,20 +86,22 @@ int main(int argc, char** argv) {
   const int image_tokens = LayoutTokens({kSide, kSide}, config.preprocess).image_tokens();
   const Request request = loaded.model->Prepare(MakeViews(SyntheticPage({kSide, kSide}), config.preprocess),
                                                 SyntheticPrompt(config, image_tokens, kPromptTokens));
-  const int64_t tokens = 2 * pairs + 1;
+  const int64_t tokens = kBlock * blocks + 1;
   KvCache cache = loaded.model->MakeCache(kPromptTokens + tokens);
   Toggler toggler(pause, resume);
   Generator(*loaded.model).Run(request, cache, {.max_new_tokens = tokens}, Probe(&toggler, ""));
 
   std::vector<double> on, off, ratios;
   const std::vector<double>& step_ms = toggler.step_ms();
-  for (size_t step = 0; step + 1 < step_ms.size(); step += 2) {
-    const bool first_is_on = Toggler::IsRecorded(step);
-    on.push_back(step_ms[first_is_on ? step : step + 1]);
-    off.push_back(step_ms[first_is_on ? step + 1 : step]);
-    ratios.push_back(on.back() / off.back());
+  for (size_t step = 0; step + kBlock <= step_ms.size(); step += kBlock) {
+    double recorded = 0, paused = 0;
+    for (size_t i = step; i < step + kBlock; ++i) {
+      (Toggler::IsRecorded(i) ? on : off).push_back(step_ms[i]);
+      (Toggler::IsRecorded(i) ? recorded : paused) += step_ms[i];
+    }
+    ratios.push_back(recorded / paused);
   }
-  std::printf("{\"pairs\": %zu, \"recorded_ms\": %.3f, \"paused_ms\": %.3f, \"ratio_median\": %.4f}\n", ratios.size(),
-              Median(on), Median(off), Median(ratios));
+  std::printf("{\"pairs\": %zu, \"recorded_ms\": %.3f, \"paused_ms\": %.3f, \"ratio_median\": %.4f}\n",
+              2 * ratios.size(), Median(on), Median(off), Median(ratios));
   return 0;
 }
