@@ -13,9 +13,9 @@ std::string LayerWeight(int64_t index) { return "model.layers." + std::to_string
 // x [T, heads, d]: (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin), the two halves of a head rotated against each other.
 at::Tensor Rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
   const int64_t half = x.size(2) / 2;
-  const at::Tensor first = x.narrow(2, 0, half), second = x.narrow(2, half, half);
+  const at::Tensor first = x.slice(2, 0, half), second = x.slice(2, half);
   at::Tensor rotated = at::empty_like(x);
-  at::Tensor out_first = rotated.narrow(2, 0, half), out_second = rotated.narrow(2, half, half);
+  at::Tensor out_first = rotated.slice(2, 0, half), out_second = rotated.slice(2, half);
   at::mul_out(out_first, first, cos).addcmul_(second, sin, -1);
   at::mul_out(out_second, second, cos).addcmul_(first, sin, 1);
   return rotated;

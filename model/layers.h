@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "model/products.h"
 #include "model/weights/weight_map.h"
@@ -13,18 +14,23 @@
 namespace dsocr::model {
 
 // y = x W^T (+ b), weight [out, in].
-struct Linear {
-  at::Tensor weight;
-  std::optional<at::Tensor> bias;
+class Linear {
+ public:
+  explicit Linear(const at::Tensor& weight, std::optional<at::Tensor> bias = std::nullopt)
+      : transposed_(weight.t()), bias_(std::move(bias)) {}
 
   static Linear WithBias(const std::string& name, WeightMap& weights) {
-    return {weights.Take(name + ".weight"), weights.Take(name + ".bias")};
+    return Linear(weights.Take(name + ".weight"), weights.Take(name + ".bias"));
   }
   static Linear WithoutBias(const std::string& name, WeightMap& weights) {
-    return {weights.Take(name + ".weight"), std::nullopt};
+    return Linear(weights.Take(name + ".weight"));
   }
 
-  at::Tensor operator()(const at::Tensor& x) const { return LinearProduct(x, weight, bias); }
+  at::Tensor operator()(const at::Tensor& x) const { return LinearProduct(x, transposed_, bias_); }
+
+ private:
+  at::Tensor transposed_;  // [in, out], a view: made once, not in every call
+  std::optional<at::Tensor> bias_;
 };
 
 // Over the last dimension, with gain and bias.

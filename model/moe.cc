@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include "model/products.h"
 
 namespace dsocr::model {
 
@@ -10,7 +9,7 @@ Moe::Moe(const DecoderConfig& config, const std::string& range, const std::strin
     : experts_per_token_(config.num_experts_per_tok),
       norm_topk_prob_(config.norm_topk_prob),
       routed_scaling_factor_(config.routed_scaling_factor),
-      gate_(weights.Take(weight + "gate.weight")),
+      gate_(Linear::WithoutBias(weight + "gate", weights)),
       self_range_(range),
       gate_range_(range + "/gate"),
       softmax_range_(range + "/softmax"),
@@ -21,13 +20,15 @@ Moe::Moe(const DecoderConfig& config, const std::string& range, const std::strin
       shared_experts_(range + "/shared_experts", weight + "shared_experts.", weights) {
   for (int64_t e = 0; e < config.n_routed_experts; ++e) {
     const std::string expert = weight + "experts." + std::to_string(e) + ".";
-    experts_.push_back({weights.Take(expert + "gate_proj.weight"), weights.Take(expert + "up_proj.weight"),
-                        weights.Take(expert + "down_proj.weight")});
+    experts_.push_back({Linear::WithoutBias(expert + "gate_proj", weights),
+                        Linear::WithoutBias(expert + "up_proj", weights),
+                        Linear::WithoutBias(expert + "down_proj", weights)});
   }
 }
 
 Moe::Routing Moe::Route(const at::Tensor& x, Phase phase, const Probe& probe) const {
-  const at::Tensor logits = In(gate_range_[phase], [&] { return at::linear(x.to(at::kFloat), gate_.to(at::kFloat)); });
+  // In bf16 the product is bf16, as autocast makes it in the published model; the softmax is fp32 in any case.
+  const at::Tensor logits = In(gate_range_[phase], [&] { return gate_(x).to(at::kFloat); });
   const at::Tensor scores = In(softmax_range_[phase], [&] { return at::softmax(logits, -1); });
   probe("gate_scores", scores);
   Routing routing = In(topk_range_[phase], [&] {
@@ -69,14 +70,16 @@ at::Tensor Moe::RunExperts(const at::Tensor& x, const Routing& routing, const Di
   const int64_t tokens = x.size(0), hidden = x.size(1);
   const bool is_sorted = dispatch.row_token.defined();
   const at::Tensor rows = is_sorted ? x.index_select(0, dispatch.row_token) : x;
-  at::Tensor outputs = at::empty({tokens * experts_per_token_, hidden}, x.options());
+  std::vector<at::Tensor> parts;
+  parts.reserve(dispatch.runs.size());
   for (const Dispatch::Run& run : dispatch.runs) {
     const Expert& expert = experts_[run.expert];
     const at::Tensor in = is_sorted ? rows.narrow(0, run.first, run.count) : rows;
-    at::Tensor inner = LinearProduct(in, expert.gate);
-    at::silu_(inner).mul_(LinearProduct(in, expert.up));
-    outputs.narrow(0, run.first, run.count).copy_(LinearProduct(inner, expert.down));
+    at::Tensor inner = expert.gate(in);
+    at::silu_(inner).mul_(expert.up(in));
+    parts.push_back(expert.down(inner));
   }
+  at::Tensor outputs = at::cat(parts);  // runs are in the order of the rows
   if (is_sorted) outputs = outputs.index_select(0, dispatch.pair_row);
   // [T, 1, k] x [T, k, hidden]: the weighted sum, in fp32.
   return at::bmm(routing.weight.unsqueeze(1), outputs.view({tokens, experts_per_token_, hidden}).to(at::kFloat))

@@ -9,6 +9,7 @@
 
 #include "model/config.h"
 #include "model/gated_mlp.h"
+#include "model/layers.h"
 #include "model/phase.h"
 #include "model/probe.h"
 #include "model/weights/weight_map.h"
@@ -24,9 +25,9 @@ class Moe {
 
  private:
   struct Expert {
-    at::Tensor gate;  // [inner, hidden]
-    at::Tensor up;
-    at::Tensor down;  // [hidden, inner]
+    Linear gate;  // hidden -> inner
+    Linear up;
+    Linear down;  // inner -> hidden
   };
   struct Routing {
     at::Tensor index;   // [T, k] int64, by descending weight
@@ -52,7 +53,7 @@ class Moe {
   int64_t experts_per_token_;
   bool norm_topk_prob_;
   double routed_scaling_factor_;
-  at::Tensor gate_;  // [n, hidden]
+  Linear gate_;  // hidden -> n
   std::vector<Expert> experts_;
 
   PhaseNames self_range_;

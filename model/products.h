@@ -20,8 +20,8 @@ namespace dsocr::model {
 // Whether a product over `rows` rows of operands like `x` widens them.
 bool Widens(const at::Tensor& x, int64_t rows);
 
-// x W^T (+ b): x [.., k], weight [n, k], bias [n] -> [.., n].
-at::Tensor LinearProduct(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias = {});
+// x W^T (+ b): x [.., k], transposed weight [k, n], bias [n] -> [.., n].
+at::Tensor LinearProduct(const at::Tensor& x, const at::Tensor& transposed, const std::optional<at::Tensor>& bias = {});
 
 // x [B, in, H, W], weight [out, in, kernel, kernel].
 at::Tensor ConvProduct(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias = {},

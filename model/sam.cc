@@ -158,7 +158,8 @@ at::Tensor SamBlock::Forward(at::Tensor x, const Probe& probe) const {
 SamEncoder::SamEncoder(const SamConfig& config, WeightMap& weights)
     : patch_size_(config.patch_size),
       pos_embed_(weights.Take(std::string(kWeight) + "pos_embed")),
-      patch_embed_(Linear::WithBias(std::string(kWeight) + "patch_embed.proj", weights)),
+      patch_embed_weight_(weights.Take(std::string(kWeight) + "patch_embed.proj.weight")),
+      patch_embed_bias_(weights.Take(std::string(kWeight) + "patch_embed.proj.bias")),
       neck_conv1_(weights.Take(std::string(kWeight) + "neck.0.weight")),
       neck_norm1_(std::string(kWeight) + "neck.1", kLayerNormEps, weights),
       neck_conv2_(weights.Take(std::string(kWeight) + "neck.2.weight")),
@@ -209,7 +210,7 @@ at::Tensor SamEncoder::Forward(const at::Tensor& pixels, const Probe& probe) con
   // Channels last from here on: tokens of the blocks and pixels of the convolutions are the same memory.
   at::Tensor x = In(patch_embed_range_, [&] {
     const at::Tensor image = pixels.contiguous(at::MemoryFormat::ChannelsLast);
-    return ConvProduct(image, patch_embed_.weight, patch_embed_.bias, patch_size_).permute({0, 2, 3, 1}).contiguous();
+    return ConvProduct(image, patch_embed_weight_, patch_embed_bias_, patch_size_).permute({0, 2, 3, 1}).contiguous();
   });
   probe("patch_embed_bhwc", x);
   x = AddPositions(x);

@@ -91,8 +91,9 @@ class SamEncoder {
   at::Tensor Neck(const at::Tensor& x) const;
 
   int64_t patch_size_;
-  at::Tensor pos_embed_;  // [1, native grid, native grid, C]
-  Linear patch_embed_;    // weight [C, 3, patch, patch]
+  at::Tensor pos_embed_;           // [1, native grid, native grid, C]
+  at::Tensor patch_embed_weight_;  // [C, 3, patch, patch]
+  at::Tensor patch_embed_bias_;
   std::deque<SamBlock> blocks_;
   at::Tensor neck_conv1_;
   LayerNorm neck_norm1_;

@@ -158,7 +158,7 @@ class DecoderTable {
     const GemmShape gate = {.m = tokens_, .n = kExperts, .k = kHidden};
     Add(tokens_ == 1 ? "gemv" : "gemm", "gate", GemmWork(gate, element_), [tokens = tokens_](Bench& bench) {
       return [x = bench.Filled({tokens, kHidden}, 0.5), w = bench.Weight({kExperts, kHidden})] {
-        at::linear(x.to(at::kFloat), w->Next().to(at::kFloat));
+        Linear{w->Next()}(x).to(at::kFloat);
       };
     });
     Add("softmax", "softmax", SoftmaxWork(tokens_, kExperts, element_), [tokens = tokens_](Bench& bench) {
