@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 BUILD := build
 PRODUCTS := dsocrd dsocrctl dsocr-runner dsocr_agent
 
-.PHONY: help setup configure build run test venv bench clean check
+.PHONY: help setup configure build run test venv clean check
 
 help:  ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
@@ -32,9 +32,6 @@ test: venv configure  ## All tests
 	@echo "== building everything"
 	@cmake --build $(BUILD) -j$(JOBS)
 	@tools/dev/run_tests.sh $(BUILD)
-
-bench: configure  ## Benchmarks, into build/bench.json
-	@tools/dev/bench.sh $(BUILD)
 
 check:  ## What a change must pass before it is committed
 	@tools/dev/check.sh $(BUILD)

@@ -2,14 +2,12 @@
 
 #include <malloc.h>
 
-#include <climits>
-
 namespace dsocr::model {
 
 void KeepFreedMemory() {
-  mallopt(M_MMAP_MAX, 0);  // everything from the heap
-  mallopt(M_TRIM_THRESHOLD, INT_MAX);
-  mallopt(M_TOP_PAD, 64 << 20);  // grow in steps of 64 MiB
+  mallopt(M_MMAP_MAX, 0);         // everything from the heap
+  mallopt(M_TRIM_THRESHOLD, -1);  // never: the bias of a 1280 view is 2 GB, over any int
+  mallopt(M_TOP_PAD, 64 << 20);   // grow in steps of 64 MiB
 }
 
 }  // namespace dsocr::model
