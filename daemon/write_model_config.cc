@@ -1,4 +1,5 @@
-// Writes the published model configuration to a file, at build time: what config_path of a report names without --model.
+// Writes the published model configuration to a file, at build time: what config_path of a report names without
+// --model.
 #include <cstdio>
 #include <fstream>
 

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-
 namespace dsocr::model {
 
 Moe::Moe(const DecoderConfig& config, const std::string& range, const std::string& weight, WeightMap& weights)
