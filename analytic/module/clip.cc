@@ -41,32 +41,7 @@ void AddEmbeddings(TreeBuilder& builder, const ClipSpec& clip) {
                                  return Copy{.read = Product(f, tokens), .written = Product(f, tokens)};
                                }}},
                 .parameters = width});
-  builder.Leaf({.name = "interpolate",
-                .qualified_class_name = class_name::kInterpolate,
-                .constructor_params = {{"mode", std::string("bicubic")}, {"antialias", true}, {"align_corners", false}},
-                .input = {1, native, native, width},
-                .output = {1, &F::query_grid, &F::query_grid, width},
-                .held = tokens,
-                .operators = {{CategoryId::kInterpolate,
-                               [native, width](const Frame& f) {
-                                 return Interpolate{.channels = width,
-                                                    .in_height = native,
-                                                    .in_width = native,
-                                                    .out_height = f.query_grid,
-                                                    .out_width = f.query_grid,
-                                                    .is_antialiased = true};
-                               }}},
-                .runs = [native](const Frame& f) { return f.query_grid != native; }});
-  builder.Leaf({.name = "add",
-                .qualified_class_name = class_name::kAdd,
-                .input = tokens,
-                .output = tokens,
-                .operators = {{CategoryId::kElementwise,
-                               [width](const Frame& f) {
-                                 const int64_t table = f.clip_tokens * width;
-                                 return Elementwise{.read = (f.batch + 1) * table, .written = f.batch * table};
-                               }}},
-                .parameters = (native * native + 1) * width});
+  AddPositions(builder, {.native_grid = native, .grid = &F::query_grid, .extra_rows = 1, .width = width}, tokens);
 }
 
 void AddSelfAttention(TreeBuilder& builder, const ClipSpec& clip) {

@@ -1,5 +1,6 @@
 #include "analytic/module/layers.h"
 
+#include <string>
 #include <utility>
 
 namespace dsocr::analytic {
@@ -59,6 +60,37 @@ void AddBinary(TreeBuilder& builder, const std::string& name, std::string_view q
                                  const int64_t elements = Product(f, shape);
                                  return Elementwise{.read = 2 * elements, .written = elements};
                                }}}});
+}
+
+void AddPositions(TreeBuilder& builder, const PositionTable& table, const Dims& tokens) {
+  const auto [native, grid, extra_rows, width] = table;
+  builder.Leaf({.name = "interpolate",
+                .qualified_class_name = class_name::kInterpolate,
+                .constructor_params = {{"mode", std::string("bicubic")}, {"antialias", true}, {"align_corners", false}},
+                .input = {1, native, native, width},
+                .output = {1, grid, grid, width},
+                .held = tokens,
+                .operators = {{CategoryId::kInterpolate,
+                               [table](const Frame& f) {
+                                 return Interpolate{.channels = table.width,
+                                                    .in_height = table.native_grid,
+                                                    .in_width = table.native_grid,
+                                                    .out_height = table.grid.In(f),
+                                                    .out_width = table.grid.In(f),
+                                                    .is_antialiased = true};
+                               }}},
+                .runs = [table](const Frame& f) { return table.grid.In(f) != table.native_grid; }});
+  builder.Leaf({.name = "add",
+                .qualified_class_name = class_name::kAdd,
+                .input = tokens,
+                .output = tokens,
+                .operators = {{CategoryId::kElementwise,
+                               [table](const Frame& f) {
+                                 const int64_t side = table.grid.In(f);
+                                 const int64_t elements = (side * side + table.extra_rows) * table.width;
+                                 return Elementwise{.read = (f.batch + 1) * elements, .written = f.batch * elements};
+                               }}},
+                .parameters = (native * native + extra_rows) * width});
 }
 
 void AddLayoutCopy(TreeBuilder& builder, const std::string& name, const Dims& in, const Dims& out) {

@@ -69,6 +69,17 @@ void AddActivation(TreeBuilder& builder, const ActivationLayer& layer, const Dim
 // Two operands of one shape into one result: "attn_residual", "mul".
 void AddBinary(TreeBuilder& builder, const std::string& name, std::string_view qualified_class_name, const Dims& shape);
 
+// A learned table of positions, one row for each place of a native_grid x native_grid image and `extra_rows` before
+// them (a class token).
+struct PositionTable {
+  int64_t native_grid = 0;
+  Dim grid = &Frame::grid;  // that of the pass: where it differs, the table is resized
+  int64_t extra_rows = 0;
+  int64_t width = 0;
+};
+// Adds "interpolate", which runs where the grids differ, and "add". `tokens` is the shape of input and output.
+void AddPositions(TreeBuilder& builder, const PositionTable& table, const Dims& tokens);
+
 // A change of layout: as many elements out as in.
 void AddLayoutCopy(TreeBuilder& builder, const std::string& name, const Dims& in, const Dims& out);
 

@@ -52,32 +52,7 @@ void AddPosEmbed(TreeBuilder& builder, const SamSpec& sam) {
                                    .constructor_params = {{"native_grid", native}},
                                    .input = tokens,
                                    .output = tokens});
-  builder.Leaf({.name = "interpolate",
-                .qualified_class_name = class_name::kInterpolate,
-                .constructor_params = {{"mode", std::string("bicubic")}, {"antialias", true}, {"align_corners", false}},
-                .input = {1, native, native, width},
-                .output = {1, &F::grid, &F::grid, width},
-                .held = tokens,
-                .operators = {{CategoryId::kInterpolate,
-                               [native, width](const Frame& f) {
-                                 return Interpolate{.channels = width,
-                                                    .in_height = native,
-                                                    .in_width = native,
-                                                    .out_height = f.grid,
-                                                    .out_width = f.grid,
-                                                    .is_antialiased = true};
-                               }}},
-                .runs = [native](const Frame& f) { return f.grid != native; }});
-  builder.Leaf({.name = "add",
-                .qualified_class_name = class_name::kAdd,
-                .input = tokens,
-                .output = tokens,
-                .operators = {{CategoryId::kElementwise,
-                               [width](const Frame& f) {
-                                 const int64_t table = f.grid * f.grid * width;
-                                 return Elementwise{.read = (f.batch + 1) * table, .written = f.batch * table};
-                               }}},
-                .parameters = native * native * width});
+  AddPositions(builder, {.native_grid = native, .grid = &F::grid, .width = width}, tokens);
 }
 
 // Bias from the distance of query and key, separately for rows and columns; materialised for the fused attention.
