@@ -400,6 +400,10 @@ void OnExit() noexcept {
   }
   if (LockHost()) {
     FlushCupti();
+    if (record::Statistics& statistics = ProcessRecorder()->statistics(); statistics.range_record_ps == 0) {
+      // Over before the control thread came to it: the records still have a cost.
+      MeasureCost(InstallTorch() == TorchState::kInstalled, &statistics);
+    }
     host_mutex.unlock();
   }
   ProcessRecorder()->WriteStatistics();

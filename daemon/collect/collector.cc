@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -295,10 +294,6 @@ size_t CollectorImpl::DrainAll() {
 }
 
 void CollectorImpl::Serve() {
-  // Waking up must not push a job's thread from its core: on a busy machine draining waits for a time slice, which the
-  // ring outlasts many times.
-  const sched_param param{};
-  sched_setscheduler(0, SCHED_BATCH, &param);
   int pause_ms = kShortestPauseMs;
   std::vector<pollfd> events;
   for (;;) {
