@@ -23,14 +23,27 @@ constexpr double kA100KernelNs = 2460;
 constexpr double kAdaKernelNs = 1650;
 constexpr double kBlackwellKernelNs = 1810;
 
+// Between GPUs of a node, each way, as the product's datasheet has it: half of the NVLink total, or PCIe x16. Latency
+// of one step of a ring, small messages: NCCL's tuning table (src/graph/tuning.cc, hwLat, ring with the LL protocol).
+struct Link {
+  double gb_per_s;
+  double step_ns;
+};
+constexpr Link kNvlink4 = {450, 470};
+constexpr Link kNvlink3 = {300, 470};
+constexpr Link kPcie5 = {64, 1000};
+constexpr Link kPcie4 = {32, 1000};
+
 // One row of the catalogue of GPUs. Peaks are dense, in TFLOP/s; bf16 with fp32 accumulation. fp32 is the rate of the
 // CUDA cores: PyTorch keeps TF32 off for matrix products unless it is asked.
 struct GpuRow {
   const char* name;
   double bf16_tflops;
   double fp32_tflops;
+  double tf32_tflops;
   double memory_gb_per_s;
   double memory_gb;
+  const Link& link;
   double min_kernel_ns;
   const char* source;
 };
@@ -39,13 +52,17 @@ struct GpuRow {
 // 4096 x 1.830 GHz; A100: 108 x 2048 x 1.410; L4: 58 x 1024 x 2.040; RTX 4090: 128 x 512 x 2.520; RTX 5090: 170 x 512
 // x 2.407.
 constexpr GpuRow kGpus[] = {
-    {"h200-sxm", 989.4, 66.9, 4800, 141, kH200KernelNs, "NVIDIA H200 Tensor Core GPU datasheet, 2024; dense"},
-    {"h100-sxm", 989.4, 66.9, 3350, 80, kH100KernelNs, "NVIDIA H100 Tensor Core GPU datasheet, 2023; dense"},
-    {"a100-sxm-80gb", 312, 19.5, 2039, 80, kA100KernelNs, "NVIDIA A100 Tensor Core GPU datasheet, 2021; dense"},
-    {"l4", 121, 30.3, 300, 24, kAdaKernelNs, "NVIDIA L4 Tensor Core GPU datasheet, 2023; dense, at boost clock"},
-    {"rtx-4090", 165.2, 82.6, 1008, 24, kAdaKernelNs,
+    {"h200-sxm", 989.4, 66.9, 494.7, 4800, 141, kNvlink4, kH200KernelNs,
+     "NVIDIA H200 Tensor Core GPU datasheet, 2024; dense"},
+    {"h100-sxm", 989.4, 66.9, 494.7, 3350, 80, kNvlink4, kH100KernelNs,
+     "NVIDIA H100 Tensor Core GPU datasheet, 2023; dense"},
+    {"a100-sxm-80gb", 312, 19.5, 156, 2039, 80, kNvlink3, kA100KernelNs,
+     "NVIDIA A100 Tensor Core GPU datasheet, 2021; dense"},
+    {"l4", 121, 30.3, 60, 300, 24, kPcie4, kAdaKernelNs,
+     "NVIDIA L4 Tensor Core GPU datasheet, 2023; dense, at boost clock"},
+    {"rtx-4090", 165.2, 82.6, 82.6, 1008, 24, kPcie4, kAdaKernelNs,
      "NVIDIA Ada GPU Architecture whitepaper, 2022; dense, fp32 accumulation"},
-    {"rtx-5090", 209.5, 104.8, 1792, 32, kBlackwellKernelNs,
+    {"rtx-5090", 209.5, 104.8, 104.8, 1792, 32, kPcie5, kBlackwellKernelNs,
      "NVIDIA RTX Blackwell GPU Architecture whitepaper, 2025; dense, fp32 accumulation"},
 };
 
@@ -55,9 +72,12 @@ Device Gpu(const GpuRow& row) {
   device.kind = DeviceKind::kCuda;
   device.matrix_bf16_flops_per_s = row.bf16_tflops * kTera;
   device.matrix_fp32_flops_per_s = row.fp32_tflops * kTera;
+  device.matrix_tf32_flops_per_s = row.tf32_tflops * kTera;
   device.vector_flops_per_s = row.fp32_tflops * kTera;
   device.memory_bytes_per_s = row.memory_gb_per_s * kGiga;
   device.memory_bytes = static_cast<int64_t>(row.memory_gb * kGiga);
+  device.link_bytes_per_s = row.link.gb_per_s * kGiga;
+  device.link_latency_ns = row.link.step_ns;
   device.launch_ns = kEagerLaunchNs;
   device.min_kernel_ns = row.min_kernel_ns;
   device.source = row.source;
@@ -76,9 +96,13 @@ Device Cpu() {
   device.kind = DeviceKind::kCpu;
   device.matrix_fp32_flops_per_s = kCores * kFp32FlopsPerClock * kClockHz;
   device.matrix_bf16_flops_per_s = 2 * device.matrix_fp32_flops_per_s;
-  device.vector_flops_per_s = device.matrix_fp32_flops_per_s / 2;  // no fused multiply-add
+  device.matrix_tf32_flops_per_s = device.matrix_fp32_flops_per_s;  // no such format: fp32 it is
+  device.vector_flops_per_s = device.matrix_fp32_flops_per_s / 2;   // no fused multiply-add
   device.memory_bytes_per_s = 21.5 * kGiga;
   device.memory_bytes = static_cast<int64_t>(24 * 1.073741824 * kGiga);  // 24 GiB
+  // Between machines: 100 Gbit/s, a step of a ring as NCCL has it for networks.
+  device.link_bytes_per_s = 12.5 * kGiga;
+  device.link_latency_ns = 2700;
   // A small operator, dispatch and output allocation included: 0.3 us for an in-place add of four numbers, 1-5 us for
   // the operators of a decode step, whose threads must be woken.
   device.launch_ns = 2000;

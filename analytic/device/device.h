@@ -40,11 +40,14 @@ struct Device {
   // Peaks, dense (no structured sparsity), with fp32 accumulation.
   double matrix_bf16_flops_per_s = 0;
   double matrix_fp32_flops_per_s = 0;
+  double matrix_tf32_flops_per_s = 0;
   double vector_flops_per_s = 0;
   double memory_bytes_per_s = 0;
   int64_t memory_bytes = 0;
-  double launch_ns = 0;      // host cost of one operator
-  double min_kernel_ns = 0;  // no operation on the device is shorter
+  double link_bytes_per_s = 0;  // to devices of its kind, each way
+  double link_latency_ns = 0;   // of one step of a collective
+  double launch_ns = 0;         // host cost of one operator
+  double min_kernel_ns = 0;     // no operation on the device is shorter
   std::string source;
   // Learnt from measured points, indexed by category; empty where the device is known by its datasheet alone.
   std::array<std::vector<CurvePoint>, kCategoryCount> curves;
@@ -52,7 +55,14 @@ struct Device {
   std::string calibration_id;       // empty: datasheet figures alone
 
   double matrix_flops_per_s(Precision precision) const {
-    return precision == Precision::kFp32 ? matrix_fp32_flops_per_s : matrix_bf16_flops_per_s;
+    switch (precision) {
+      case Precision::kFp32:
+        return matrix_fp32_flops_per_s;
+      case Precision::kTf32:
+        return matrix_tf32_flops_per_s;
+      default:
+        return matrix_bf16_flops_per_s;  // weight-only formats compute in bf16
+    }
   }
   // No prediction is faster: the peak, or what was measured above it (a catalogue CPU stands for a class of machines).
   double fastest_flops_per_s(Precision precision) const {
