@@ -6,9 +6,15 @@
 namespace dsocr::analytic {
 namespace {
 
+// Frames of one set: two groups of views, two contexts of decode.
+constexpr size_t kMaxFrames = 2;
+
 // Figures of a module while they are summed: every category at its index, time by what bounds it.
 struct Sum {
   ModuleFigures figures;
+  // By frame of the module's set: whether it runs there, and its largest moment.
+  std::array<bool, kMaxFrames> runs = {};
+  std::array<int64_t, kMaxFrames> peak_bytes = {};
   std::array<CategoryFigures, kCategoryCount> categories = {};
   std::array<bool, kCategoryCount> has_category = {};
   std::array<double, kBoundCount> time_by_bound = {};
@@ -16,65 +22,81 @@ struct Sum {
 
 bool Runs(const Node& node, const Frame& frame) { return node.spec.runs == nullptr || node.spec.runs(frame); }
 
-// One operator of a leaf, `calls` times with the sizes of one frame.
-void AddOperator(const LeafOperator& leaf_operator, const Frame& frame, int64_t calls, Precision precision,
-                 const Device& device, Sum& sum) {
-  const Cost cost = CostOf(leaf_operator.at(frame), precision);
-  const OperatorTime time = TimeOf(cost, leaf_operator.category, precision, device);
-  const double total_ns = time.ns * static_cast<double>(calls);
+// One operator of a leaf, over all passes.
+void AddOperator(const Node& node, const LeafOperator& leaf_operator, const std::vector<Frame>& frames,
+                 Precision precision, const Device& device, Sum& sum) {
   CategoryFigures& category = sum.categories[static_cast<size_t>(leaf_operator.category)];
-  category.flops += cost.flops * calls;
-  category.vector_flops += cost.vector_flops * calls;
-  category.io_bytes += cost.bytes() * calls;
-  category.time_ns += total_ns;
-  sum.time_by_bound[static_cast<size_t>(time.bound)] += total_ns;
-  sum.figures.launches += cost.launches * calls;
-  sum.figures.activation_elements += cost.matmul_elements * calls;
-  sum.figures.peak_activation_bytes = std::max(sum.figures.peak_activation_bytes, cost.live_bytes);
-}
-
-void AddLeaf(const Node& node, const Frames& frames, Precision precision, const Device& device, Sum& sum) {
-  for (const LeafOperator& leaf_operator : node.spec.operators) {
-    sum.has_category[static_cast<size_t>(leaf_operator.category)] = true;
-  }
-  for (const Frame& frame : frames.Of(node.frames)) {
-    if (!Runs(node, frame)) {
+  sum.has_category[static_cast<size_t>(leaf_operator.category)] = true;
+  double operator_ns = 0;
+  for (size_t i = 0; i < frames.size(); ++i) {
+    if (!sum.runs[i]) {
       continue;
     }
-    const int64_t calls = frame.passes * node.instances;
-    for (const LeafOperator& leaf_operator : node.spec.operators) {
-      AddOperator(leaf_operator, frame, calls, precision, device, sum);
+    const int64_t calls = frames[i].passes * node.instances;
+    const Cost cost = CostOf(leaf_operator.at(frames[i]), precision);
+    const OperatorTime time = TimeOf(cost, leaf_operator.category, precision, device);
+    const double total_ns = time.ns * static_cast<double>(calls);
+    operator_ns += total_ns;
+    sum.time_by_bound[static_cast<size_t>(time.bound)] += total_ns;
+    category.flops += cost.flops * calls;
+    category.vector_flops += cost.vector_flops * calls;
+    category.io_bytes += cost.bytes() * calls;
+    sum.figures.launches += cost.launches * calls;
+    sum.figures.activation_elements += cost.matmul_elements * calls;
+    sum.peak_bytes[i] = std::max(sum.peak_bytes[i], cost.live_bytes);
+  }
+  category.time_ns += operator_ns;
+  sum.figures.time_ns += operator_ns;
+}
+
+void AddLeaf(const Node& node, const std::vector<Frame>& frames, Precision precision, const Device& device, Sum& sum) {
+  for (size_t i = 0; i < frames.size(); ++i) {
+    sum.runs[i] = Runs(node, frames[i]);
+    const int64_t calls = sum.runs[i] ? frames[i].passes * node.instances : 0;
+    if (calls > 0 && !node.spec.kv_cache.empty()) {
+      sum.figures.kv_cache_bytes += Product(frames[i], node.spec.kv_cache) * ElementBytes(precision) * calls;
     }
-    if (!node.spec.kv_cache.empty()) {
-      sum.figures.kv_cache_bytes += Product(frame, node.spec.kv_cache) * ElementBytes(precision) * calls;
-    }
+  }
+  for (const LeafOperator& leaf_operator : node.spec.operators) {
+    AddOperator(node, leaf_operator, frames, precision, device, sum);
   }
   if (node.owns_weights) {
     sum.figures.parameters = node.spec.parameters * node.instances;
-    sum.figures.weight_bytes = sum.figures.parameters * ElementBytes(precision);
+    sum.figures.weight_bytes = WeightBytes(node, precision) * node.instances;
   }
 }
 
-int64_t Calls(const Node& node, const Frames& frames) {
+int64_t Calls(const Node& node, const std::vector<Frame>& frames) {
   int64_t calls = 0;
-  for (const Frame& frame : frames.Of(node.frames)) {
+  for (const Frame& frame : frames) {
     calls += Runs(node, frame) ? frame.passes * node.instances : 0;
   }
   return calls;
 }
 
 // What the enclosing module keeps alive beside this one.
-int64_t HeldBytes(const Node& node, const Frames& frames, Precision precision) {
-  int64_t held = 0;
-  if (!node.spec.held.empty()) {
-    for (const Frame& frame : frames.Of(node.frames)) {
-      held = std::max(held, Product(frame, node.spec.held) * ElementBytes(precision));
-    }
-  }
-  return held;
+int64_t HeldBytes(const Node& node, const Frame& frame, Precision precision) {
+  return node.spec.held.empty() ? 0 : Product(frame, node.spec.held) * ElementBytes(precision);
 }
 
-void AddChild(const Sum& child, int64_t held_bytes, Sum& parent) {
+// The child's moments, each in the parent's frame that it belongs to: the same one, or, where their sets differ (views
+// within a request), every one.
+void AddMoments(const Node& node, const Sum& child, const Frames& frames, Precision precision, const Node& parent_node,
+                Sum& parent) {
+  const std::vector<Frame>& own = frames.Of(node.frames);
+  const std::vector<Frame>& outer = frames.Of(parent_node.frames);
+  for (size_t i = 0; i < own.size(); ++i) {
+    const int64_t moment = child.peak_bytes[i] + HeldBytes(node, own[i], precision);
+    for (size_t j = 0; j < outer.size(); ++j) {
+      if (child.runs[i] && (node.frames != parent_node.frames || i == j)) {
+        parent.runs[j] = true;
+        parent.peak_bytes[j] = std::max(parent.peak_bytes[j], moment);
+      }
+    }
+  }
+}
+
+void AddChild(const Sum& child, Sum& parent) {
   const ModuleFigures& from = child.figures;
   ModuleFigures& to = parent.figures;
   to.launches += from.launches;
@@ -82,9 +104,6 @@ void AddChild(const Sum& child, int64_t held_bytes, Sum& parent) {
   to.weight_bytes += from.weight_bytes;
   to.kv_cache_bytes += from.kv_cache_bytes;
   to.activation_elements += from.activation_elements;
-  if (from.calls > 0) {
-    to.peak_activation_bytes = std::max(to.peak_activation_bytes, from.peak_activation_bytes + held_bytes);
-  }
   for (size_t i = 0; i < kCategoryCount; ++i) {
     CategoryFigures& category = parent.categories[i];
     category.calls += child.categories[i].calls;
@@ -114,15 +133,26 @@ void Finish(const Node& node, Sum& sum) {
     figures.flops += category.flops;
     figures.vector_flops += category.vector_flops;
     figures.io_bytes += category.io_bytes;
-    figures.time_ns += category.time_ns;
     figures.operators.push_back(category);
   }
+  figures.peak_activation_bytes = *std::max_element(sum.peak_bytes.begin(), sum.peak_bytes.end());
   figures.self_time_ns = node.is_leaf() ? figures.time_ns : 0;
   const auto longest = std::max_element(sum.time_by_bound.begin(), sum.time_by_bound.end());
   figures.bound = *longest > 0 ? static_cast<Bound>(longest - sum.time_by_bound.begin()) : Bound::kMemory;
 }
 
+bool IsMatrix(CategoryId category) {
+  return category == CategoryId::kGemm || category == CategoryId::kGemv || category == CategoryId::kConv;
+}
+
 }  // namespace
+
+int64_t WeightBytes(const Node& leaf, Precision precision) {
+  const std::vector<LeafOperator>& operators = leaf.spec.operators;
+  const bool is_matrix =
+      std::any_of(operators.begin(), operators.end(), [](const LeafOperator& op) { return IsMatrix(op.category); });
+  return is_matrix ? MatrixBytes(precision, leaf.spec.parameters) : leaf.spec.parameters * ElementBytes(precision);
+}
 
 std::vector<ModuleFigures> Evaluate(const ModuleTree& tree, const Frames& frames, Precision precision,
                                     const Device& device) {
@@ -131,13 +161,18 @@ std::vector<ModuleFigures> Evaluate(const ModuleTree& tree, const Frames& frames
   for (size_t i = tree.nodes.size(); i-- > 0;) {
     const Node& node = tree.nodes[i];
     Sum& sum = sums[i];
-    sum.figures.calls = Calls(node, frames);
+    sum.figures.calls = Calls(node, frames.Of(node.frames));
     if (node.is_leaf()) {
-      AddLeaf(node, frames, precision, device, sum);
+      AddLeaf(node, frames.Of(node.frames), precision, device, sum);
+    }
+    for (const int child : node.children) {
+      sum.figures.time_ns += sums[static_cast<size_t>(child)].figures.time_ns;
     }
     Finish(node, sum);
     if (node.parent >= 0) {
-      AddChild(sum, HeldBytes(node, frames, precision), sums[static_cast<size_t>(node.parent)]);
+      Sum& parent = sums[static_cast<size_t>(node.parent)];
+      AddMoments(node, sum, frames, precision, tree.nodes[static_cast<size_t>(node.parent)], parent);
+      AddChild(sum, parent);
     }
   }
   std::vector<ModuleFigures> figures;

@@ -41,6 +41,9 @@ struct ModuleFigures {
   std::vector<CategoryFigures> operators;  // in the order of the category list; never empty
 };
 
+// Of one instance of a leaf. Weight-only formats keep the matrices of linears, convolutions and experts small.
+int64_t WeightBytes(const Node& leaf, Precision precision);
+
 // The figures of tree.nodes, index by index. Time of a module is the sum of its leaves' times.
 // REQUIRES: CheckWorkload(model, workload) is OK for the model of `tree`.
 std::vector<ModuleFigures> Evaluate(const ModuleTree& tree, const Frames& frames, Precision precision,

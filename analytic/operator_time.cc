@@ -10,13 +10,6 @@ namespace {
 
 constexpr double kNsPerS = 1e9;
 
-// Shares of the peaks that well-shaped operators reach.
-struct Efficiency {
-  double matrix = 1;
-  double vector = 1;
-  double memory = 1;
-};
-
 // GPUs. Matrix products 0.7 and cold weights at 0.8 of the bandwidth: fits of measured H100, H200, A100 and L40S tables
 // give 0.65 to 0.8 and 0.74 to 0.88. Fused attention and implicit-GEMM convolutions stay further below (softmax, layout
 // changes). Strided copies and gathers reach about half the bandwidth.
@@ -39,10 +32,10 @@ Efficiency GpuEfficiency(CategoryId category) {
 // GFLOP in 7.8 ms in fp32 and 16.8 ms in bf16, which converts around each block. The memory peak is a measured one
 // already. Transcendental functions and bf16 conversions leave about a quarter of the vector peak.
 Efficiency CpuEfficiency(CategoryId category, Precision precision) {
-  const bool is_fp32 = precision == Precision::kFp32;
+  const bool is_fp32 = precision == Precision::kFp32 || precision == Precision::kTf32;
   switch (category) {
     case CategoryId::kAttention:
-      return {is_fp32 ? 0.72 : 0.17, 1, 1};  // the softmax is inside the measured rate
+      return {is_fp32 ? 0.72 : 0.17, HUGE_VAL, 1};  // the softmax is inside the measured rate
     case CategoryId::kConv:
       return {0.6, 0.25, 1};
     default:
@@ -50,42 +43,21 @@ Efficiency CpuEfficiency(CategoryId category, Precision precision) {
   }
 }
 
-// Work of one of the equal pieces of a call.
-struct Piece {
-  double flops;
-  double vector_flops;
-  double bytes;
-  double launches;
-};
-
-Piece PieceOf(const Cost& cost) {
-  return {static_cast<double>(cost.flops) / cost.pieces, static_cast<double>(cost.vector_flops) / cost.pieces,
-          static_cast<double>(cost.bytes()) / cost.pieces, static_cast<double>(cost.launches) / cost.pieces};
-}
-
-OperatorTime PieceTime(const Piece& piece, CategoryId category, Precision precision, const Device& device) {
-  const bool is_cpu = device.kind == DeviceKind::kCpu;
-  const Efficiency share = is_cpu ? CpuEfficiency(category, precision) : GpuEfficiency(category);
-  // Tensor cores and CUDA cores work side by side; on a CPU both are the same units.
-  const double matrix_ns = piece.flops * kNsPerS / (device.matrix_flops_per_s(precision) * share.matrix);
-  const double vector_ns = category == CategoryId::kAttention && is_cpu
-                               ? 0
-                               : piece.vector_flops * kNsPerS / (device.vector_flops_per_s * share.vector);
-  const double compute_ns = is_cpu ? matrix_ns + vector_ns : std::max(matrix_ns, vector_ns);
-  const double memory_ns = piece.bytes * kNsPerS / (device.memory_bytes_per_s * share.memory);
+Bound BoundOf(const PieceWork& work, const TimeRates& rates) {
+  const double matrix_ns = work.flops * rates.ns_per_flop;
+  const double vector_ns = work.vector_flops * rates.ns_per_vector_flop;
+  const double memory_ns = work.bytes * rates.ns_per_byte;
+  const double compute_ns = rates.is_cpu ? matrix_ns + vector_ns : std::max(matrix_ns, vector_ns);
   const double work_ns = std::max(compute_ns, memory_ns);
-  const Bound work_bound = compute_ns > memory_ns ? Bound::kCompute : Bound::kMemory;
-  const double launch_ns = piece.launches * device.launch_ns;
-  if (is_cpu) {
-    // One thread starts an operator and takes part in it.
-    return {launch_ns + std::max(work_ns, device.min_kernel_ns), launch_ns > work_ns ? Bound::kLaunch : work_bound};
-  }
-  // The host runs ahead of the device, so the slower of the two sets the pace.
-  const double floor_ns = piece.launches * device.min_kernel_ns;
+  const double launch_ns = work.launches * rates.launch_ns;
+  const double floor_ns = rates.is_cpu ? 0 : work.launches * rates.min_kernel_ns;
   if (launch_ns > std::max(work_ns, floor_ns)) {
-    return {launch_ns, Bound::kLaunch};
+    return Bound::kLaunch;
   }
-  return floor_ns > work_ns ? OperatorTime{floor_ns, Bound::kLatency} : OperatorTime{work_ns, work_bound};
+  if (floor_ns > work_ns) {
+    return Bound::kLatency;
+  }
+  return compute_ns > memory_ns ? Bound::kCompute : Bound::kMemory;
 }
 
 double Log2OfWork(double work) { return std::log2(work + 1); }
@@ -121,26 +93,49 @@ double Log2Ratio(const std::vector<CurvePoint>& curve, double log2_flops, double
 
 }  // namespace
 
+Efficiency EfficiencyOf(CategoryId category, Precision precision, const Device& device) {
+  return device.kind == DeviceKind::kCpu ? CpuEfficiency(category, precision) : GpuEfficiency(category);
+}
+
+PieceWork PieceOf(const Cost& cost) {
+  return {static_cast<double>(cost.flops) / cost.pieces, static_cast<double>(cost.vector_flops) / cost.pieces,
+          static_cast<double>(cost.bytes()) / cost.pieces, static_cast<double>(cost.launches) / cost.pieces};
+}
+
+PieceWork Over(const PieceWork& piece, const Efficiency& share) {
+  return {piece.flops * (1 / share.matrix), piece.vector_flops * (1 / share.vector), piece.bytes * (1 / share.memory),
+          piece.launches};
+}
+
+TimeRates RatesOf(Precision precision, const Device& device) {
+  return {.is_cpu = device.kind == DeviceKind::kCpu,
+          .ns_per_flop = kNsPerS / device.matrix_flops_per_s(precision),
+          .ns_per_vector_flop = kNsPerS / device.vector_flops_per_s,
+          .ns_per_byte = kNsPerS / device.memory_bytes_per_s,
+          .launch_ns = device.launch_ns,
+          .min_kernel_ns = device.min_kernel_ns};
+}
+
 OperatorTime DatasheetTime(const Cost& cost, CategoryId category, Precision precision, const Device& device) {
   if (cost.pieces <= 0) {
     return {};
   }
-  OperatorTime time = PieceTime(PieceOf(cost), category, precision, device);
-  time.ns *= cost.pieces;
-  return time;
+  const TimeRates rates = RatesOf(precision, device);
+  const PieceWork work = Over(PieceOf(cost), EfficiencyOf(category, precision, device));
+  return {PieceNs(work, rates) * cost.pieces, BoundOf(work, rates)};
+}
+
+double CurveRatio(const PieceWork& piece, const std::vector<CurvePoint>& curve) {
+  return std::exp2(Log2Ratio(curve, Log2OfWork(piece.flops + piece.vector_flops), Log2OfWork(piece.bytes)));
 }
 
 OperatorTime TimeOf(const Cost& cost, CategoryId category, Precision precision, const Device& device) {
-  const std::vector<CurvePoint>& curve = device.curves[static_cast<size_t>(category)];
   OperatorTime time = DatasheetTime(cost, category, precision, device);
-  if (curve.empty() || cost.pieces <= 0) {
-    return time;
+  const std::vector<CurvePoint>& curve = device.curves[static_cast<size_t>(category)];
+  if (!curve.empty() && cost.pieces > 0) {
+    time.ns = std::max(time.ns * CurveRatio(PieceOf(cost), curve),
+                       static_cast<double>(cost.flops) * (kNsPerS / device.fastest_flops_per_s(precision)));
   }
-  const Piece piece = PieceOf(cost);
-  const double ratio =
-      std::exp2(Log2Ratio(curve, Log2OfWork(piece.flops + piece.vector_flops), Log2OfWork(piece.bytes)));
-  const double peak_ns = static_cast<double>(cost.flops) * kNsPerS / device.fastest_flops_per_s(precision);
-  time.ns = std::max(time.ns * ratio, peak_ns);
   return time;
 }
 

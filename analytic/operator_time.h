@@ -2,6 +2,8 @@
 #ifndef DSOCR_ANALYTIC_OPERATOR_TIME_H_
 #define DSOCR_ANALYTIC_OPERATOR_TIME_H_
 
+#include <vector>
+
 #include "analytic/category.h"
 #include "analytic/device/device.h"
 #include "analytic/op/cost.h"
@@ -18,6 +20,53 @@ struct OperatorTime {
   double ns = 0;
   Bound bound = Bound::kMemory;
 };
+
+// Shares of the device's peaks that well-shaped operators of a category reach.
+struct Efficiency {
+  double matrix = 1;
+  double vector = 1;  // infinite where the matrix share has the vector work in it
+  double memory = 1;
+};
+Efficiency EfficiencyOf(CategoryId category, Precision precision, const Device& device);
+
+// Work of one of the equal pieces of a call.
+struct PieceWork {
+  double flops = 0;
+  double vector_flops = 0;
+  double bytes = 0;
+  double launches = 1;
+};
+PieceWork PieceOf(const Cost& cost);  // REQUIRES: cost.pieces > 0
+// What the device's peaks take as long for as the device takes for the piece.
+PieceWork Over(const PieceWork& piece, const Efficiency& share);
+
+// The reciprocals of a device's peaks in one precision, and what it costs to start an operator.
+struct TimeRates {
+  bool is_cpu = false;
+  double ns_per_flop = 0;
+  double ns_per_vector_flop = 0;
+  double ns_per_byte = 0;
+  double launch_ns = 0;
+  double min_kernel_ns = 0;
+};
+TimeRates RatesOf(Precision precision, const Device& device);
+
+// The roofline itself, of a piece over its shares: the one formula behind every predicted time.
+inline double PieceNs(const PieceWork& work, const TimeRates& rates) {
+  const auto max = [](double a, double b) { return a > b ? a : b; };
+  const double matrix_ns = work.flops * rates.ns_per_flop;
+  const double vector_ns = work.vector_flops * rates.ns_per_vector_flop;
+  const double memory_ns = work.bytes * rates.ns_per_byte;
+  if (rates.is_cpu) {
+    // Both kinds of arithmetic share the units; one thread starts an operator and takes part in it.
+    return work.launches * rates.launch_ns + max(max(matrix_ns + vector_ns, memory_ns), rates.min_kernel_ns);
+  }
+  // Tensor cores and CUDA cores work side by side, and the host runs ahead: the slowest of all sets the pace.
+  return max(max(max(matrix_ns, vector_ns), memory_ns), work.launches * max(rates.launch_ns, rates.min_kernel_ns));
+}
+
+// What a measured curve makes of a datasheet time. REQUIRES: the curve has a point.
+double CurveRatio(const PieceWork& piece, const std::vector<CurvePoint>& curve);
 
 // Roofline with launch cost and minimum kernel time, from the datasheet and flat efficiencies.
 OperatorTime DatasheetTime(const Cost& cost, CategoryId category, Precision precision, const Device& device);

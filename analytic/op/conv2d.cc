@@ -11,7 +11,7 @@ Cost CostOf(const Conv2d& conv, Precision precision) {
   Cost cost;
   cost.flops = 2 * out * k;
   cost.vector_flops = conv.has_bias ? out : 0;
-  cost.read_bytes = (in + conv.out_channels * (k + (conv.has_bias ? 1 : 0))) * element;
+  cost.read_bytes = in * element + MatrixBytes(precision, conv.out_channels * (k + (conv.has_bias ? 1 : 0)));
   cost.write_bytes = out * element;
   cost.matmul_elements = out;
   cost.live_bytes = (in + out) * element;

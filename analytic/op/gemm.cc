@@ -10,7 +10,8 @@ Cost CostOf(const Gemm& gemm, Precision precision) {
   Cost cost;
   cost.flops = 2 * c * gemm.k;
   cost.vector_flops = gemm.has_bias ? c : 0;
-  cost.read_bytes = (a + b + (gemm.has_bias ? gemm.n : 0)) * element;
+  const int64_t right = b + (gemm.has_bias ? gemm.n : 0);
+  cost.read_bytes = a * element + (gemm.b_is_weight ? MatrixBytes(precision, right) : right * element);
   cost.write_bytes = c * element;
   cost.matmul_elements = c;
   cost.live_bytes = (a + c + (gemm.b_is_weight ? 0 : b)) * element;

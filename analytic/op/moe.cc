@@ -43,7 +43,7 @@ Cost CostOf(const GroupedGemm& op, Precision precision) {
   const int64_t weights = std::llround(op.groups * static_cast<double>(op.n) * static_cast<double>(op.k));
   Cost cost;
   cost.flops = 2 * op.rows * op.n * op.k;
-  cost.read_bytes = (op.rows * op.k + weights) * element;
+  cost.read_bytes = op.rows * op.k * element + MatrixBytes(precision, weights);
   cost.write_bytes = op.rows * op.n * element;
   cost.matmul_elements = op.rows * op.n;
   cost.live_bytes = op.rows * (op.k + op.n) * element;
