@@ -1,0 +1,117 @@
+#include "analytic/explanation.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "analytic/cost_model.h"
+#include "fmt/format.h"
+
+namespace dsocr::analytic {
+namespace {
+
+DistinctCall CallOf(const Node& node, const Frame& frame, std::string label, Precision precision,
+                    const Device& device) {
+  DistinctCall call;
+  call.label = std::move(label);
+  call.passes = frame.passes;
+  call.calls = frame.passes * node.instances;
+  call.input = ShapeIn(frame, node.spec.input);
+  call.output = ShapeIn(frame, node.spec.output);
+  call.kv_cache_elements = node.spec.kv_cache.empty() ? 0 : Product(frame, node.spec.kv_cache);
+  for (const LeafOperator& leaf_operator : node.spec.operators) {
+    const Operator op = leaf_operator.at(frame);
+    call.operators.push_back({leaf_operator.category, Describe(op, precision),
+                              ExplainTime(CostOf(op, precision), leaf_operator.category, precision, device)});
+  }
+  return call;
+}
+
+void AddCall(const DistinctCall& call, Precision precision, Account* account) {
+  account->calls += call.calls;
+  account->kv_cache_bytes += call.calls * call.kv_cache_elements * ElementBytes(precision);
+  for (const OperatorUse& use : call.operators) {
+    const OperatorDescription& op = use.description;
+    account->flops += call.calls * op.flops.Integer();
+    account->vector_flops += call.calls * op.vector_flops.Integer();
+    account->read_bytes += call.calls * op.read_bytes.Integer();
+    account->write_bytes += call.calls * op.write_bytes.Integer();
+    account->launches += call.calls * op.launches.Integer();
+    account->time_ns += static_cast<double>(call.calls) * use.time.ns;
+  }
+}
+
+void AddChild(const Account& child, Account* parent) {
+  parent->flops += child.flops;
+  parent->vector_flops += child.vector_flops;
+  parent->read_bytes += child.read_bytes;
+  parent->write_bytes += child.write_bytes;
+  parent->launches += child.launches;
+  parent->parameters += child.parameters;
+  parent->weight_bytes += child.weight_bytes;
+  parent->kv_cache_bytes += child.kv_cache_bytes;
+  parent->time_ns += child.time_ns;
+}
+
+}  // namespace
+
+std::string FrameLabel(FrameSet set, const std::vector<Frame>& frames, size_t index) {
+  switch (set) {
+    case FrameSet::kRequest:
+      return "request";
+    case FrameSet::kViews:
+      return frames.size() == 1 ? "view" : index == 0 ? "crops" : "global view";
+    case FrameSet::kPrefill:
+      return "prefill";
+    case FrameSet::kDecode:
+      return fmt::format("step over {} keys", frames[index].keys);
+  }
+  return "call";
+}
+
+TimeTerms ExplainTime(const Cost& cost, CategoryId category, Precision precision, const Device& device) {
+  constexpr double kNsPerS = 1e9;
+  TimeTerms terms;
+  terms.share = EfficiencyOf(category, precision, device);
+  terms.matrix_ns =
+      static_cast<double>(cost.flops) * kNsPerS / (device.matrix_flops_per_s(precision) * terms.share.matrix);
+  terms.vector_ns = static_cast<double>(cost.vector_flops) * kNsPerS / (device.vector_flops_per_s * terms.share.vector);
+  terms.memory_ns = static_cast<double>(cost.bytes()) * kNsPerS / (device.memory_bytes_per_s * terms.share.memory);
+  terms.launch_ns = static_cast<double>(cost.launches) * device.launch_ns;
+  terms.floor_ns =
+      device.min_kernel_ns * (device.kind == DeviceKind::kCpu ? cost.pieces : static_cast<double>(cost.launches));
+  terms.datasheet_ns = DatasheetTime(cost, category, precision, device).ns;
+  const OperatorTime time = TimeOf(cost, category, precision, device);
+  terms.correction = terms.datasheet_ns > 0 ? time.ns / terms.datasheet_ns : 1;
+  terms.ns = time.ns;
+  terms.bound = time.bound;
+  return terms;
+}
+
+Explanation Explain(const ModelSpec& model, const Workload& workload, const Device& device) {
+  Explanation explanation;
+  explanation.tree = BuildTree(model);
+  explanation.frames = FramesOf(model, workload);
+  explanation.modules.resize(explanation.tree.nodes.size());
+  // Depth-first order backwards: every child is complete before its parent is.
+  for (size_t i = explanation.tree.nodes.size(); i-- > 0;) {
+    const Node& node = explanation.tree.nodes[i];
+    ModuleExplanation& module = explanation.modules[i];
+    const std::vector<Frame>& frames = explanation.frames.Of(node.frames);
+    for (size_t j = 0; j < frames.size(); ++j) {
+      if (node.spec.runs == nullptr || node.spec.runs(frames[j])) {
+        module.calls.push_back(CallOf(node, frames[j], FrameLabel(node.frames, frames, j), workload.precision, device));
+        AddCall(module.calls.back(), workload.precision, &module.account);
+      }
+    }
+    if (node.is_leaf() && node.owns_weights) {
+      module.account.parameters = node.spec.parameters * node.instances;
+      module.account.weight_bytes = WeightBytes(node, workload.precision) * node.instances;
+    }
+    if (node.parent >= 0) {
+      AddChild(module.account, &explanation.modules[static_cast<size_t>(node.parent)].account);
+    }
+  }
+  return explanation;
+}
+
+}  // namespace dsocr::analytic

@@ -1,0 +1,92 @@
+// How a prediction comes about: the distinct calls of every module with their sizes, and for every operator of a leaf
+// its formulas with the values of the call and the terms of its time.
+//
+// The counts are the values of the formulas, not those of CostOf: what documents derive from them is an account of its
+// own, and tests hold it to the prediction.
+#ifndef DSOCR_ANALYTIC_EXPLANATION_H_
+#define DSOCR_ANALYTIC_EXPLANATION_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "analytic/category.h"
+#include "analytic/device/device.h"
+#include "analytic/model_spec.h"
+#include "analytic/module/tree.h"
+#include "analytic/op/describe.h"
+#include "analytic/operator_time.h"
+#include "analytic/workload.h"
+
+namespace dsocr::analytic {
+
+// The terms of one call's time. On a GPU the largest of matrix, vector, memory, launch and floor decides; on a CPU
+// launch + max(matrix + vector, memory, floor). A calibrated device multiplies that by `correction`.
+struct TimeTerms {
+  Efficiency share;
+  double matrix_ns = 0;
+  double vector_ns = 0;
+  double memory_ns = 0;
+  double launch_ns = 0;
+  double floor_ns = 0;  // the shortest kernels
+  double datasheet_ns = 0;
+  double correction = 1;
+  double ns = 0;  // TimeOf
+  Bound bound = Bound::kMemory;
+};
+TimeTerms ExplainTime(const Cost& cost, CategoryId category, Precision precision, const Device& device);
+
+struct OperatorUse {
+  CategoryId category;
+  OperatorDescription description;
+  TimeTerms time;  // of one call
+};
+
+// What the passes of frames[index] are called: "crops", "global view", "prefill", "step over 544 keys".
+std::string FrameLabel(FrameSet set, const std::vector<Frame>& frames, size_t index);
+
+// Calls of a module with equal sizes.
+struct DistinctCall {
+  std::string label;   // FrameLabel
+  int64_t passes = 0;  // of the stage with these sizes
+  int64_t calls = 0;   // passes times instances of the module
+  Shape input;
+  Shape output;
+  int64_t kv_cache_elements = 0;       // added by one call
+  std::vector<OperatorUse> operators;  // of a leaf
+};
+
+// Totals over one request, children included, in the base units of ModuleFigures.
+struct Account {
+  int64_t calls = 0;
+  int64_t flops = 0;
+  int64_t vector_flops = 0;
+  int64_t read_bytes = 0;
+  int64_t write_bytes = 0;
+  int64_t launches = 0;
+  int64_t parameters = 0;
+  int64_t weight_bytes = 0;
+  int64_t kv_cache_bytes = 0;
+  double time_ns = 0;
+
+  int64_t bytes() const { return read_bytes + write_bytes; }
+};
+
+struct ModuleExplanation {
+  std::vector<DistinctCall> calls;  // crops before the global view
+  Account account;
+};
+
+struct Explanation {
+  ModuleTree tree;
+  Frames frames;
+  std::vector<ModuleExplanation> modules;  // of tree.nodes, index by index
+};
+
+// REQUIRES: CheckWorkload(model, workload) is OK.
+Explanation Explain(const ModelSpec& model, const Workload& workload, const Device& device);
+
+}  // namespace dsocr::analytic
+
+#endif  // DSOCR_ANALYTIC_EXPLANATION_H_
