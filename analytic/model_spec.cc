@@ -1,6 +1,6 @@
 #include "analytic/model_spec.h"
 
-#include <cmath>
+#include <algorithm>
 #include <string_view>
 
 #include "base/status.h"
@@ -55,7 +55,7 @@ absl::Status CheckSam(const SamSpec& sam) {
   return absl::OkStatus();
 }
 
-absl::Status CheckClip(const ClipSpec& clip) {
+absl::Status CheckEncoder(const ClipSpec& clip) {
   DSOCR_RETURN_IF_ERROR(CheckRange("clip.layers", clip.layers, 1, kMaxLayers));
   DSOCR_RETURN_IF_ERROR(CheckRange("clip.width", clip.width, 1, kMaxSize));
   DSOCR_RETURN_IF_ERROR(CheckRange("clip.heads", clip.heads, 1, clip.width));
@@ -63,6 +63,25 @@ absl::Status CheckClip(const ClipSpec& clip) {
   DSOCR_RETURN_IF_ERROR(CheckRange("clip.ffn_hidden_size", clip.ffn_hidden_size, 1, kMaxSize));
   DSOCR_RETURN_IF_ERROR(CheckRange("clip.patch_size", clip.patch_size, 1, kMaxSize));
   return CheckRange("clip.image_size", clip.image_size, clip.patch_size, kMaxSize);
+}
+
+absl::Status CheckEncoder(const QueryEncoderSpec& encoder) {
+  DSOCR_RETURN_IF_ERROR(CheckRange("encoder.layers", encoder.layers, 1, kMaxLayers));
+  DSOCR_RETURN_IF_ERROR(CheckRange("encoder.width", encoder.width, 1, kMaxSize));
+  DSOCR_RETURN_IF_ERROR(CheckRange("encoder.heads", encoder.heads, 1, encoder.width));
+  DSOCR_RETURN_IF_ERROR(CheckDivides("encoder.heads", encoder.heads, "encoder.width", encoder.width));
+  DSOCR_RETURN_IF_ERROR(CheckRange("encoder.kv_heads", encoder.kv_heads, 1, encoder.heads));
+  DSOCR_RETURN_IF_ERROR(CheckDivides("encoder.kv_heads", encoder.kv_heads, "encoder.heads", encoder.heads));
+  DSOCR_RETURN_IF_ERROR(CheckRange("encoder.ffn_hidden_size", encoder.ffn_hidden_size, 1, kMaxSize));
+  DSOCR_RETURN_IF_ERROR(
+      CheckRange("encoder.query_tables entries", static_cast<int64_t>(encoder.query_tables.size()), 1, kMaxLayers));
+  for (const int64_t rows : encoder.query_tables) {
+    DSOCR_RETURN_IF_ERROR(CheckRange("encoder.query_tables", rows, 1, kMaxSize));
+  }
+  if (!std::is_sorted(encoder.query_tables.begin(), encoder.query_tables.end())) {
+    return absl::InvalidArgumentError("encoder.query_tables: not ascending; correct config.json");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckDecoder(const DecoderSpec& decoder) {
@@ -81,16 +100,47 @@ absl::Status CheckDecoder(const DecoderSpec& decoder) {
   return CheckRange("num_experts_per_tok", decoder.experts_per_token, 1, decoder.routed_experts);
 }
 
+// Source of the sizes: docs/module-tree.md, DeepSeek-OCR-2.
+ModelSpec DeepSeekOcr2() {
+  ModelSpec model;
+  model.model_id = "deepseek-ai/DeepSeek-OCR-2";
+  model.variant = "deepseek-ocr-v2";
+  model.architecture = "DeepseekOCR2ForCausalLM";
+  model.encoder = QueryEncoderSpec();
+  model.sam.downsample_channels = {512, 896};
+  model.preprocess = {.small_image_threshold = 768,
+                      .crop_tile_size = 768,
+                      .direct_resize_max = 0,
+                      .min_crops = 2,
+                      .max_crops = 6,
+                      .has_newlines = false};
+  return model;
+}
+
 }  // namespace
+
+int64_t QueryEncoderSpec::QueriesFor(int64_t features) const {
+  const auto enough = std::lower_bound(query_tables.begin(), query_tables.end(), features);
+  return enough == query_tables.end() ? query_tables.back() : *enough;
+}
+
+int64_t ModelSpec::encoder_width() const {
+  return std::visit([](const auto& spec) { return spec.width; }, encoder);
+}
+
+const std::vector<ModelSpec>& ModelCatalogue() {
+  static const auto& catalogue = *new std::vector<ModelSpec>{ModelSpec(), DeepSeekOcr2()};
+  return catalogue;
+}
 
 absl::Status CheckModel(const ModelSpec& model) {
   DSOCR_RETURN_IF_ERROR(CheckSam(model.sam));
-  DSOCR_RETURN_IF_ERROR(CheckClip(model.clip));
+  DSOCR_RETURN_IF_ERROR(std::visit([](const auto& encoder) { return CheckEncoder(encoder); }, model.encoder));
   DSOCR_RETURN_IF_ERROR(CheckDecoder(model.decoder));
-  if (model.sam.downsample_channels.back() != model.clip.width) {
+  if (model.sam.downsample_channels.back() != model.encoder_width()) {
     return absl::InvalidArgumentError(
-        fmt::format("sam.downsample_channels ending in {}: clip.width is {}; correct config.json",
-                    model.sam.downsample_channels.back(), model.clip.width));
+        fmt::format("sam.downsample_channels ending in {}: the encoder after it has width {}; correct config.json",
+                    model.sam.downsample_channels.back(), model.encoder_width()));
   }
   const PreprocessSpec& preprocess = model.preprocess;
   DSOCR_RETURN_IF_ERROR(CheckRange("preprocess.small_image_threshold", preprocess.small_image_threshold, 1, kMaxSize));

@@ -43,7 +43,7 @@ absl::StatusOr<Prediction> Predict(const ModelSpec& model, const Workload& workl
     module.output_shapes = Shapes(node, node.spec.output, frames);
     module.module_id = std::move(node.id);
     module.name = std::move(node.spec.name);
-    module.qualified_class_name = node.spec.qualified_class_name;
+    module.qualified_class_name = std::move(node.spec.qualified_class_name);
     module.stage = node.stage;
     module.parent = node.parent;
     module.children = std::move(node.children);

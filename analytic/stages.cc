@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <iterator>
 #include <utility>
 
 #include "analytic/category.h"
@@ -13,49 +12,49 @@
 namespace dsocr::analytic {
 namespace {
 
-constexpr size_t kDecode = 4;
+// Where a stage begins, or where none is.
+constexpr int kNoStage = -1;
 
-struct StageNode {
-  std::string_view name;
-  std::string_view module_id;
-};
-constexpr StageNode kStages[] = {{"sam", "vision/sam"},
-                                 {"clip", "vision/clip"},
-                                 {"projector", "projector"},
-                                 {"prefill", "prefill"},
-                                 {"decode", "decode"}};
-constexpr size_t kStageCount = std::size(kStages);
-
-// The stage that a node stands in, or kStageCount: nodes come after their parents, so theirs is known.
-std::vector<size_t> StageOfNodes(const ModuleTree& tree) {
-  std::vector<size_t> stage_of(tree.nodes.size(), kStageCount);
-  for (size_t i = 0; i < tree.nodes.size(); ++i) {
-    const Node& node = tree.nodes[i];
-    if (node.parent >= 0) {
-      stage_of[i] = stage_of[static_cast<size_t>(node.parent)];
-    }
-    for (size_t stage = 0; stage < kStageCount; ++stage) {
-      if (node.id == kStages[stage].module_id) {
-        stage_of[i] = stage;
-      }
-    }
-  }
-  return stage_of;
+bool IsStage(const ModuleTree& tree, const Node& node) {
+  const auto is_below_root = [](const Node& n) { return n.parent == 0; };
+  return node.stage == Stage::kVision ? !is_below_root(node) && is_below_root(tree.nodes[node.parent])
+                                      : is_below_root(node);
 }
 
-// Where the source's stage map counts a leaf's parameters; kStageCount: in the total alone.
-size_t ParameterStage(const Node& node, size_t stage) {
-  if (node.id == "projector/assemble") {
-    return kStageCount;
+// The stages that a tree has, and the one that each node stands in.
+struct StageMap {
+  std::vector<StageAnalysis> stages;
+  std::vector<int> stage_of_node;
+  int decode = kNoStage;
+};
+
+StageMap MapStages(const ModuleTree& tree) {
+  StageMap map;
+  for (const Node& node : tree.nodes) {  // after its parent, whose stage is known
+    int stage = node.parent >= 0 ? map.stage_of_node[node.parent] : kNoStage;
+    if (IsStage(tree, node)) {
+      stage = static_cast<int>(map.stages.size());
+      map.stages.push_back({.name = node.spec.name, .module_id = node.id});
+      map.decode = node.stage == Stage::kDecode ? stage : map.decode;
+    }
+    map.stage_of_node.push_back(stage);
   }
-  return node.id == "prefill/lm_head" ? kDecode : stage;
+  return map;
+}
+
+// The stage whose parameters the source's map counts a leaf's with; kNoStage: in the total alone.
+int ParameterStage(const Node& node, int stage, int decode) {
+  if (node.spec.is_outside_stages) {
+    return kNoStage;
+  }
+  return node.id == "prefill/lm_head" ? decode : stage;
 }
 
 using FlopsByCategory = std::array<int64_t, kCategoryCount>;
 
 void AddLeaf(const Node& node, const Frames& frames, Precision precision, FlopsByCategory& by_category,
              StageAnalysis& stage) {
-  int64_t leaf_flops = 0;
+  LeafFlops leaf = {.module_id = node.id};
   for (const Frame& frame : frames.Of(node.frames)) {
     if (node.spec.runs != nullptr && !node.spec.runs(frame)) {
       continue;
@@ -64,13 +63,14 @@ void AddLeaf(const Node& node, const Frames& frames, Precision precision, FlopsB
     for (const LeafOperator& leaf_operator : node.spec.operators) {
       const Cost cost = CostOf(leaf_operator.at(frame), precision);
       by_category[static_cast<size_t>(leaf_operator.category)] += cost.flops * calls;
-      stage.activation_elements += cost.matmul_elements * calls;
-      leaf_flops += cost.flops * calls;
+      leaf.flops += cost.flops * calls;
+      leaf.activation_elements += cost.matmul_elements * calls;
     }
   }
-  if (leaf_flops > 0) {
-    stage.flops += leaf_flops;
-    stage.leaves.push_back({node.id, leaf_flops});
+  if (leaf.flops > 0) {
+    stage.flops += leaf.flops;
+    stage.activation_elements += leaf.activation_elements;
+    stage.leaves.push_back(std::move(leaf));
   }
 }
 
@@ -91,27 +91,26 @@ absl::StatusOr<StagesAnalysis> AnalyzeStages(const ModelSpec& model, const Workl
   Frames frames = FramesOf(model, workload);
   frames.sets[static_cast<int>(FrameSet::kDecode)] = {DecodeFrame(workload, context)};
 
+  StageMap map = MapStages(tree);
   StagesAnalysis analysis;
-  for (const StageNode& stage : kStages) {
-    analysis.stages.push_back({.name = stage.name, .module_id = stage.module_id});
-  }
-  std::array<FlopsByCategory, kStageCount> by_category = {};
-  const std::vector<size_t> stage_of = StageOfNodes(tree);
+  analysis.stages = std::move(map.stages);
+  std::vector<FlopsByCategory> by_category(analysis.stages.size());
   for (size_t i = 0; i < tree.nodes.size(); ++i) {
     const Node& node = tree.nodes[i];
     if (!node.is_leaf()) {
       continue;
     }
-    AddLeaf(node, frames, workload.precision, by_category[stage_of[i]], analysis.stages[stage_of[i]]);
+    const int stage = map.stage_of_node[i];
+    AddLeaf(node, frames, workload.precision, by_category[stage], analysis.stages[stage]);
     if (node.owns_weights) {
       const int64_t parameters = node.spec.parameters * node.instances;
       analysis.parameters += parameters;
-      if (const size_t stage = ParameterStage(node, stage_of[i]); stage < kStageCount) {
-        analysis.stages[stage].parameters += parameters;
+      if (const int counted = ParameterStage(node, stage, map.decode); counted != kNoStage) {
+        analysis.stages[counted].parameters += parameters;
       }
     }
   }
-  for (size_t i = 0; i < kStageCount; ++i) {
+  for (size_t i = 0; i < analysis.stages.size(); ++i) {
     StageAnalysis& stage = analysis.stages[i];
     for (size_t category = 0; category < kCategoryCount; ++category) {
       if (by_category[i][category] > 0) {

@@ -1,5 +1,6 @@
-// The five stages of users' talk: sam, clip, projector, prefill, decode. What the static analyzer reports of each by
-// closed formulas.
+// The stages of users' talk: the modules that stand directly below the root, vision's two in place of vision. Of
+// DeepSeek-OCR sam, clip, projector, prefill, decode; OCR-2 has encoder in place of clip. What the static analyzer
+// reports of each by closed formulas.
 #ifndef DSOCR_ANALYTIC_STAGES_H_
 #define DSOCR_ANALYTIC_STAGES_H_
 
@@ -22,13 +23,14 @@ struct CategoryFlops {
 struct LeafFlops {
   std::string module_id;
   int64_t flops = 0;
+  int64_t activation_elements = 0;
 };
 
 // FLOPs are those of matrix products and convolutions, in the convention of torch.utils.flop_counter; activations are
 // the elements that these operators write.
 struct StageAnalysis {
-  std::string_view name;
-  std::string_view module_id;  // the node that the stage is
+  std::string name;
+  std::string module_id;  // the node that the stage is
   int64_t parameters = 0;
   int64_t flops = 0;
   int64_t activation_elements = 0;
@@ -37,14 +39,15 @@ struct StageAnalysis {
 };
 
 struct StagesAnalysis {
-  std::vector<StageAnalysis> stages;  // sam, clip, projector, prefill, decode
-  // Sums over the stages; the parameters also count the newline and separator rows, which belong to none.
+  std::vector<StageAnalysis> stages;  // in execution order
+  // Sums over the stages; the parameters also count the learned rows (newline, separator, queries), which belong to
+  // none.
   int64_t parameters = 0;
   int64_t flops = 0;
   int64_t activation_elements = 0;
 };
 
-// sam, clip and projector over all views; prefill over seq_len positions with logits at the last one; decode one token
+// vision and projector over all views; prefill over seq_len positions with logits at the last one; decode one token
 // with `context` tokens already in the cache. Parameters follow the source's stage map: projector is its linear,
 // prefill has the embedding, the layers and the norm, decode the lm_head. INVALID_ARGUMENT for what CheckWorkload
 // refuses, and for a context that is negative or too large.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <variant>
 
 #include "base/status.h"
 #include "base/suggest.h"
@@ -22,9 +23,12 @@ constexpr double kMaxFlops = 4e18;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Rows and columns of image tokens that a view of `side` pixels becomes: the patch grid, halved twice, odd sizes
-// rounded up.
-int64_t QuerySide(const SamSpec& sam, int64_t side) { return CeilDiv(CeilDiv(side / sam.patch_size, 2), 2); }
+// Rows and columns of features that a view of `side` pixels becomes: the patch grid, halved twice, odd sizes rounded
+// up.
+int64_t FeatureSide(const SamSpec& sam, int64_t side) { return CeilDiv(CeilDiv(side / sam.patch_size, 2), 2); }
+
+int64_t RowsOf(const ClipSpec&, int64_t features) { return features; }
+int64_t RowsOf(const QueryEncoderSpec& encoder, int64_t features) { return encoder.QueriesFor(features); }
 
 struct Grid {
   int64_t wide = 1;
@@ -94,12 +98,16 @@ double FlopsUpperBound(const ModelSpec& model, const Workload& workload, const I
                              (width + as_double(sam.neck_channels) + as_double(sam.downsample_channels[0])) +
                          18 * as_double(sam.downsample_channels[0]) * as_double(sam.downsample_channels[1]) +
                          6 * width * as_double(sam.patch_size * sam.patch_size);
-    const double clip_width = as_double(model.clip.width);
-    const double clip =
-        as_double(model.clip.layers) *
-        (8 * clip_width * (clip_width + as_double(model.clip.ffn_hidden_size)) + 16 * tokens * clip_width);
-    const double projector = 4 * clip_width * as_double(model.decoder.hidden_size);
-    return as_double(views) * (tokens + 1) * (as_double(sam.layers) * 2 * per_token + convs + clip + projector);
+    const double sequence = tokens + 1 + as_double(ViewRows(model, side));
+    const double encoder = std::visit(
+        [&](const auto& spec) {
+          const double encoder_width = as_double(spec.width);
+          return as_double(spec.layers) * (8 * encoder_width * (encoder_width + as_double(spec.ffn_hidden_size)) +
+                                           16 * sequence * encoder_width);
+        },
+        model.encoder);
+    const double projector = 4 * as_double(model.encoder_width()) * as_double(model.decoder.hidden_size);
+    return as_double(views) * sequence * (as_double(sam.layers) * 2 * per_token + convs + encoder + projector);
   };
   const DecoderSpec& decoder = model.decoder;
   const double hidden = as_double(decoder.hidden_size);
@@ -131,11 +139,19 @@ Workload Profile(std::string_view id, std::string_view description, int64_t base
 
 }  // namespace
 
+int64_t ViewRows(const ModelSpec& model, int64_t side) {
+  const int64_t features_side = FeatureSide(model.sam, side);
+  return std::visit([&](const auto& encoder) { return RowsOf(encoder, features_side * features_side); }, model.encoder);
+}
+
 ImageLayout LayOutImage(const ModelSpec& model, const Workload& workload) {
+  const bool has_newlines = model.preprocess.has_newlines;
   ImageLayout layout;
   layout.global_side = workload.crop_mode ? workload.base_size : workload.image_size;
-  const int64_t global = QuerySide(model.sam, layout.global_side);
-  layout.global_tokens = global * (global + 1);
+  layout.global_tokens = ViewRows(model, layout.global_side);
+  if (has_newlines) {
+    layout.global_tokens += FeatureSide(model.sam, layout.global_side);
+  }
   if (!workload.crop_mode) {
     return layout;
   }
@@ -145,8 +161,10 @@ ImageLayout LayOutImage(const ModelSpec& model, const Workload& workload) {
     layout.crops_high = grid.high;
     layout.num_crops = grid.wide * grid.high;
     layout.crop_side = workload.image_size;
-    const int64_t crop = QuerySide(model.sam, layout.crop_side);
-    layout.local_tokens = grid.high * crop * (grid.wide * crop + 1);
+    layout.local_tokens = layout.num_crops * ViewRows(model, layout.crop_side);
+    if (has_newlines) {
+      layout.local_tokens += grid.high * FeatureSide(model.sam, layout.crop_side);
+    }
   }
   return layout;
 }

@@ -32,6 +32,10 @@ struct Workload {
   Precision precision = Precision::kBf16;
 };
 
+// Rows that a view of `side` pixels hands to the projector, and so to the language model: its features, or the queries
+// that stand for them.
+int64_t ViewRows(const ModelSpec& model, int64_t side);
+
 // How a page is cut into views and how many tokens they make.
 struct ImageLayout {
   int64_t crops_wide = 1;  // 1 x 1: no crops
@@ -39,8 +43,8 @@ struct ImageLayout {
   int64_t num_crops = 0;
   int64_t crop_side = 0;      // pixels; 0 without crops
   int64_t global_side = 0;    // pixels
-  int64_t local_tokens = 0;   // crop rows with their newlines
-  int64_t global_tokens = 0;  // global rows with their newlines
+  int64_t local_tokens = 0;   // crop rows, with their newlines where the model has them
+  int64_t global_tokens = 0;  // global rows, likewise
   int64_t separator_tokens = 1;
 
   int64_t image_tokens() const { return local_tokens + global_tokens + separator_tokens; }

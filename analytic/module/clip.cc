@@ -13,8 +13,8 @@ using F = Frame;
 void AddEmbeddings(TreeBuilder& builder, const ClipSpec& clip) {
   const int64_t width = clip.width;
   const int64_t native = clip.image_size / clip.patch_size;
-  const Dims tokens = {&F::batch, &F::clip_tokens, width};
-  const Dims features = {&F::batch, width, &F::query_grid, &F::query_grid};
+  const Dims tokens = {&F::batch, &F::encoder_tokens, width};
+  const Dims features = {&F::batch, width, &F::feature_grid, &F::feature_grid};
   const auto scope = builder.Open(
       {.name = "embeddings",
        .qualified_class_name = "deepencoder.CLIPVisionEmbeddings",
@@ -34,23 +34,23 @@ void AddEmbeddings(TreeBuilder& builder, const ClipSpec& clip) {
                 .runs = [](const Frame&) { return false; }});
   builder.Leaf({.name = "concat",
                 .qualified_class_name = class_name::kCat,
-                .input = {&F::batch, &F::query_tokens, width},
+                .input = {&F::batch, &F::features, width},
                 .output = tokens,
                 .operators = {{CategoryId::kCopy,
                                [tokens](const Frame& f) {
                                  return Copy{.read = Product(f, tokens), .written = Product(f, tokens)};
                                }}},
                 .parameters = width});
-  AddPositions(builder, {.native_grid = native, .grid = &F::query_grid, .extra_rows = 1, .width = width}, tokens);
+  AddPositions(builder, {.native_grid = native, .grid = &F::feature_grid, .extra_rows = 1, .width = width}, tokens);
 }
 
 void AddSelfAttention(TreeBuilder& builder, const ClipSpec& clip) {
   const int64_t width = clip.width;
   const int64_t heads = clip.heads;
   const int64_t head_dim = width / heads;
-  const Dims rows = {&F::batch, &F::clip_tokens};
+  const Dims rows = {&F::batch, &F::encoder_tokens};
   const Dims tokens = Append(rows, {width});
-  const Dims by_head = {&F::batch, heads, &F::clip_tokens, head_dim};
+  const Dims by_head = {&F::batch, heads, &F::encoder_tokens, head_dim};
   const auto scope = builder.Open({.name = "self_attn",
                                    .qualified_class_name = "deepencoder.NoTPAttention",
                                    .constructor_params = {{"hidden_size", width}, {"num_attention_heads", heads}},
@@ -58,7 +58,7 @@ void AddSelfAttention(TreeBuilder& builder, const ClipSpec& clip) {
                                    .output = tokens,
                                    .held = tokens});
   AddLinear(builder, {.name = "qkv_proj", .in = width, .out = 3 * width}, rows);
-  AddLayoutCopy(builder, "split_heads", Append(rows, {3 * width}), {3, &F::batch, heads, &F::clip_tokens, head_dim});
+  AddLayoutCopy(builder, "split_heads", Append(rows, {3 * width}), {3, &F::batch, heads, &F::encoder_tokens, head_dim});
   builder.Leaf({.name = "core",
                 .qualified_class_name = class_name::kAttentionCore,
                 .constructor_params = {{"num_heads", heads}, {"head_dim", head_dim}, {"has_bias", false}},
@@ -68,8 +68,8 @@ void AddSelfAttention(TreeBuilder& builder, const ClipSpec& clip) {
                                  return Attention{.batch = f.batch,
                                                   .heads = heads,
                                                   .kv_heads = heads,
-                                                  .query_len = f.clip_tokens,
-                                                  .kv_len = f.clip_tokens,
+                                                  .query_len = f.encoder_tokens,
+                                                  .kv_len = f.encoder_tokens,
                                                   .head_dim = head_dim};
                                }}}});
   AddLayoutCopy(builder, "merge_heads", by_head, tokens);
@@ -78,7 +78,7 @@ void AddSelfAttention(TreeBuilder& builder, const ClipSpec& clip) {
 
 void AddLayers(TreeBuilder& builder, const ClipSpec& clip, const LayerGroup& group) {
   const int64_t width = clip.width;
-  const Dims rows = {&F::batch, &F::clip_tokens};
+  const Dims rows = {&F::batch, &F::encoder_tokens};
   const Dims tokens = Append(rows, {width});
   const auto scope = builder.OpenGroup({.name = "layer",
                                         .qualified_class_name = "deepencoder.NoTPTransformerBlock",
@@ -111,9 +111,9 @@ void AddLayers(TreeBuilder& builder, const ClipSpec& clip, const LayerGroup& gro
 }  // namespace
 
 void AddClip(TreeBuilder& builder, const ClipSpec& clip) {
-  const Dims rows = {&F::batch, &F::clip_tokens};
+  const Dims rows = {&F::batch, &F::encoder_tokens};
   const Dims tokens = Append(rows, {clip.width});
-  const Dims features = {&F::batch, clip.width, &F::query_grid, &F::query_grid};
+  const Dims features = {&F::batch, clip.width, &F::feature_grid, &F::feature_grid};
   const auto scope = builder.Open({.name = "clip",
                                    .qualified_class_name = "deepencoder.VitModel",
                                    .constructor_params = {{"hidden_size", clip.width},

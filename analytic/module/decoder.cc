@@ -10,7 +10,6 @@ using F = Frame;
 
 constexpr int kDenseLayer = 0;
 constexpr int kExpertLayer = 1;
-constexpr std::string_view kMlpClass = "modeling_deepseekv2.DeepseekV2MLP";
 
 // Decode runs the same modules over one row: matrix-vector products.
 struct DecoderPart {
@@ -30,96 +29,26 @@ NormLayer RmsNorm(std::string name, const DecoderSpec& spec) {
 }
 
 void AddSelfAttention(TreeBuilder& builder, const DecoderPart& part) {
-  const DecoderSpec& spec = part.spec;
-  const int64_t hidden = spec.hidden_size;
-  const int64_t head_dim = spec.head_dim();
-  const int64_t heads = spec.heads;
-  const int64_t kv_heads = spec.kv_heads;
-  const int64_t kv_width = kv_heads * head_dim;
-  const Dims tokens = Append(Rows(), {hidden});
-  const Dims queries = {&F::batch, heads, &F::tokens, head_dim};
-  const auto scope =
-      builder.Open({.name = "self_attn",
-                    .qualified_class_name = "transformers.models.llama.modeling_llama.LlamaFlashAttention2",
-                    .constructor_params = {{"hidden_size", hidden},
-                                           {"num_heads", heads},
-                                           {"num_key_value_heads", kv_heads},
-                                           {"head_dim", head_dim},
-                                           {"rope_theta", spec.rope_theta}},
-                    .input = tokens,
-                    .output = tokens,
-                    .held = tokens});
-  const auto projection = [&](const char* name, int64_t out, const Dims& held) {
-    AddLinear(builder,
-              {.name = name, .in = hidden, .out = out, .has_bias = false, .category = part.linear, .held = held},
-              Rows());
-  };
-  projection("q_proj", hidden, {});
-  projection("k_proj", kv_width, Append(Rows(), {hidden}));
-  projection("v_proj", kv_width, Append(Rows(), {hidden + kv_width}));
-  builder.Leaf(
-      {.name = "rope",
-       .qualified_class_name = "transformers.models.llama.modeling_llama.apply_rotary_pos_emb",
-       .constructor_params = {{"dim", head_dim}, {"base", spec.rope_theta}},
-       .input = queries,
-       .output = queries,
-       .held = Append(Rows(), {kv_width}),
-       .operators = {{CategoryId::kRope, [total_heads = heads + kv_heads, head_dim](const Frame& f) {
-                        return Rope{
-                            .sequences = f.batch, .tokens = f.tokens, .heads = total_heads, .head_dim = head_dim};
-                      }}}});
-  builder.Leaf({.name = "kv_cache",
-                .qualified_class_name = "transformers.cache_utils.DynamicCache",
-                .input = {&F::batch, kv_heads, &F::tokens, head_dim},
-                .output = {&F::batch, kv_heads, &F::keys, head_dim},
-                .held = tokens,
-                .operators = {{CategoryId::kCopy,
-                               [kv_width](const Frame& f) {
-                                 const int64_t elements = 2 * f.batch * f.tokens * kv_width;
-                                 return Copy{.read = elements, .written = elements};
-                               }}},
-                .kv_cache = Append(Rows(), {2 * kv_width})});
-  builder.Leaf({.name = "core",
-                .qualified_class_name = class_name::kAttentionCore,
-                .constructor_params = {{"num_heads", heads}, {"num_key_value_heads", kv_heads}, {"head_dim", head_dim}},
-                .input = queries,
-                .output = queries,
-                .operators = {{CategoryId::kAttention, [heads, kv_heads, head_dim](const Frame& f) {
-                                 return Attention{.batch = f.batch,
-                                                  .heads = heads,
-                                                  .kv_heads = kv_heads,
-                                                  .query_len = f.tokens,
-                                                  .kv_len = f.keys,
-                                                  .head_dim = head_dim};
-                               }}}});
-  AddLayoutCopy(builder, "merge_heads", queries, tokens);
-  projection("o_proj", hidden, {});
+  AddRotaryAttention(builder, {.qualified_class_name = "transformers.models.llama.modeling_llama.LlamaFlashAttention2",
+                               .rope_function = "transformers.models.llama.modeling_llama.apply_rotary_pos_emb",
+                               .hidden = part.spec.hidden_size,
+                               .heads = part.spec.heads,
+                               .kv_heads = part.spec.kv_heads,
+                               .rope_theta = part.spec.rope_theta,
+                               .has_cache = true,
+                               .linear = part.linear,
+                               .tokens = &F::tokens,
+                               .keys = &F::keys});
 }
 
-// down(silu(gate(x)) * up(x)): a dense layer's `mlp`, an expert layer's `shared_experts`.
-void AddMlp(TreeBuilder& builder, const DecoderPart& part, const std::string& name, int64_t intermediate) {
-  const int64_t hidden = part.spec.hidden_size;
-  const Dims tokens = Append(Rows(), {hidden});
-  const Dims wide = Append(Rows(), {intermediate});
-  const auto scope = builder.Open({.name = name,
-                                   .qualified_class_name = kMlpClass,
-                                   .constructor_params = {{"hidden_size", hidden}, {"intermediate_size", intermediate}},
-                                   .input = tokens,
-                                   .output = tokens,
-                                   .held = tokens});
-  const LinearLayer linear = {.in = hidden, .out = intermediate, .has_bias = false, .category = part.linear};
-  LinearLayer gate = linear;
-  gate.name = "gate_proj";
-  AddLinear(builder, gate, Rows());
-  LinearLayer up = linear;
-  up.name = "up_proj";
-  up.held = wide;
-  AddLinear(builder, up, Rows());
-  AddActivation(builder, {.kind = ActivationKind::kSilu, .qualified_class_name = class_name::kSilu, .held = wide},
-                wide);
-  AddBinary(builder, "mul", class_name::kMul, wide);
-  AddLinear(builder,
-            {.name = "down_proj", .in = intermediate, .out = hidden, .has_bias = false, .category = part.linear},
+// A dense layer's `mlp`, an expert layer's `shared_experts`.
+void AddMlp(TreeBuilder& builder, const DecoderPart& part, const char* name, int64_t intermediate) {
+  AddSwiGlu(builder,
+            {.name = name,
+             .qualified_class_name = "modeling_deepseekv2.DeepseekV2MLP",
+             .hidden = part.spec.hidden_size,
+             .intermediate = intermediate,
+             .linear = part.linear},
             Rows());
 }
 
@@ -250,9 +179,8 @@ void AddLayers(TreeBuilder& builder, const DecoderPart& part, const LayerGroup& 
   AddBinary(builder, "mlp_residual", class_name::kAdd, tokens);
 }
 
-}  // namespace
-
-void AddDecoder(TreeBuilder& builder, const DecoderSpec& decoder, bool is_prefill) {
+// The children of `prefill` or `decode`: one forward pass of the language model and the choice of a token.
+void AddPass(TreeBuilder& builder, const DecoderSpec& decoder, bool is_prefill) {
   const DecoderPart part = {decoder, is_prefill, is_prefill ? CategoryId::kGemm : CategoryId::kGemv};
   const int64_t hidden = decoder.hidden_size;
   const Dims tokens = Append(Rows(), {hidden});
@@ -294,6 +222,26 @@ void AddDecoder(TreeBuilder& builder, const DecoderSpec& decoder, bool is_prefil
                 .operators = {{CategoryId::kSampling, [vocabulary = decoder.vocab_size](const Frame& f) {
                                  return Sampling{.rows = f.batch, .vocabulary = vocabulary, .context = f.keys};
                                }}}});
+}
+
+}  // namespace
+
+void AddLanguageStages(TreeBuilder& builder, const DecoderSpec& decoder, const std::string& qualified_class_name) {
+  const Dims next_token = {&F::batch, 1};
+  {
+    const auto prefill = builder.OpenStage(
+        {.name = "prefill", .qualified_class_name = qualified_class_name, .input = Rows(), .output = next_token},
+        Stage::kPrefill, FrameSet::kPrefill);
+    AddPass(builder, decoder, /*is_prefill=*/true);
+  }
+  const auto decode = builder.OpenStage({.name = "decode",
+                                         .qualified_class_name = qualified_class_name,
+                                         .input = Rows(),
+                                         .output = next_token,
+                                         .repetition = Repetition::kFor,
+                                         .repeats_with_passes = true},
+                                        Stage::kDecode, FrameSet::kDecode);
+  AddPass(builder, decoder, /*is_prefill=*/false);
 }
 
 }  // namespace dsocr::analytic

@@ -1,11 +1,19 @@
 #include "analytic/module/frame.h"
 
 #include <utility>
+#include <variant>
 
 namespace dsocr::analytic {
 namespace {
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// The encoder's sequence over the features of a view.
+void AddEncoder(const ClipSpec&, Frame& frame) { frame.encoder_tokens = frame.features + 1; }
+void AddEncoder(const QueryEncoderSpec& encoder, Frame& frame) {
+  frame.queries = encoder.QueriesFor(frame.features);
+  frame.encoder_tokens = frame.features + frame.queries;
+}
 
 Frame ViewFrame(const ModelSpec& model, int64_t views, int64_t side) {
   Frame frame;
@@ -17,9 +25,9 @@ Frame ViewFrame(const ModelSpec& model, int64_t views, int64_t side) {
   frame.padded_grid = windows * model.sam.window_size;
   frame.window_batch = views * windows * windows;
   frame.half_grid = CeilDiv(frame.grid, 2);
-  frame.query_grid = CeilDiv(frame.half_grid, 2);
-  frame.query_tokens = frame.query_grid * frame.query_grid;
-  frame.clip_tokens = frame.query_tokens + 1;
+  frame.feature_grid = CeilDiv(frame.half_grid, 2);
+  frame.features = frame.feature_grid * frame.feature_grid;
+  std::visit([&frame](const auto& encoder) { AddEncoder(encoder, frame); }, model.encoder);
   return frame;
 }
 
@@ -70,7 +78,7 @@ Frames FramesOf(const ModelSpec& model, const Workload& workload) {
   request.batch = workload.batch;
   request.image_tokens = layout.image_tokens();
   for (const Frame& view : views) {
-    request.feature_rows += view.batch / workload.batch * view.query_tokens;
+    request.feature_rows += view.batch / workload.batch * ViewRows(model, view.side);
   }
   frames.sets[static_cast<int>(FrameSet::kRequest)].push_back(request);
 

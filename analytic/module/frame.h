@@ -20,14 +20,15 @@ struct Frame {
   int64_t batch = 1;   // B: views of the group, or sequences
 
   // Vision, for one view.
-  int64_t side = 0;          // H: pixels
-  int64_t grid = 0;          // g: patches a side
-  int64_t padded_grid = 0;   // p: g rounded up to whole windows
-  int64_t window_batch = 0;  // B (p / window)^2: windows of the whole batch
-  int64_t half_grid = 0;     // ceil(g / 2), after the first stride-2 convolution
-  int64_t query_grid = 0;    // q: ceil(ceil(g / 2) / 2)
-  int64_t query_tokens = 0;  // q^2
-  int64_t clip_tokens = 0;   // q^2 + 1, with the class token
+  int64_t side = 0;            // H: pixels
+  int64_t grid = 0;            // g: patches a side
+  int64_t padded_grid = 0;     // p: g rounded up to whole windows
+  int64_t window_batch = 0;    // B (p / window)^2: windows of the whole batch
+  int64_t half_grid = 0;       // ceil(g / 2), after the first stride-2 convolution
+  int64_t feature_grid = 0;    // q: ceil(ceil(g / 2) / 2)
+  int64_t features = 0;        // n: q^2, what SAM hands over
+  int64_t queries = 0;         // k: learned queries, where the encoder has them
+  int64_t encoder_tokens = 0;  // of the encoder's sequence: n and the class token, or n + k
 
   // Language.
   int64_t tokens = 0;        // T: tokens of the pass in one sequence

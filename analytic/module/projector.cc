@@ -1,4 +1,5 @@
 #include <cstdint>
+#include <utility>
 
 #include "analytic/module/layers.h"
 #include "analytic/module/parts.h"
@@ -10,29 +11,28 @@ using F = Frame;
 
 }  // namespace
 
-void AddProjector(TreeBuilder& builder, const ModelSpec& model) {
-  const int64_t in = 2 * model.clip.width;
-  const int64_t out = model.decoder.hidden_size;
-  const Dims rows = {&F::batch, &F::query_tokens};
+void AddProjector(TreeBuilder& builder, ProjectorPart part, const DecoderSpec& decoder) {
+  const int64_t out = decoder.hidden_size;
+  const Dims joined = part.gather.output;
+  const int64_t in = joined.back().In(Frame());
+  const Dims rows(joined.begin(), joined.end() - 1);
+  const auto stage = builder.OpenStage({.name = "projector",
+                                        .qualified_class_name = std::move(part.model_class),
+                                        .input = {&F::batch, &F::feature_rows, in},
+                                        .output = {&F::batch, &F::image_tokens, out}},
+                                       Stage::kProjector, FrameSet::kRequest);
   {
     const auto linear = builder.Open(
         {.name = "linear",
-         .qualified_class_name = "deepencoder.MlpProjector",
+         .qualified_class_name = std::move(part.projector_class),
          .constructor_params = {{"input_dim", in}, {"n_embed", out}, {"projector_type", std::string("linear")}},
-         .input = {&F::batch, &F::clip_tokens, model.clip.width},
+         .input = part.gather.input,
          .output = Append(rows, {out})},
         FrameSet::kViews);
-    builder.Leaf({.name = "concat",
-                  .qualified_class_name = class_name::kCat,
-                  .input = {&F::batch, &F::clip_tokens, model.clip.width},
-                  .output = Append(rows, {in}),
-                  .operators = {{CategoryId::kCopy, [rows, in](const Frame& f) {
-                                   const int64_t elements = Product(f, rows) * in;
-                                   return Copy{.read = elements, .written = elements};
-                                 }}}});
+    builder.Leaf(std::move(part.gather));
     AddLinear(builder, {.name = "matmul", .in = in, .out = out}, rows);
   }
-  // Rows of the raster with a newline after each, crops before the global view, a separator at the end.
+  // Crops before the global view, and the model's own rows among them.
   builder.Leaf({.name = "assemble",
                 .qualified_class_name = class_name::kCat,
                 .input = {&F::batch, &F::feature_rows, out},
@@ -42,7 +42,8 @@ void AddProjector(TreeBuilder& builder, const ModelSpec& model) {
                                  const int64_t elements = f.batch * f.image_tokens * out;
                                  return Copy{.read = elements, .written = elements};
                                }}},
-                .parameters = 2 * out});
+                .parameters = part.learned_rows * out,
+                .is_outside_stages = true});
 }
 
 }  // namespace dsocr::analytic

@@ -1,9 +1,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "analytic/module/layers.h"
 #include "analytic/module/parts.h"
+#include "fmt/format.h"
 
 namespace dsocr::analytic {
 namespace {
@@ -14,6 +17,13 @@ constexpr int kGlobalBlock = 1;
 
 using F = Frame;
 
+// The sizes, and the Python module that holds the classes.
+struct SamPart : SamSpec {
+  std::string package;
+
+  std::string Class(std::string_view name) const { return fmt::format("{}.{}", package, name); }
+};
+
 // The attention of one block sees `sequences` squares of side x side tokens: windows, or whole views.
 struct AttentionSquare {
   Dim sequences;
@@ -21,9 +31,9 @@ struct AttentionSquare {
   int64_t native_side = 0;  // the side that the relative position tables were made for
 };
 
-void AddPatchEmbed(TreeBuilder& builder, const SamSpec& sam) {
+void AddPatchEmbed(TreeBuilder& builder, const SamPart& sam) {
   builder.Leaf({.name = "patch_embed",
-                .qualified_class_name = "deepencoder.PatchEmbed",
+                .qualified_class_name = sam.Class("PatchEmbed"),
                 .constructor_params = {{"in_chans", int64_t{3}},
                                        {"embed_dim", sam.width},
                                        {"kernel_size", sam.patch_size},
@@ -43,12 +53,12 @@ void AddPatchEmbed(TreeBuilder& builder, const SamSpec& sam) {
                 .parameters = sam.width * (3 * sam.patch_size * sam.patch_size + 1)});
 }
 
-void AddPosEmbed(TreeBuilder& builder, const SamSpec& sam) {
+void AddPosEmbed(TreeBuilder& builder, const SamPart& sam) {
   const int64_t native = sam.image_size / sam.patch_size;
   const int64_t width = sam.width;
   const Dims tokens = {&F::batch, &F::grid, &F::grid, width};
   const auto scope = builder.Open({.name = "pos_embed",
-                                   .qualified_class_name = "deepencoder.get_abs_pos_sam",
+                                   .qualified_class_name = sam.Class("get_abs_pos_sam"),
                                    .constructor_params = {{"native_grid", native}},
                                    .input = tokens,
                                    .output = tokens});
@@ -56,7 +66,7 @@ void AddPosEmbed(TreeBuilder& builder, const SamSpec& sam) {
 }
 
 // Bias from the distance of query and key, separately for rows and columns; materialised for the fused attention.
-void AddRelPos(TreeBuilder& builder, const SamSpec& sam, const AttentionSquare& square) {
+void AddRelPos(TreeBuilder& builder, const SamPart& sam, const AttentionSquare& square) {
   const int64_t heads = sam.heads;
   const int64_t head_dim = sam.width / heads;
   const int64_t table_rows = 2 * square.native_side - 1;
@@ -65,7 +75,7 @@ void AddRelPos(TreeBuilder& builder, const SamSpec& sam, const AttentionSquare& 
   const Dims queries = {sequences, heads, side, side, head_dim};
   const Dims bias = {sequences, heads, side, side, side, side};
   const auto scope = builder.Open({.name = "rel_pos",
-                                   .qualified_class_name = "deepencoder.add_decomposed_rel_pos",
+                                   .qualified_class_name = sam.Class("add_decomposed_rel_pos"),
                                    .input = queries,
                                    .output = bias,
                                    .held = {2, sequences, heads, side, side, head_dim}});  // keys and values
@@ -83,7 +93,7 @@ void AddRelPos(TreeBuilder& builder, const SamSpec& sam, const AttentionSquare& 
                                }}},
                 .runs = [side, native = square.native_side](const Frame& f) { return side.In(f) != native; }});
   builder.Leaf({.name = "gather",
-                .qualified_class_name = "deepencoder.get_rel_pos",
+                .qualified_class_name = sam.Class("get_rel_pos"),
                 .constructor_params = {{"table_rows", table_rows}},
                 .input = {2, table_rows, head_dim},
                 .output = {2, side, side, head_dim},
@@ -116,7 +126,7 @@ void AddRelPos(TreeBuilder& builder, const SamSpec& sam, const AttentionSquare& 
                                }}}});
 }
 
-void AddAttention(TreeBuilder& builder, const SamSpec& sam, const AttentionSquare& square) {
+void AddAttention(TreeBuilder& builder, const SamPart& sam, const AttentionSquare& square) {
   const int64_t width = sam.width;
   const int64_t heads = sam.heads;
   const int64_t head_dim = width / heads;
@@ -126,7 +136,7 @@ void AddAttention(TreeBuilder& builder, const SamSpec& sam, const AttentionSquar
   const Dims tokens = Append(rows, {width});
   const Dims by_head = {sequences, heads, side, side, head_dim};
   const auto scope = builder.Open({.name = "attn",
-                                   .qualified_class_name = "deepencoder.Attention",
+                                   .qualified_class_name = sam.Class("Attention"),
                                    .constructor_params = {{"dim", width},
                                                           {"num_heads", heads},
                                                           {"qkv_bias", true},
@@ -157,7 +167,7 @@ void AddAttention(TreeBuilder& builder, const SamSpec& sam, const AttentionSquar
   AddLinear(builder, {.name = "proj", .in = width, .out = width}, rows);
 }
 
-void AddBlocks(TreeBuilder& builder, const SamSpec& sam, const LayerGroup& group) {
+void AddBlocks(TreeBuilder& builder, const SamPart& sam, const LayerGroup& group) {
   const int64_t width = sam.width;
   const int64_t hidden = std::llround(static_cast<double>(width) * sam.mlp_ratio);
   const bool is_window = group.kind == kWindowBlock;
@@ -166,7 +176,7 @@ void AddBlocks(TreeBuilder& builder, const SamSpec& sam, const LayerGroup& group
   const Dims windows = {&F::window_batch, sam.window_size, sam.window_size, width};
   const auto scope =
       builder.OpenGroup({.name = "block",
-                         .qualified_class_name = "deepencoder.Block",
+                         .qualified_class_name = sam.Class("Block"),
                          .constructor_params = {{"dim", width},
                                                 {"num_heads", sam.heads},
                                                 {"mlp_ratio", sam.mlp_ratio},
@@ -178,7 +188,7 @@ void AddBlocks(TreeBuilder& builder, const SamSpec& sam, const LayerGroup& group
   AddNorm(builder, {.name = "norm1", .width = width, .eps = kEps}, rows, tokens);
   if (is_window) {
     builder.Leaf({.name = "window_partition",
-                  .qualified_class_name = "deepencoder.window_partition",
+                  .qualified_class_name = sam.Class("window_partition"),
                   .constructor_params = {{"window_size", sam.window_size}},
                   .input = tokens,
                   .output = windows,
@@ -192,7 +202,7 @@ void AddBlocks(TreeBuilder& builder, const SamSpec& sam, const LayerGroup& group
                          : AttentionSquare{&F::batch, &F::grid, sam.image_size / sam.patch_size});
   if (is_window) {
     builder.Leaf({.name = "window_unpartition",
-                  .qualified_class_name = "deepencoder.window_unpartition",
+                  .qualified_class_name = sam.Class("window_unpartition"),
                   .constructor_params = {{"window_size", sam.window_size}},
                   .input = windows,
                   .output = tokens,
@@ -205,7 +215,7 @@ void AddBlocks(TreeBuilder& builder, const SamSpec& sam, const LayerGroup& group
   AddNorm(builder, {.name = "norm2", .width = width, .eps = kEps}, rows, tokens);
   {
     const auto mlp = builder.Open({.name = "mlp",
-                                   .qualified_class_name = "deepencoder.MLPBlock",
+                                   .qualified_class_name = sam.Class("MLPBlock"),
                                    .constructor_params = {{"embedding_dim", width}, {"mlp_dim", hidden}},
                                    .input = tokens,
                                    .output = tokens,
@@ -253,12 +263,12 @@ void AddConv(TreeBuilder& builder, const ConvLayer& layer) {
                 .parameters = layer.in * layer.out * layer.kernel * layer.kernel});
 }
 
-void AddNeck(TreeBuilder& builder, const SamSpec& sam) {
+void AddNeck(TreeBuilder& builder, const SamPart& sam) {
   const int64_t channels = sam.neck_channels;
   const Dims rows = {&F::batch, &F::grid, &F::grid};
   const Dims image = {&F::batch, channels, &F::grid, &F::grid};
   const NormLayer norm = {
-      .kind = NormKind::kLayer2d, .width = channels, .eps = kEps, .qualified_class_name = "deepencoder.LayerNorm2d"};
+      .kind = NormKind::kLayer2d, .width = channels, .eps = kEps, .qualified_class_name = sam.Class("LayerNorm2d")};
   const auto scope = builder.Open({.name = "neck",
                                    .qualified_class_name = class_name::kSequential,
                                    .constructor_params = {{"in_channels", sam.width}, {"out_channels", channels}},
@@ -276,11 +286,12 @@ void AddNeck(TreeBuilder& builder, const SamSpec& sam) {
 
 }  // namespace
 
-void AddSam(TreeBuilder& builder, const SamSpec& sam) {
+void AddSam(TreeBuilder& builder, const SamSpec& spec, std::string_view package) {
+  const SamPart sam{spec, std::string(package)};
   const int64_t mid_channels = sam.downsample_channels[0];
   const int64_t out_channels = sam.downsample_channels[1];
   const auto scope = builder.Open({.name = "sam",
-                                   .qualified_class_name = "deepencoder.ImageEncoderViT",
+                                   .qualified_class_name = sam.Class("ImageEncoderViT"),
                                    .constructor_params = {{"img_size", sam.image_size},
                                                           {"patch_size", sam.patch_size},
                                                           {"embed_dim", sam.width},
@@ -290,7 +301,7 @@ void AddSam(TreeBuilder& builder, const SamSpec& sam) {
                                                           {"out_chans", sam.neck_channels},
                                                           {"window_size", sam.window_size}},
                                    .input = {&F::batch, 3, &F::side, &F::side},
-                                   .output = {&F::batch, out_channels, &F::query_grid, &F::query_grid}});
+                                   .output = {&F::batch, out_channels, &F::feature_grid, &F::feature_grid}});
   AddPatchEmbed(builder, sam);
   AddPosEmbed(builder, sam);
   std::vector<int> kinds;
@@ -304,7 +315,7 @@ void AddSam(TreeBuilder& builder, const SamSpec& sam) {
   }
   AddNeck(builder, sam);
   AddConv(builder, {"net_2", sam.neck_channels, mid_channels, 3, 2, &F::grid, &F::half_grid});
-  AddConv(builder, {"net_3", mid_channels, out_channels, 3, 2, &F::half_grid, &F::query_grid});
+  AddConv(builder, {"net_3", mid_channels, out_channels, 3, 2, &F::half_grid, &F::feature_grid});
 }
 
 }  // namespace dsocr::analytic

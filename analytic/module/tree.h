@@ -36,8 +36,7 @@ struct LeafOperator {
 // What a node is, its place in the tree apart.
 struct NodeSpec {
   std::string name;
-  std::string_view
-      qualified_class_name;  // of the original model; for steps that are no module there, the function called
+  std::string qualified_class_name;  // of the original model; for steps that are no module there, the function called
   Params constructor_params = {};
   Dims input = {};  // first input
   Dims output = {};
@@ -50,6 +49,7 @@ struct NodeSpec {
   // Leaves only.
   std::vector<LeafOperator> operators = {};
   int64_t parameters = 0;                            // of one instance
+  bool is_outside_stages = false;                    // the parameters are rows set among tokens, not a stage's weights
   Dims kv_cache = {};                                // elements added to the cache by one call
   std::function<bool(const Frame&)> runs = nullptr;  // null: in every pass
 };

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <type_traits>
+#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -17,7 +20,9 @@
 namespace dsocr::catalog {
 namespace {
 
+using analytic::ClipSpec;
 using analytic::ModelSpec;
+using analytic::QueryEncoderSpec;
 using nlohmann::json;
 
 // Far above any published model, and low enough that no product of three sizes leaves 64 bits.
@@ -27,6 +32,33 @@ constexpr int64_t kMaxLayers = 1024;
 constexpr int64_t kMaxExperts = 4096;
 constexpr int64_t kMaxCrops = 1024;
 constexpr size_t kMaxConfigBytes = size_t{1} << 20;
+
+// The published file of DeepSeek-OCR-2 names its encoder and one size of it; the code holds the others.
+constexpr const char* kQueryEncoder = "vision_config.width.qwen2-0-5b";
+constexpr const char* kQueryEncoderWidth = "vision_config.width.qwen2-0-5b.dim";
+
+// `Spec` or a const one: sizes are read into it and written from it.
+template <typename T, typename Spec>
+concept Like = std::same_as<std::remove_const_t<T>, Spec>;
+
+template <typename Visit>
+void ForEachEncoderSize(Like<ClipSpec> auto& clip, Visit visit) {
+  visit("encoder_dims.clip.layers", clip.layers, 1, kMaxLayers);
+  visit("encoder_dims.clip.width", clip.width, 1, kMaxSide);
+  visit("encoder_dims.clip.heads", clip.heads, 1, kMaxSide);
+  visit("encoder_dims.clip.ffn_hidden_size", clip.ffn_hidden_size, 1, kMaxSide);
+  visit("encoder_dims.clip.image_size", clip.image_size, 1, kMaxSide);
+  visit("encoder_dims.clip.patch_size", clip.patch_size, 1, kMaxSide);
+}
+
+template <typename Visit>
+void ForEachEncoderSize(Like<QueryEncoderSpec> auto& encoder, Visit visit) {
+  visit(kQueryEncoderWidth, encoder.width, 1, kMaxSide);
+  visit("encoder_dims.encoder.layers", encoder.layers, 1, kMaxLayers);
+  visit("encoder_dims.encoder.heads", encoder.heads, 1, kMaxSide);
+  visit("encoder_dims.encoder.kv_heads", encoder.kv_heads, 1, kMaxSide);
+  visit("encoder_dims.encoder.ffn_hidden_size", encoder.ffn_hidden_size, 1, kMaxSide);
+}
 
 // Every integer of a config.json that we know: its path, its place in the spec, its range.
 template <typename Spec, typename Visit>
@@ -52,13 +84,7 @@ void ForEachSize(Spec& spec, Visit visit) {
   visit("encoder_dims.sam.img_size", sam.image_size, 1, kMaxSide);
   visit("encoder_dims.sam.window_size", sam.window_size, 1, kMaxSide);
   visit("encoder_dims.sam.neck_channels", sam.neck_channels, 1, kMaxSide);
-  auto& clip = spec.clip;
-  visit("encoder_dims.clip.layers", clip.layers, 1, kMaxLayers);
-  visit("encoder_dims.clip.width", clip.width, 1, kMaxSide);
-  visit("encoder_dims.clip.heads", clip.heads, 1, kMaxSide);
-  visit("encoder_dims.clip.ffn_hidden_size", clip.ffn_hidden_size, 1, kMaxSide);
-  visit("encoder_dims.clip.image_size", clip.image_size, 1, kMaxSide);
-  visit("encoder_dims.clip.patch_size", clip.patch_size, 1, kMaxSide);
+  std::visit([&visit](auto& encoder) { ForEachEncoderSize(encoder, visit); }, spec.encoder);
   auto& preprocess = spec.preprocess;
   visit("preprocess.small_image_threshold", preprocess.small_image_threshold, 1, kMaxSide);
   visit("preprocess.crop_tile_size", preprocess.crop_tile_size, 1, kMaxSide);
@@ -79,6 +105,7 @@ void ForEachNumber(Spec& spec, Visit visit) {
 constexpr const char* kNormTopk = "norm_topk_prob";
 constexpr const char* kGlobalLayers = "encoder_dims.sam.global_attn_indexes";
 constexpr const char* kDownsample = "encoder_dims.sam.downsample_channels";
+constexpr const char* kQueryTables = "encoder_dims.encoder.query_tables";
 
 // A JSON pointer of a dotted path.
 json::json_pointer Pointer(std::string_view path) {
@@ -195,6 +222,23 @@ class Reader {
   absl::Status status_;
 };
 
+absl::Status CheckRopePairs(std::string_view path, int64_t heads, int64_t head_dim) {
+  return head_dim % 2 == 0
+             ? absl::OkStatus()
+             : Wrong(path, std::to_string(heads), fmt::format("a head of {} is odd, and rope turns pairs", head_dim));
+}
+
+absl::Status CheckEncoder(const ClipSpec& clip) {
+  return clip.image_size % clip.patch_size == 0
+             ? absl::OkStatus()
+             : Wrong("encoder_dims.clip.image_size", std::to_string(clip.image_size),
+                     fmt::format("no multiple of encoder_dims.clip.patch_size = {}", clip.patch_size));
+}
+
+absl::Status CheckEncoder(const QueryEncoderSpec& encoder) {
+  return CheckRopePairs("encoder_dims.encoder.heads", encoder.heads, encoder.head_dim());
+}
+
 // What CheckModel leaves to the reader of a config.json.
 absl::Status CheckSpec(const ModelSpec& spec) {
   DSOCR_RETURN_IF_ERROR(analytic::CheckModel(spec));
@@ -203,18 +247,12 @@ absl::Status CheckSpec(const ModelSpec& spec) {
     return Wrong("encoder_dims.sam.img_size", std::to_string(sam.image_size),
                  fmt::format("no multiple of encoder_dims.sam.patch_size = {}", sam.patch_size));
   }
-  if (spec.clip.image_size % spec.clip.patch_size != 0) {
-    return Wrong("encoder_dims.clip.image_size", std::to_string(spec.clip.image_size),
-                 fmt::format("no multiple of encoder_dims.clip.patch_size = {}", spec.clip.patch_size));
-  }
+  DSOCR_RETURN_IF_ERROR(std::visit([](const auto& encoder) { return CheckEncoder(encoder); }, spec.encoder));
   if (const double hidden = sam.mlp_ratio * static_cast<double>(sam.width); hidden != std::floor(hidden)) {
     return Wrong("encoder_dims.sam.mlp_ratio", fmt::format("{}", sam.mlp_ratio),
                  fmt::format("times encoder_dims.sam.width = {} is no integer", sam.width));
   }
-  if (spec.decoder.head_dim() % 2 != 0) {
-    return Wrong("num_attention_heads", std::to_string(spec.decoder.heads),
-                 fmt::format("a head of {} is odd, and rope turns pairs", spec.decoder.head_dim()));
-  }
+  DSOCR_RETURN_IF_ERROR(CheckRopePairs("num_attention_heads", spec.decoder.heads, spec.decoder.head_dim()));
   std::set<int64_t> seen;
   for (const int64_t layer : sam.global_attention_layers) {
     if (layer >= sam.layers) {
@@ -248,12 +286,31 @@ absl::StatusOr<json> ParseObject(std::string_view text) {
   return root;
 }
 
+// The published model that a file describes: by `architectures`, or by the encoder that only DeepSeek-OCR-2 has. Their
+// model_type is the same.
+ModelSpec PublishedSpecOf(const json& root) {
+  const auto& models = analytic::ModelCatalogue();
+  const json names = root.value("architectures", json::array());
+  const auto has_name = [&](const ModelSpec& model) {
+    return std::find(names.begin(), names.end(), model.architecture) != names.end();
+  };
+  const bool has_query_encoder = root.contains(Pointer(kQueryEncoder));
+  const auto has_encoder = [&](const ModelSpec& model) {
+    return has_query_encoder && std::holds_alternative<QueryEncoderSpec>(model.encoder);
+  };
+  auto found = std::find_if(models.begin(), models.end(), has_name);
+  if (found == models.end()) {
+    found = std::find_if(models.begin(), models.end(), has_encoder);
+  }
+  return found == models.end() ? models.front() : *found;
+}
+
 }  // namespace
 
 absl::StatusOr<ModelSpec> ParseModelConfig(std::string_view json_text) {
   DSOCR_ASSIGN_OR_RETURN(const json root, ParseObject(json_text));
   Reader reader(root);
-  ModelSpec spec;
+  ModelSpec spec = PublishedSpecOf(root);
   ForEachSize(spec, [&reader](std::string_view path, int64_t& value, int64_t least, int64_t most) {
     reader.Size(path, value, least, most);
   });
@@ -264,18 +321,24 @@ absl::StatusOr<ModelSpec> ParseModelConfig(std::string_view json_text) {
   reader.Bool(kNormTopk, spec.decoder.norm_topk_prob);
   reader.Sizes(kGlobalLayers, spec.sam.global_attention_layers, 0, kMaxLayers);
   reader.Sizes(kDownsample, spec.sam.downsample_channels, 1, kMaxSide);
+  if (auto* encoder = std::get_if<QueryEncoderSpec>(&spec.encoder)) {
+    reader.Sizes(kQueryTables, encoder->query_tables, 1, kMaxSide);
+  }
   DSOCR_RETURN_IF_ERROR(reader.status());
   DSOCR_RETURN_IF_ERROR(CheckSpec(spec));
   return spec;
 }
 
 std::string ModelConfigJson(const ModelSpec& spec) {
-  json root = {{"architectures", {"DeepseekOCRForCausalLM"}}, {"model_type", "DeepseekOCR"}};
+  json root = {{"architectures", {spec.architecture}}};
   ForEachSize(spec, [&root](std::string_view path, int64_t value, int64_t, int64_t) { root[Pointer(path)] = value; });
   ForEachNumber(spec, [&root](std::string_view path, double value) { root[Pointer(path)] = value; });
   root[Pointer(kNormTopk)] = spec.decoder.norm_topk_prob;
   root[Pointer(kGlobalLayers)] = spec.sam.global_attention_layers;
   root[Pointer(kDownsample)] = spec.sam.downsample_channels;
+  if (const auto* encoder = std::get_if<QueryEncoderSpec>(&spec.encoder)) {
+    root[Pointer(kQueryTables)] = encoder->query_tables;
+  }
   return root.dump(2) + "\n";
 }
 

@@ -1,6 +1,7 @@
 #include "daemon/report/report.h"
 
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "analytic/category.h"
@@ -66,6 +67,12 @@ v1::Shape ShapeOf(const analytic::Shape& dims) {
   return shape;
 }
 
+std::string EncoderText(const analytic::ClipSpec& clip) { return fmt::format("CLIP ({} layers)", clip.layers); }
+
+std::string EncoderText(const analytic::QueryEncoderSpec& encoder) {
+  return fmt::format("a Qwen2 decoder ({} layers) with learned queries", encoder.layers);
+}
+
 v1::DeepSeekOCRModelSpec ModelSpecOf(const ReportInput& input) {
   const analytic::ModelSpec& model = input.model;
   const analytic::DecoderSpec& decoder = model.decoder;
@@ -82,12 +89,12 @@ v1::DeepSeekOCRModelSpec ModelSpecOf(const ReportInput& input) {
   spec.set_num_attention_heads(decoder.heads);
   spec.set_vision_backbone(v1::VISION_BACKBONE_SAM_VIT_B);
   spec.set_uses_moe(decoder.first_k_dense < decoder.layers);
-  spec.set_notes(
-      fmt::format("SAM ViT ({} blocks) sees the pixels, CLIP ({} layers) its output; decoder: {} dense and {} expert "
-                  "layers, {} of {} "
-                  "routed experts a token, {} shared",
-                  model.sam.layers, model.clip.layers, decoder.first_k_dense, decoder.layers - decoder.first_k_dense,
-                  decoder.experts_per_token, decoder.routed_experts, decoder.shared_experts));
+  spec.set_notes(fmt::format(
+      "SAM ViT ({} blocks) sees the pixels, {} its output; decoder: {} dense and {} expert layers, {} of {} "
+      "routed experts a token, {} shared",
+      model.sam.layers, std::visit([](const auto& encoder) { return EncoderText(encoder); }, model.encoder),
+      decoder.first_k_dense, decoder.layers - decoder.first_k_dense, decoder.experts_per_token, decoder.routed_experts,
+      decoder.shared_experts));
   return spec;
 }
 

@@ -17,7 +17,8 @@ inline ModelSpec TinyA() {
                .global_attention_layers = {1, 3},
                .neck_channels = 24,
                .downsample_channels = {40, 64}};
-  model.clip = {.layers = 3, .width = 64, .heads = 4, .ffn_hidden_size = 256, .image_size = 56, .patch_size = 14};
+  model.encoder =
+      ClipSpec{.layers = 3, .width = 64, .heads = 4, .ffn_hidden_size = 256, .image_size = 56, .patch_size = 14};
   model.decoder = {.vocab_size = 512,
                    .hidden_size = 64,
                    .intermediate_size = 176,
@@ -43,7 +44,8 @@ inline ModelSpec TinyB() {
                .global_attention_layers = {2},
                .neck_channels = 28,
                .downsample_channels = {40, 72}};
-  model.clip = {.layers = 2, .width = 72, .heads = 6, .ffn_hidden_size = 256, .image_size = 56, .patch_size = 14};
+  model.encoder =
+      ClipSpec{.layers = 2, .width = 72, .heads = 6, .ffn_hidden_size = 256, .image_size = 56, .patch_size = 14};
   model.decoder = {.vocab_size = 768,
                    .hidden_size = 80,
                    .intermediate_size = 168,

@@ -160,7 +160,7 @@ TEST(CheckModel, NamesTheFieldOfAnImpossibleModel) {
   EXPECT_THAT(Refusal(Standard(), model), HasSubstr("num_experts_per_tok 65: not between 1 and 64"));
   model = ModelSpec();
   model.sam.downsample_channels = {512, 896};
-  EXPECT_THAT(Refusal(Standard(), model), HasSubstr("clip.width is 1024"));
+  EXPECT_THAT(Refusal(Standard(), model), HasSubstr("the encoder after it has width 1024"));
 }
 
 }  // namespace
