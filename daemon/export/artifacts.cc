@@ -14,7 +14,6 @@
 
 #include "base/status.h"
 #include "base/unique_fd.h"
-#include "daemon/export/markdown.h"
 #include "fmt/format.h"
 #include "proto/document.h"
 
@@ -119,20 +118,23 @@ absl::Status WriteFile(const fs::path& path, std::string_view text) {
 }
 
 // Everything of one run below `directory`, which is not there yet.
-absl::Status WriteTree(const fs::path& directory, const v1::AnalyticModelReport& report,
-                       const v1::AnalyzeResponse* analysis) {
+absl::Status WriteTree(const fs::path& directory, const v1::AnalyticModelReport& report, const Origin* origin,
+                       const v1::AnalyzeResponse* analysis, const v1::TargetOperatorList* operators) {
   const fs::path model = directory / kStatic / kModel;
   const fs::path layers = model / "layers";
   DSOCR_RETURN_IF_ERROR(MakeDirectories(layers).status());
   DSOCR_RETURN_IF_ERROR(WriteFile(model / "report.json", document::ToJson(report)));
   DSOCR_RETURN_IF_ERROR(WriteFile(model / "report.yaml", document::ToYaml(report)));
-  for (const Page& page : LayerPages(report)) {
+  for (const Page& page : LayerPages(report, origin)) {
     DSOCR_RETURN_IF_ERROR(WriteFile(layers / page.file_name, page.text));
   }
   if (analysis != nullptr) {
     DSOCR_RETURN_IF_ERROR(WriteFile(directory / kStatic / "static_compute.json", analysis->json()));
     DSOCR_RETURN_IF_ERROR(WriteFile(directory / kStatic / "static_compute.md", analysis->markdown()));
     DSOCR_RETURN_IF_ERROR(WriteFile(directory / kStatic / "static_compute_table.md", analysis->table_markdown()));
+  }
+  if (operators != nullptr) {
+    DSOCR_RETURN_IF_ERROR(WriteFile(directory / kStatic / "target_operators.json", document::ToJson(*operators)));
   }
   return absl::OkStatus();
 }
@@ -204,7 +206,8 @@ absl::Status CheckNewRun(const std::string& root, const std::string& run_id) {
 
 absl::StatusOr<std::string> WriteArtifacts(const std::string& root, const std::string& run_id,
                                            const v1::AnalyticModelReport& report, const v1::AnalyzeResponse* analysis,
-                                           Existing existing) {
+                                           Existing existing, const Origin* origin,
+                                           const v1::TargetOperatorList* operators) {
   DSOCR_RETURN_IF_ERROR(CheckRunId(run_id));
   const fs::path directory = fs::path(root).lexically_normal();
   DSOCR_RETURN_IF_ERROR(CheckRoot(directory));
@@ -217,7 +220,7 @@ absl::StatusOr<std::string> WriteArtifacts(const std::string& root, const std::s
   }
   cleanup.set_staged(staged);
   const fs::path content = fs::path(staged) / run_id;
-  DSOCR_RETURN_IF_ERROR(WriteTree(content, report, analysis));
+  DSOCR_RETURN_IF_ERROR(WriteTree(content, report, origin, analysis, operators));
   DSOCR_RETURN_IF_ERROR(Sync(content));
   DSOCR_RETURN_IF_ERROR(Publish(content, directory / run_id, run_id, existing));
   return ArtifactsDir(root, run_id);

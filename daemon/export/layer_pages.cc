@@ -4,8 +4,9 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
-#include "daemon/export/index.h"
-#include "daemon/export/markdown.h"
+#include "analytic/module/definition.h"
+#include "daemon/export/layer_pages.h"
+#include "daemon/export/layer_parts.h"
 #include "daemon/export/text.h"
 #include "fmt/format.h"
 #include "proto/document.h"
@@ -13,9 +14,7 @@
 namespace dsocr::exporter {
 namespace {
 
-using FileNames = absl::flat_hash_map<std::string, std::string>;  // by module id
-
-constexpr std::string_view kSummary = "summary.md";
+constexpr int kMostSteps = 64;        // of a way through a tree that a foreign job made
 constexpr size_t kLongestStem = 200;  // with number and ".md" inside the 255 bytes that file systems allow
 
 // The mapping of contracts section 3; what a foreign id holds besides becomes '_'.
@@ -35,9 +34,9 @@ std::string StemOf(std::string_view module_id) {
   return stem.empty() || stem.front() == '.' ? fmt::format("_{}", stem) : stem;
 }
 
-FileNames NameFiles(const v1::AnalyticModelReport& report) {
-  FileNames names;
-  absl::flat_hash_set<std::string> taken = {std::string(kSummary)};
+absl::flat_hash_map<std::string, std::string> NameFiles(const v1::AnalyticModelReport& report) {
+  absl::flat_hash_map<std::string, std::string> names;
+  absl::flat_hash_set<std::string> taken = {std::string(kSummaryFile)};
   absl::flat_hash_map<std::string, int> uses;  // of a stem, so that a thousand equal ones do not take a million looks
   for (const v1::AnalyticModuleNode& node : report.modules()) {
     const std::string stem = StemOf(node.module_id());
@@ -48,11 +47,6 @@ FileNames NameFiles(const v1::AnalyticModelReport& report) {
     names[node.module_id()] = name;
   }
   return names;
-}
-
-std::string Link(const std::string& module_id, const FileNames& names) {
-  const auto found = names.find(module_id);
-  return found != names.end() ? fmt::format("[{}]({})", Code(module_id), found->second) : Code(module_id);
 }
 
 std::string ParamText(const v1::ParamValue& value) {
@@ -79,21 +73,64 @@ std::string ShapesText(const google::protobuf::RepeatedPtrField<v1::Shape>& shap
   return text.empty() ? "-" : text;
 }
 
-std::string DefinitionSection(const v1::AnalyticModuleNode& node, const FileNames& names) {
-  Table table({{"definition", Table::Align::kLeft}, {"", Table::Align::kLeft}});
-  table.Add({"name", Code(node.name())});
+// "summary / vision / sam / …": the way down to the module, each step a link.
+std::string Breadcrumbs(const Book& book, const v1::AnalyticModuleNode& node) {
+  std::string text = Code(node.name());
+  const v1::AnalyticModuleNode* step = &node;
+  for (int depth = 0; depth < kMostSteps && step != nullptr && step->has_parent_id(); ++depth) {
+    step = book.index().node(step->parent_id());
+    if (step != nullptr) {
+      text = fmt::format("{} / {}", book.Link(step->name(), step->module_id()), text);
+    }
+  }
+  return fmt::format("[Summary]({}) / {}\n", kSummaryFile, text);
+}
+
+std::string OperatorWords(const v1::ModuleMetricsSnapshot& metrics) {
+  std::string text;
+  for (const v1::OperatorMetrics& op : metrics.operator_breakdown()) {
+    text += fmt::format("{}{}", text.empty() ? "" : ", ", Escaped(op.category_id()));
+  }
+  return text;
+}
+
+// A composite that has no entry of its own is what its children are, a leaf what its operator is.
+std::string Definition(const ModuleView& module) {
+  if (const std::string_view text = analytic::DefinitionOf(module.node); !text.empty()) {
+    return std::string(text);
+  }
+  if (!module.node.is_leaf()) {
+    return fmt::format("Runs its {} children in order.", module.node.children.size());
+  }
+  const std::vector<analytic::DistinctCall>& calls = module.explanation.calls;
+  return calls.empty() ? "Does not run for this workload."
+                       : fmt::format("{}.", calls.front().operators.front().description.family);
+}
+
+std::string DefinitionSection(const Book& book, const v1::AnalyticModuleNode& node) {
+  const std::optional<ModuleView> module = book.Find(node.module_id());
+  std::string text = "\n## Definition\n\n";
+  if (module) {
+    text += fmt::format("{}\n\n", Definition(*module));
+  }
+  Table table({{"", Table::Align::kLeft}, {"", Table::Align::kLeft}});
   if (!node.qualified_class_name().empty()) {
-    table.Add({"class", Code(node.qualified_class_name())});
+    table.Add({"class in the original", Code(node.qualified_class_name())});
   }
   table.Add({"stage", StageWord(node.stage())});
+  if (const auto* metrics = book.index().metrics(node.module_id())) {
+    table.Add({node.children().empty() ? "operator category" : "operator categories", OperatorWords(*metrics)});
+  }
   table.Add(
       {"repetition", node.repetition() == v1::REPETITION_NONE
                          ? "none"
                          : fmt::format("{}, {} times", RepetitionWord(node.repetition()), node.repetition_count())});
-  table.Add({"parent", node.has_parent_id() ? Link(node.parent_id(), names) : "-"});
-  table.Add({"input shapes", ShapesText(node.input_shapes())});
-  table.Add({"output shapes", ShapesText(node.output_shapes())});
-  return table.ToString();
+  table.Add({"parent", node.has_parent_id() ? book.Link(node.parent_id()) : "-"});
+  if (!module) {
+    table.Add({"input shapes", ShapesText(node.input_shapes())});
+    table.Add({"output shapes", ShapesText(node.output_shapes())});
+  }
+  return text + table.ToString();
 }
 
 std::string ConfigurationSection(const v1::AnalyticModuleNode& node) {
@@ -113,26 +150,14 @@ std::string ConfigurationSection(const v1::AnalyticModuleNode& node) {
   return fmt::format("\n## Configuration\n\n{}", table.ToString());
 }
 
-std::string PredictedSection(const v1::ModuleMetricsSnapshot& metrics) {
-  Table table({{"of one request", Table::Align::kLeft}, {"predicted"}});
-  table.Add({"calls", std::to_string(metrics.calls())});
-  table.Add({"launches", std::to_string(metrics.launches())});
-  table.Add({"time, ms", Figure(metrics.total_time_ms())});
-  table.Add({"share of the model's time", Percent(metrics.share_of_model_time())});
-  table.Add({"FLOPs of matmul and convolution, 10^12", Figure(metrics.total_flops_tflops())});
-  table.Add({"other FLOPs, 10^12", Figure(metrics.vector_flops_tflops())});
-  table.Add({"read and written, 10^12 bits", Figure(metrics.total_io_tb())});
-  table.Add({"weights, GB", Figure(metrics.memory_weights_gb())});
-  table.Add({"peak activations, GB", Figure(metrics.memory_activations_gb())});
-  table.Add({"KV cache added, GB", Figure(metrics.memory_kvcache_gb())});
-  table.Add({"bound", BoundWord(metrics.bound())});
-
-  Table operators({{"operators", Table::Align::kLeft}, {"calls"}, {"ms"}, {"TFLOP"}, {"Tb"}, {"share of FLOPs"}});
+// The operators of a module by category, children included.
+std::string CategoriesSection(const v1::ModuleMetricsSnapshot& metrics) {
+  Table table({{"category", Table::Align::kLeft}, {"calls"}, {"ms"}, {"TFLOP"}, {"Tb"}, {"share of FLOPs"}});
   for (const v1::OperatorMetrics& op : metrics.operator_breakdown()) {
-    operators.Add({Escaped(op.category_id()), std::to_string(op.calls()), Figure(op.time_ms()),
-                   Figure(op.flops_tflops()), Figure(op.io_tb()), Percent(op.share_of_module_flops())});
+    table.Add({Escaped(op.category_id()), Grouped(op.calls()), Figure(op.time_ms()), Figure(op.flops_tflops()),
+               Figure(op.io_tb()), Percent(op.share_of_module_flops())});
   }
-  return fmt::format("\n## Prediction\n\n{}\n{}", table.ToString(), operators.ToString());
+  return fmt::format("\n## Operators by category\n\n{}", table.ToString());
 }
 
 std::string MeasuredSection(const v1::ModuleMeasurement& measured) {
@@ -163,78 +188,70 @@ std::string MeasuredSection(const v1::ModuleMeasurement& measured) {
   return fmt::format("\n## Measurement\n\n{}\n{}", table.ToString(), operators.ToString());
 }
 
-std::string ChildrenSection(const v1::AnalyticModuleNode& node, const ReportIndex& index, const FileNames& names) {
-  if (node.children().empty()) {
-    return "";
-  }
-  Table table({{"module", Table::Align::kLeft}, {"calls"}, {"predicted ms"}, {"measured ms"}, {"TFLOP"}});
+// Of a job whose model is not known.
+std::string MeasuredChildrenSection(const Book& book, const v1::AnalyticModuleNode& node) {
+  Table table({{"module", Table::Align::kLeft}, {"calls"}, {"measured ms"}});
   for (const std::string& child : node.children()) {
-    const auto* metrics = index.metrics(child);
-    const auto* measured = index.measurement(child);
-    table.Add({Link(child, names),
-               metrics != nullptr    ? std::to_string(metrics->calls())
-               : measured != nullptr ? std::to_string(measured->calls())
-                                     : "-",
-               metrics != nullptr ? Figure(metrics->total_time_ms()) : "-",
-               measured != nullptr ? Figure(measured->busy_time_ms() + measured->gap_time_ms()) : "-",
-               metrics != nullptr ? Figure(metrics->total_flops_tflops()) : "-"});
+    const auto* measured = book.index().measurement(child);
+    table.Add({book.Link(child), measured != nullptr ? Grouped(measured->calls()) : "-",
+               measured != nullptr ? Figure(measured->busy_time_ms() + measured->gap_time_ms()) : "-"});
   }
   return fmt::format("\n## Children, in execution order\n\n{}", table.ToString());
 }
 
-std::string ModulePage(const v1::AnalyticModuleNode& node, const ReportIndex& index, const FileNames& names) {
-  std::string text = fmt::format("# {}\n\n[All modules]({})\n\n", Code(node.module_id()), kSummary);
-  text += DefinitionSection(node, names);
+std::string ModulePage(const Book& book, const v1::AnalyticModuleNode& node) {
+  std::string text = fmt::format("# {}\n\n", Code(node.module_id()));
+  text += Breadcrumbs(book, node);
+  text += DefinitionSection(book, node);
   text += ConfigurationSection(node);
-  if (const auto* metrics = index.metrics(node.module_id())) {
-    text += PredictedSection(*metrics);
+  if (const std::optional<ModuleView> module = book.Find(node.module_id())) {
+    text += CallsSection(*module);
+    text += module->node.is_leaf() ? WorkSections(book, *module) : ChildrenSection(book, *module);
+    text += ResultSection(*module);
+    text += MemorySection(book, *module);
+    if (module->metrics.operator_breakdown_size() > 1) {
+      text += CategoriesSection(module->metrics);
+    }
+  } else if (!node.children().empty()) {
+    text += MeasuredChildrenSection(book, node);
   }
-  if (const auto* measured = index.measurement(node.module_id())) {
+  if (const auto* measured = book.index().measurement(node.module_id())) {
     text += MeasuredSection(*measured);
   }
-  return text + ChildrenSection(node, index, names);
-}
-
-// Every module once, in tree order; the id shows the depth.
-std::string SummaryPage(const v1::AnalyticModelReport& report, const ReportIndex& index, const FileNames& names) {
-  Table table({{"module", Table::Align::kLeft},
-               {"stage", Table::Align::kLeft},
-               {"calls"},
-               {"predicted ms"},
-               {"measured ms"},
-               {"TFLOP"},
-               {"weights GB"},
-               {"bound", Table::Align::kLeft}});
-  for (const v1::AnalyticModuleNode& node : report.modules()) {
-    const auto* metrics = index.metrics(node.module_id());
-    const auto* measured = index.measurement(node.module_id());
-    table.Add({Link(node.module_id(), names), StageWord(node.stage()),
-               metrics != nullptr    ? std::to_string(metrics->calls())
-               : measured != nullptr ? std::to_string(measured->calls())
-                                     : "-",
-               metrics != nullptr ? Figure(metrics->total_time_ms()) : "-",
-               measured != nullptr ? Figure(measured->busy_time_ms() + measured->gap_time_ms()) : "-",
-               metrics != nullptr ? Figure(metrics->total_flops_tflops()) : "-",
-               metrics != nullptr ? Figure(metrics->memory_weights_gb()) : "-",
-               metrics != nullptr    ? BoundWord(metrics->bound())
-               : measured != nullptr ? BoundWord(measured->bound())
-                                     : "-"});
-  }
-  return fmt::format(
-      "# Modules\n\n{}\nEvery figure is a module's total over one request, all instances and calls, children included. "
-      "TFLOP "
-      "counts matmul and convolution, one multiply-add as two.\n\n{}",
-      HeadTable(report), table.ToString());
+  return text;
 }
 
 }  // namespace
 
-std::vector<Page> LayerPages(const v1::AnalyticModelReport& report) {
-  const ReportIndex index(report);
-  const FileNames names = NameFiles(report);
-  std::vector<Page> pages = {{std::string(kSummary), SummaryPage(report, index, names)}};
+Book::Book(const v1::AnalyticModelReport& report, const Origin* origin)
+    : report_(report), index_(report), origin_(origin), files_(NameFiles(report)) {
+  if (origin != nullptr) {
+    explanation_ = analytic::Explain(origin->model, origin->workload, origin->device);
+    for (size_t i = 0; i < explanation_->tree.nodes.size(); ++i) {
+      nodes_.emplace(explanation_->tree.nodes[i].id, i);
+    }
+  }
+}
+
+std::optional<ModuleView> Book::Find(const std::string& module_id) const {
+  const auto found = nodes_.find(module_id);
+  const v1::ModuleMetricsSnapshot* metrics = index_.metrics(module_id);
+  if (found == nodes_.end() || metrics == nullptr) {
+    return std::nullopt;
+  }
+  return ModuleView{explanation_->tree.nodes[found->second], explanation_->modules[found->second], *metrics};
+}
+
+std::string Book::Link(std::string_view text, const std::string& module_id) const {
+  const auto found = files_.find(module_id);
+  return found != files_.end() ? fmt::format("[{}]({})", Code(text), found->second) : Code(text);
+}
+
+std::vector<Page> LayerPages(const v1::AnalyticModelReport& report, const Origin* origin) {
+  const Book book(report, origin);
+  std::vector<Page> pages = {{std::string(kSummaryFile), SummaryPage(book)}};
   for (const v1::AnalyticModuleNode& node : report.modules()) {
-    pages.push_back({names.at(node.module_id()), ModulePage(node, index, names)});
+    pages.push_back({book.FileOf(node.module_id()), ModulePage(book, node)});
   }
   return pages;
 }

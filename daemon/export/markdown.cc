@@ -12,12 +12,18 @@ namespace dsocr::exporter {
 namespace {
 
 constexpr size_t kTopModules = 20;
-// The five stages of users' talk, by their nodes.
-constexpr std::pair<std::string_view, std::string_view> kStages[] = {{"sam", "vision/sam"},
-                                                                     {"clip", "vision/clip"},
-                                                                     {"projector", "projector"},
-                                                                     {"prefill", "prefill"},
-                                                                     {"decode", "decode"}};
+
+// The stages of users' talk: the children of the root, those of vision in place of vision.
+std::vector<const v1::AnalyticModuleNode*> StagesOf(const v1::AnalyticModelReport& report) {
+  const std::string& root = report.modules(0).module_id();
+  std::vector<const v1::AnalyticModuleNode*> stages;
+  for (const v1::AnalyticModuleNode& node : report.modules()) {
+    if (node.parent_id() == "vision" || (node.parent_id() == root && node.module_id() != "vision")) {
+      stages.push_back(&node);
+    }
+  }
+  return stages;
+}
 
 // predicted, measured, ratio and share of one module; "-" for what is not known.
 std::vector<std::string> TimeCells(const v1::ModuleMetricsSnapshot* metrics, const v1::ModuleMeasurement* measured) {
@@ -63,11 +69,9 @@ void AddTimeRow(std::string first_cell, const v1::ModuleMetricsSnapshot* metrics
 
 std::string StageSection(const v1::AnalyticModelReport& report, const ReportIndex& index) {
   Table table = TimeTable("stage");
-  for (const auto& [name, id] : kStages) {
-    const std::string module_id(id);
-    if (index.node(module_id) != nullptr) {
-      AddTimeRow(std::string(name), index.metrics(module_id), index.measurement(module_id), &table);
-    }
+  for (const v1::AnalyticModuleNode* stage : StagesOf(report)) {
+    AddTimeRow(Escaped(stage->name()), index.metrics(stage->module_id()), index.measurement(stage->module_id()),
+               &table);
   }
   const std::string& root = report.modules(0).module_id();
   AddTimeRow("**total**", index.metrics(root), index.measurement(root), &table);

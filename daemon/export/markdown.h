@@ -1,10 +1,8 @@
-// Reports as Markdown: one page for a reader, and the layer documents. Deterministic; pure functions; safe from any
-// thread.
+// A report as Markdown: one page for a reader. Deterministic; pure functions; safe from any thread.
 #ifndef DSOCR_DAEMON_EXPORT_MARKDOWN_H_
 #define DSOCR_DAEMON_EXPORT_MARKDOWN_H_
 
 #include <string>
-#include <vector>
 
 #include "dsocr/v1/report.pb.h"
 
@@ -15,15 +13,6 @@ std::string ToMarkdown(const v1::AnalyticModelReport& report);
 
 // Model, workload, totals and notes: what stands on top of every page about a whole report.
 std::string HeadTable(const v1::AnalyticModelReport& report);
-
-struct Page {
-  std::string file_name;
-  std::string text;
-};
-
-// summary.md, then a page a module in the order of modules[]. A module's file is its id with '/' as '.', '[' as '-',
-// ']' gone, ',' as '_', and ".md"; ids of foreign jobs are cut to what a file name can hold and made unique.
-std::vector<Page> LayerPages(const v1::AnalyticModelReport& report);
 
 }  // namespace dsocr::exporter
 

@@ -17,9 +17,13 @@ size_t Width(std::string_view text) {
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
-std::string Padded(const std::string& cell, size_t width, Table::Align align) {
-  const std::string padding(width - Width(cell), ' ');
-  return align == Table::Align::kRight ? padding + cell : cell + padding;
+void AppendCell(const std::string& cell, size_t width, Table::Align align, std::string* text) {
+  const size_t padding = width - Width(cell);
+  *text += ' ';
+  text->append(align == Table::Align::kRight ? padding : 0, ' ');
+  *text += cell;
+  text->append(align == Table::Align::kRight ? 0 : padding, ' ');
+  *text += " |";
 }
 
 }  // namespace
@@ -89,19 +93,20 @@ std::string Table::ToString() const {
   }
   std::string text = "|";
   for (size_t i = 0; i < columns_.size(); ++i) {
-    text += fmt::format(" {} |", Padded(columns_[i].title, widths[i], columns_[i].align));
+    AppendCell(columns_[i].title, widths[i], columns_[i].align, &text);
   }
   text += "\n|";
   for (size_t i = 0; i < columns_.size(); ++i) {
-    text += std::string(widths[i] + 1, '-') + (columns_[i].align == Align::kRight ? ":|" : "-|");
+    text.append(widths[i] + 1, '-');
+    text += columns_[i].align == Align::kRight ? ":|" : "-|";
   }
-  text += "\n";
+  text += '\n';
   for (const std::vector<std::string>& row : rows_) {
-    text += "|";
+    text += '|';
     for (size_t i = 0; i < columns_.size(); ++i) {
-      text += fmt::format(" {} |", Padded(row[i], widths[i], columns_[i].align));
+      AppendCell(row[i], widths[i], columns_[i].align, &text);
     }
-    text += "\n";
+    text += '\n';
   }
   return text;
 }
