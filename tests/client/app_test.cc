@@ -16,6 +16,7 @@
 #include "proto/document.h"
 #include "tests/client/fake_daemon.h"
 #include "tests/proto/sample_report.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::client {
 namespace {
@@ -29,20 +30,18 @@ class App : public ::testing::Test {
  protected:
   App() {
     daemon.reports["r1"] = SampleReport();
-    dir_ = (std::filesystem::temp_directory_path() / "dsocrctl-app-XXXXXX").string();
-    ::mkdtemp(dir_.data());
-    io.working_dir = dir_;
+    io.working_dir = directory_.path();
   }
-  ~App() override { std::filesystem::remove_all(dir_); }
 
   int Run(std::vector<std::string> arguments) { return client::Run(daemon, io, std::move(arguments)); }
-  std::string Path(const std::string& name) const { return dir_ + "/" + name; }
+  std::string Path(const std::string& name) const { return directory_ / name; }
   std::string FileText(const std::string& name) const {
     std::ifstream file(Path(name));
     return {std::istreambuf_iterator<char>(file), {}};
   }
-  void WriteFile(const std::string& name, const std::string& text) const { std::ofstream(Path(name)) << text; }
-  size_t FileCount() const { return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(dir_), {})); }
+  size_t FileCount() const {
+    return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(directory_.path()), {}));
+  }
 
   v1::RunEvent Event(v1::RunState state) const {
     v1::RunEvent event;
@@ -53,11 +52,9 @@ class App : public ::testing::Test {
     return event;
   }
 
+  const ScratchDirectory directory_;
   FakeDaemon daemon;
   FakeIo io;
-
- private:
-  std::string dir_;
 };
 
 TEST_F(App, RunPrintsPlaceThenTable) {
@@ -118,12 +115,12 @@ TEST_F(App, ArtifactsGoWhereFlagOrEnvironmentSays) {
 }
 
 TEST_F(App, WorkloadFileBecomesTheProfile) {
-  WriteFile("w.yaml", "profile_id: mine\nseq_len: 300\ncrop_mode: false\n");
+  directory_.Write("w.yaml", "profile_id: mine\nseq_len: 300\ncrop_mode: false\n");
   EXPECT_EQ(Run({"run", "--analytic-only", "--workload-file", "w.yaml"}), kExitDone) << io.err;
   EXPECT_EQ(daemon.analytic_request.workload().profile().profile_id(), "mine");
   EXPECT_EQ(daemon.analytic_request.workload().profile().seq_len(), 300);
 
-  WriteFile("w.yaml", "seqlen: 300\n");
+  directory_.Write("w.yaml", "seqlen: 300\n");
   io.err.clear();
   EXPECT_EQ(Run({"run", "--analytic-only", "--workload-file", "w.yaml"}), kExitUsage);
   EXPECT_THAT(io.err, HasSubstr("seqlen: \"seqlen\": unknown key; did you mean 'seq_len'?"));
@@ -231,7 +228,7 @@ TEST_F(App, ExportWritesWholeFilesAndNeverOverwritesUnasked) {
   EXPECT_EQ(io.out, "module_id,calls\n");
   EXPECT_EQ(Run({"export", "r1", "--format", "csv", "--out", "r.csv"}), kExitDone);
   EXPECT_EQ(FileText("r.csv"), "module_id,calls\n");
-  WriteFile("r.csv", "mine");
+  directory_.Write("r.csv", "mine");
   EXPECT_EQ(Run({"export", "r1", "--format", "csv", "--out", "r.csv"}), kExitUsage);
   EXPECT_EQ(FileText("r.csv"), "mine");
   EXPECT_EQ(Run({"export", "r1", "--format", "csv", "--out", "r.csv", "--force"}), kExitDone);
@@ -243,7 +240,7 @@ TEST_F(App, ExportWritesWholeFilesAndNeverOverwritesUnasked) {
 }
 
 TEST_F(App, CheckUploadsAndPrintsProblems) {
-  WriteFile("r.yaml", "a: b");
+  directory_.Write("r.yaml", "a: b");
   EXPECT_EQ(Run({"check", "r.yaml"}), kExitDone);
   EXPECT_EQ(daemon.uploaded, "r.yamla: b");
   daemon.problems.emplace_back();
@@ -289,7 +286,7 @@ TEST_F(App, LaunchSaysHowTheCommandFailed) {
 }
 
 TEST_F(App, SecretsDoNotTravelInClearText) {
-  WriteFile("token", "secret\n");
+  directory_.Write("token", "secret\n");
   EXPECT_EQ(RunApp({"list", "--server", "10.0.0.1:7070", "--token-file", Path("token")}, io), kExitUsage);
   EXPECT_THAT(io.err, HasSubstr("a token is not sent in clear text"));
   EXPECT_EQ(Run({"list", "--token-file", Path("token")}), kExitDone);

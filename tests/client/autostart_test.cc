@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -14,6 +13,7 @@
 #include "absl/status/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::client {
 namespace {
@@ -22,17 +22,10 @@ using ::testing::HasSubstr;
 
 class Autostart : public ::testing::Test {
  protected:
-  Autostart() {
-    dir_ = (std::filesystem::temp_directory_path() / "dsocrd-XXXXXX").string();
-    ::mkdtemp(dir_.data());
-    start_ = {.program = FAKE_DSOCRD, .socket_path = dir_ + "/d.sock", .log_file = dir_ + "/state/dsocr/dsocrd.log"};
-  }
-  ~Autostart() override { std::filesystem::remove_all(dir_); }
-
   // What the started programs found, a text each.
   std::vector<std::string> Reports() const {
     std::vector<std::string> reports;
-    for (const auto& entry : std::filesystem::directory_iterator(dir_)) {
+    for (const auto& entry : std::filesystem::directory_iterator(directory_.path())) {
       if (entry.path().filename().string().starts_with("d.sock.")) {
         std::ifstream file(entry.path());
         reports.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
@@ -41,8 +34,9 @@ class Autostart : public ::testing::Test {
     return reports;
   }
 
-  std::string dir_;
-  DaemonStart start_;
+  const ScratchDirectory directory_;
+  DaemonStart start_ = {
+      .program = FAKE_DSOCRD, .socket_path = directory_ / "d.sock", .log_file = directory_ / "state/dsocr/dsocrd.log"};
 };
 
 TEST_F(Autostart, StartsADaemonOfItsOwnSessionWithoutOurDescriptors) {
@@ -61,7 +55,7 @@ TEST_F(Autostart, KeepsTheLogToOurselves) {
   struct stat status;
   ASSERT_EQ(::stat(start_.log_file.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777u, 0600u);
-  ASSERT_EQ(::stat((dir_ + "/state/dsocr").c_str(), &status), 0);
+  ASSERT_EQ(::stat((directory_ / "state/dsocr").c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777u, 0700u);
 }
 
@@ -72,7 +66,7 @@ TEST_F(Autostart, LoserOfARaceFindsTheWinner) {
 }
 
 TEST_F(Autostart, SaysWhatIsMissing) {
-  start_.program = dir_ + "/dsocrd";
+  start_.program = directory_ / "dsocrd";
   EXPECT_EQ(StartDaemon(start_).code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(StartDaemon(start_).message()), HasSubstr("install it beside dsocrctl"));
 }

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <filesystem>
 
 #include "client/app.h"
 #include "fmt/format.h"
@@ -13,16 +12,11 @@
 namespace dsocr::client {
 namespace {
 
-std::string TempDir() {
-  std::string path = (std::filesystem::temp_directory_path() / "dsocrctl-XXXXXX").string();
-  return ::mkdtemp(path.data());
-}
-
 bool IsFinal(v1::RunState state) { return state >= v1::RUN_STATE_DONE; }
 
 }  // namespace
 
-FakeDaemon::FakeDaemon() : address_(fmt::format("unix:{}/d.sock", TempDir())) {
+FakeDaemon::FakeDaemon() {
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address_, grpc::InsecureServerCredentials());
   builder.RegisterService(static_cast<v1::AnalyticService::Service*>(this));
@@ -31,10 +25,7 @@ FakeDaemon::FakeDaemon() : address_(fmt::format("unix:{}/d.sock", TempDir())) {
   server_ = builder.BuildAndStart();
 }
 
-FakeDaemon::~FakeDaemon() {
-  Stop();
-  std::filesystem::remove_all(std::filesystem::path(address_.substr(5)).parent_path());
-}
+FakeDaemon::~FakeDaemon() { Stop(); }
 
 void FakeDaemon::Stop() { server_->Shutdown(std::chrono::system_clock::now()); }
 

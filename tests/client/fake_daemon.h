@@ -13,6 +13,7 @@
 #include "dsocr/v1/catalog.grpc.pb.h"
 #include "dsocr/v1/profile.grpc.pb.h"
 #include "grpcpp/server.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::client {
 
@@ -63,7 +64,8 @@ class FakeDaemon : private v1::AnalyticService::Service,
 
   const v1::AnalyticModelReport* Find(const std::string& id) const;
 
-  std::string address_;
+  const ScratchDirectory directory_;
+  const std::string address_ = "unix:" + (directory_ / "d.sock").string();
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -9,7 +9,7 @@
 #include "model/error.h"
 #include "model/weights/safetensors.h"
 #include "tests/model/tiny_model.h"
-#include "tests/model/weights/safetensors_fake.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::model {
 namespace {
@@ -31,7 +31,7 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, VerifyFixtureTest, ::testing::Values("tiny_a"
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(VerifyTest, OneWrongWeightIsSeen) {
-  const TempDir dir;
+  const ScratchDirectory dir;
   std::filesystem::copy(FixtureDir("tiny_b"), dir.path(), std::filesystem::copy_options::recursive);
   const std::filesystem::path path = dir / "model.safetensors";
   const uint64_t begin = SafetensorsFile::Open(path).entries().at("model.norm.weight").begin_bytes;
@@ -52,7 +52,7 @@ TEST(VerifyTest, OneWrongWeightIsSeen) {
 }
 
 TEST(VerifyTest, MissingFileIsAnInputError) {
-  const TempDir dir;
+  const ScratchDirectory dir;
   EXPECT_THROW(Verify(dir.path()), InputError);
 }
 

@@ -1,13 +1,11 @@
 #include "daemon/calibrate/calibration.h"
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <memory>
 #include <string>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::calibrate {
 namespace {
@@ -50,19 +48,12 @@ TEST(ParseCalibrationTest, HostileDocumentsAreErrorsThatNameThePath) {
 
 class ApplyCalibrationTest : public ::testing::Test {
  protected:
-  ApplyCalibrationTest() {
-    std::string pattern = "/tmp/dsocr-calibration-XXXXXX";
-    directory_ = ::mkdtemp(pattern.data());
-    store_ = *store::Store::Open("sqlite:" + directory_ + "/db");
-  }
-  ~ApplyCalibrationTest() override { std::filesystem::remove_all(directory_); }
-
   absl::StatusOr<analytic::Device> Apply(const std::string& request) {
     return ApplyCalibration(analytic::DeviceCatalogue().front(), request, key_, store_.get());
   }
 
-  std::string directory_;
-  std::unique_ptr<store::Store> store_;
+  const ScratchDirectory directory_;
+  const std::unique_ptr<store::Store> store_ = *store::Store::Open("sqlite:" + (directory_ / "db").string());
   const store::CalibrationKey key_{.device_name = "X", .dtype = "bf16", .driver = "", .tool_version = "1"};
 };
 
@@ -76,14 +67,13 @@ TEST_F(ApplyCalibrationTest, EmptyIsTheDatasheetUntilSomethingWasMeasured) {
 }
 
 TEST_F(ApplyCalibrationTest, FileIsReadByItsPath) {
-  const std::string path = directory_ + "/c.json";
-  std::ofstream(path) << kDocument;
+  const std::string path = directory_.Write("c.json", kDocument);
   EXPECT_EQ(Apply(path)->calibration_id, path);
 }
 
 TEST_F(ApplyCalibrationTest, UnknownIdOrFileIsNotFound) {
   EXPECT_EQ(Apply("c-000000000000").status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(Apply(directory_ + "/none.json").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Apply(directory_ / "none.json").status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST_F(ApplyCalibrationTest, AnotherDtypeIsInvalid) {

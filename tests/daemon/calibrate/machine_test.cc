@@ -1,12 +1,11 @@
 #include "daemon/calibrate/machine.h"
 
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <string>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::calibrate {
 namespace {
@@ -16,33 +15,23 @@ using ::testing::HasSubstr;
 
 class MachineTest : public ::testing::Test {
  protected:
-  MachineTest() {
-    std::string pattern = "/tmp/dsocr-machine-XXXXXX";
-    root_ = ::mkdtemp(pattern.data());
-  }
-  ~MachineTest() override { std::filesystem::remove_all(root_); }
-
-  void Write(const std::string& path, const std::string& text) {
-    const std::filesystem::path file = root_ + path;
-    std::filesystem::create_directories(file.parent_path());
-    std::ofstream(file) << text;
-  }
   void AddGpu(const std::string& pci, const std::string& name, int minor) {
-    Write("/proc/driver/nvidia/gpus/" + pci + "/information",
-          "Model: \t\t " + name + "\nIRQ:   \t 12\nDevice Minor: \t " + std::to_string(minor) + "\n");
-    Write("/dev/nvidia" + std::to_string(minor), "");
+    root_.Write("proc/driver/nvidia/gpus/" + pci + "/information",
+                "Model: \t\t " + name + "\nIRQ:   \t 12\nDevice Minor: \t " + std::to_string(minor) + "\n");
+    root_.Write("dev/nvidia" + std::to_string(minor), "");
   }
 
-  std::string root_;
+  const ScratchDirectory root_;
 };
 
 TEST_F(MachineTest, ReadsCpuGpusAndDriver) {
-  Write("/proc/cpuinfo", "processor\t: 0\nmodel name\t: AMD EPYC 9B14\nprocessor\t: 1\nmodel name\t: AMD EPYC 9B14\n");
-  Write("/proc/driver/nvidia/version",
-        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05  Tue Sep 23 10:11:16 UTC 2025\n");
+  root_.Write("proc/cpuinfo",
+              "processor\t: 0\nmodel name\t: AMD EPYC 9B14\nprocessor\t: 1\nmodel name\t: AMD EPYC 9B14\n");
+  root_.Write("proc/driver/nvidia/version",
+              "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05  Tue Sep 23 10:11:16 UTC 2025\n");
   AddGpu("0000:01:00.0", "NVIDIA H200", 0);
   AddGpu("0000:02:00.0", "NVIDIA GeForce RTX 4090", 1);
-  const Machine machine = Machine::Probe(root_);
+  const Machine machine = Machine::Probe(root_.path());
   EXPECT_EQ(machine.cpu_name, "AMD EPYC 9B14");
   EXPECT_GE(machine.cpu_cores, 1);
   EXPECT_THAT(machine.gpus, ElementsAre("NVIDIA H200", "NVIDIA GeForce RTX 4090"));
@@ -51,12 +40,12 @@ TEST_F(MachineTest, ReadsCpuGpusAndDriver) {
 
 TEST_F(MachineTest, GpuWithoutItsDeviceFileIsNotThere) {
   AddGpu("0000:01:00.0", "NVIDIA H200", 0);
-  std::filesystem::remove(root_ + "/dev/nvidia0");
-  EXPECT_TRUE(Machine::Probe(root_).gpus.empty());
+  std::filesystem::remove(root_ / "dev/nvidia0");
+  EXPECT_TRUE(Machine::Probe(root_.path()).gpus.empty());
 }
 
 TEST_F(MachineTest, BareMachineHasACpuAlone) {
-  const Machine machine = Machine::Probe(root_);
+  const Machine machine = Machine::Probe(root_.path());
   EXPECT_EQ(machine.cpu_name, "cpu");
   EXPECT_TRUE(machine.gpus.empty());
 }

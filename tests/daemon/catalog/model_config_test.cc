@@ -1,7 +1,5 @@
 #include "daemon/catalog/model_config.h"
 
-#include <sys/stat.h>
-
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -9,6 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::catalog {
 namespace {
@@ -135,13 +134,7 @@ TEST(ParseModelConfig, SurvivesDeepNestingAndRefusesLargeFiles) {
 
 class LoadModelTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = ::testing::TempDir() + "dsocr-model.XXXXXX";
-    directory_ = mkdtemp(name.data());
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
-
-  std::filesystem::path directory_;
+  const ScratchDirectory directory_;
 };
 
 TEST_F(LoadModelTest, KnowsTheRevisionOfAHubSnapshot) {
@@ -158,16 +151,16 @@ TEST_F(LoadModelTest, KnowsTheRevisionOfAHubSnapshot) {
 }
 
 TEST_F(LoadModelTest, AnyOtherDirectoryHasNoRevision) {
-  std::ofstream(directory_ / "config.json") << "{}";
-  const auto model = LoadModel(directory_.string());
+  directory_.Write("config.json", "{}");
+  const auto model = LoadModel(directory_.path());
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_EQ(model->hf_revision, std::nullopt);
 }
 
 TEST_F(LoadModelTest, SaysWhatIsMissing) {
-  EXPECT_EQ(LoadModel(directory_.string()).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(LoadModel(directory_.path()).status().code(), absl::StatusCode::kNotFound);
   std::filesystem::create_directory(directory_ / "config.json");
-  EXPECT_EQ(LoadModel(directory_.string()).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(LoadModel(directory_.path()).status().code(), absl::StatusCode::kNotFound);
 }
 
 }  // namespace

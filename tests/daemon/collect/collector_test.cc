@@ -12,7 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <numeric>
@@ -22,6 +21,7 @@
 #include "base/unique_fd.h"
 #include "cupti/record/message.h"
 #include "cupti/record/ring.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::collect {
 namespace {
@@ -33,16 +33,9 @@ using ::testing::IsEmpty;
 class CollectorTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    char directory[] = "/tmp/dsocr-collect-XXXXXX";
-    ASSERT_NE(mkdtemp(directory), nullptr);
-    directory_ = directory;
-    auto started = Collector::Start(directory_ + "/agent.sock", DSOCR_BIN_DIR "/libdsocr_agent.so");
+    auto started = Collector::Start(directory_ / "agent.sock", DSOCR_BIN_DIR "/libdsocr_agent.so");
     ASSERT_TRUE(started.ok()) << started.status();
     collector_ = *std::move(started);
-  }
-  void TearDown() override {
-    collector_.reset();
-    std::filesystem::remove_all(directory_);
   }
 
   std::unique_ptr<Session> Expect(SessionOptions options) {
@@ -77,7 +70,7 @@ class CollectorTest : public ::testing::Test {
     return status;
   }
 
-  std::string directory_;
+  const ScratchDirectory directory_;
   std::unique_ptr<Collector> collector_;
 };
 
@@ -210,12 +203,12 @@ TEST_F(CollectorTest, RecordsNothingWhilePausedAndStaysBalanced) {
 }
 
 TEST_F(CollectorTest, KeepsRawRecordsThatFoldToTheSameResult) {
-  const auto session = Expect({JobModel(0), directory_});
+  const auto session = Expect({JobModel(0), directory_.path().string()});
   ASSERT_EQ(Run(*session, false, {kJob, "requests", "2"}), 0);
   const SessionResult result = FinishSoon(*session);
   EXPECT_EQ(result.trace_error, "");
   // header of 24 bytes + records of 56
-  const auto size = static_cast<int64_t>(std::filesystem::file_size(directory_ + "/records.dsocr"));
+  const auto size = static_cast<int64_t>(std::filesystem::file_size(directory_ / "records.dsocr"));
   EXPECT_EQ(size, 24 + 56 * result.attribution.records_received);
 }
 
@@ -245,7 +238,7 @@ TEST_F(CollectorTest, GivesKernelsToTheRangeThatLaunchedThem) {
 
 TEST_F(CollectorTest, UndoesCuptiThatIsRefusedHalfWay) {
   const auto session = Expect({JobModel(0), ""});
-  const std::string output = directory_ + "/enabled";
+  const std::string output = directory_ / "enabled";
   // kind 10 is CONCURRENT_KERNEL: three kinds are on by then
   ASSERT_EQ(Run(*session, false,
                 {"sh", "-c",
@@ -275,7 +268,7 @@ class HostileTest : public CollectorTest {
     UniqueFd peer(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    (directory_ + "/agent.sock").copy(address.sun_path, sizeof(address.sun_path) - 1);
+    (directory_ / "agent.sock").string().copy(address.sun_path, sizeof(address.sun_path) - 1);
     EXPECT_EQ(connect(peer.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
     return peer;
   }

@@ -1,12 +1,12 @@
 #include "daemon/config/settings.h"
 
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::config {
 namespace {
@@ -16,17 +16,14 @@ using ::testing::HasSubstr;
 
 class SettingsTest : public ::testing::Test {
  protected:
-  std::string File(const std::string& text) {
-    const std::string path = ::testing::TempDir() + "/dsocrd.yaml";
-    std::ofstream(path) << text;
-    return path;
-  }
+  std::string File(const std::string& text) const { return directory_.Write("dsocrd.yaml", text); }
   std::string ErrorOf(const std::string& file_text) {
     const absl::StatusOr<Resolved> resolved = Resolve({}, File(file_text), surroundings_);
     EXPECT_EQ(resolved.status().code(), absl::StatusCode::kInvalidArgument) << file_text;
     return std::string(resolved.status().message());
   }
 
+  const ScratchDirectory directory_;
   Surroundings surroundings_{
       .environment = {{"XDG_STATE_HOME", "/s"}, {"XDG_RUNTIME_DIR", "/r"}}, .uid = 1, .executable_dir = "/opt/bin"};
 };

@@ -5,7 +5,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -17,6 +16,7 @@
 #include "gtest/gtest.h"
 #include "proto/document.h"
 #include "tests/daemon/report/sample_join.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::exporter {
 namespace {
@@ -43,17 +43,10 @@ std::string Read(const fs::path& path) {
 
 class ArtifactsTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = ::testing::TempDir() + "dsocr-artifacts.XXXXXX";
-    directory_ = mkdtemp(name.data());
-    root_ = (directory_ / "tmp" / "profile-output").string();
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-
   // Every file below the root, by its path there.
   std::map<std::string, std::string> Files() const {
     std::map<std::string, std::string> files;
-    for (const auto& entry : fs::recursive_directory_iterator(directory_)) {
+    for (const auto& entry : fs::recursive_directory_iterator(directory_.path())) {
       if (entry.is_regular_file()) {
         files[fs::relative(entry.path(), root_).string()] = Read(entry.path());
       }
@@ -61,8 +54,8 @@ class ArtifactsTest : public ::testing::Test {
     return files;
   }
 
-  fs::path directory_;
-  std::string root_;
+  const ScratchDirectory directory_;
+  const std::string root_ = directory_ / "tmp" / "profile-output";
 };
 
 TEST_F(ArtifactsTest, AreAllThereUnderTheirNames) {
@@ -135,9 +128,9 @@ TEST_F(ArtifactsTest, RefusesRootsAndIdsThatWouldLeadElsewhere) {
     EXPECT_EQ(CheckNewRun(root_, id).code(), absl::StatusCode::kInvalidArgument) << id;
     EXPECT_EQ(WriteArtifacts(root_, id, Sample(), nullptr).status().code(), absl::StatusCode::kInvalidArgument);
   }
-  std::ofstream(directory_ / "file") << "x";
-  EXPECT_EQ(CheckNewRun((directory_ / "file").string(), "r-1").code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(CheckNewRun((directory_ / "file" / "below").string(), "r-1").code(), absl::StatusCode::kInvalidArgument);
+  const std::string file = directory_.Write("file", "x");
+  EXPECT_EQ(CheckNewRun(file, "r-1").code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(CheckNewRun(file + "/below", "r-1").code(), absl::StatusCode::kInvalidArgument);
   EXPECT_FALSE(fs::exists(root_));
 }
 
@@ -161,7 +154,7 @@ class AsNobody {
 
 TEST_F(ArtifactsTest, WithoutPermissionSaysWhichDirectoryAndWhatToDo) {
   fs::create_directories(root_);
-  for (const fs::path& path : {directory_, fs::path(root_).parent_path(), fs::path(root_)}) {
+  for (const fs::path& path : {directory_.path(), fs::path(root_).parent_path(), fs::path(root_)}) {
     fs::permissions(path, fs::perms(0555));
   }
   {
@@ -173,7 +166,7 @@ TEST_F(ArtifactsTest, WithoutPermissionSaysWhichDirectoryAndWhatToDo) {
       EXPECT_THAT(std::string(status.message()), HasSubstr("--artifacts-dir"));
     }
   }
-  for (const fs::path& path : {directory_, fs::path(root_).parent_path(), fs::path(root_)}) {
+  for (const fs::path& path : {directory_.path(), fs::path(root_).parent_path(), fs::path(root_)}) {
     fs::permissions(path, fs::perms(0755));
   }
   EXPECT_TRUE(fs::is_empty(root_));
@@ -192,7 +185,7 @@ TEST_F(ArtifactsTest, AFailedWriteLeavesNothing) {
   int wait_status = 0;
   ASSERT_EQ(waitpid(child, &wait_status, 0), child);
   EXPECT_EQ(wait_status, 0);
-  EXPECT_TRUE(fs::is_empty(directory_));
+  EXPECT_TRUE(fs::is_empty(directory_.path()));
 }
 
 TEST_F(ArtifactsTest, AreWholeOrAbsentAfterAKill) {

@@ -6,6 +6,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::ops {
 namespace {
@@ -14,16 +15,14 @@ using ::testing::HasSubstr;
 
 class LogTest : public ::testing::Test {
  protected:
-  LogTest() : log_(path_, [this] { return now_; }) {
-    std::remove(path_.c_str());
-    EXPECT_TRUE(log_.Reopen().ok());
-  }
+  LogTest() : log_(path_, [this] { return now_; }) { EXPECT_TRUE(log_.Reopen().ok()); }
   std::string Text() const {
     std::ifstream stream(path_);
     return {std::istreambuf_iterator<char>(stream), {}};
   }
 
-  const std::string path_ = ::testing::TempDir() + "/log_test.log";
+  const ScratchDirectory directory_;
+  const std::string path_ = directory_ / "dsocrd.log";
   absl::Time now_ = absl::FromUnixMillis(1'700'000'000'250);
   Log log_;
 };

@@ -4,19 +4,19 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstring>
 #include <string>
 
 #include "base/unique_fd.h"
 #include "gtest/gtest.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::ops {
 namespace {
 
 TEST(NotifyTest, ManagerReceivesTheStateAsOneDatagram) {
-  const std::string path = ::testing::TempDir() + "/notify";
-  std::remove(path.c_str());
+  const ScratchDirectory directory;
+  const std::string path = directory / "notify";
   const UniqueFd manager(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
   std::strncpy(address.sun_path, path.c_str(), sizeof(address.sun_path) - 1);

@@ -5,7 +5,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -14,6 +13,7 @@
 #include "absl/synchronization/notification.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::ops {
 namespace {
@@ -22,13 +22,6 @@ using ::testing::HasSubstr;
 
 class UnixListenerTest : public ::testing::Test {
  protected:
-  UnixListenerTest() {
-    std::string pattern = "/tmp/dsocr-listener-XXXXXX";  // short: a socket path has 107 bytes
-    directory_ = ::mkdtemp(pattern.data());
-    path_ = directory_ + "/s";
-  }
-  ~UnixListenerTest() override { std::filesystem::remove_all(directory_); }
-
   UniqueFd Connect() const {
     UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
@@ -42,8 +35,8 @@ class UnixListenerTest : public ::testing::Test {
     return status.st_mode & 0777;
   }
 
-  std::string directory_;
-  std::string path_;
+  const ScratchDirectory directory_;
+  const std::string path_ = directory_ / "s";
 };
 
 TEST_F(UnixListenerTest, OnlyItsUserMayConnect) {
@@ -90,19 +83,20 @@ TEST_F(UnixListenerTest, FileInTheWayIsLeftAlone) {
 }
 
 TEST_F(UnixListenerTest, DirectoryThatOthersMayEnterIsRefused) {
-  std::filesystem::permissions(directory_, std::filesystem::perms::others_exec, std::filesystem::perm_options::add);
-  EXPECT_EQ(PrepareSocketDir(directory_, ::getuid(), /*must_be_private=*/true).code(),
+  std::filesystem::permissions(directory_.path(), std::filesystem::perms::others_exec,
+                               std::filesystem::perm_options::add);
+  EXPECT_EQ(PrepareSocketDir(directory_.path(), ::getuid(), /*must_be_private=*/true).code(),
             absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(UnixListenerTest, DirectoryIsCreatedPrivate) {
-  ASSERT_TRUE(PrepareSocketDir(directory_ + "/new", ::getuid(), /*must_be_private=*/true).ok());
-  EXPECT_EQ(ModeOf(directory_ + "/new"), 0700u);
+  ASSERT_TRUE(PrepareSocketDir(directory_ / "new", ::getuid(), /*must_be_private=*/true).ok());
+  EXPECT_EQ(ModeOf(directory_ / "new"), 0700u);
 }
 
 TEST_F(UnixListenerTest, LinkInPlaceOfTheDirectoryIsRefused) {
-  std::filesystem::create_directory_symlink(directory_, directory_ + "/link");
-  EXPECT_FALSE(PrepareSocketDir(directory_ + "/link", ::getuid(), /*must_be_private=*/true).ok());
+  std::filesystem::create_directory_symlink(directory_.path(), directory_ / "link");
+  EXPECT_FALSE(PrepareSocketDir(directory_ / "link", ::getuid(), /*must_be_private=*/true).ok());
 }
 
 }  // namespace

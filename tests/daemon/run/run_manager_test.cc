@@ -12,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/daemon/report/sample_join.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::run {
 namespace {
@@ -52,14 +53,12 @@ class RunManagerTest : public ::testing::Test {
   RunManagerTest() : log_("/dev/null") {
     ::signal(SIGPIPE, SIG_IGN);  // as dsocrd does
     EXPECT_TRUE(log_.Reopen().ok());
-    std::string pattern = "/tmp/dsocr-runs-XXXXXX";
-    directory_ = ::mkdtemp(pattern.data());
     config::Config config;
-    config.artifacts_dir = directory_ + "/artifacts";
+    config.artifacts_dir = directory_ / "artifacts";
     config.runner_path = DSOCR_FAKE_RUNNER;
     config.runner_silence = absl::Seconds(30);
     config_ = std::make_unique<config::Current>(config);
-    store_ = *store::Store::Open("sqlite:" + directory_ + "/db");
+    store_ = *store::Store::Open("sqlite:" + (directory_ / "db").string());
     planner_ = std::make_unique<Planner>(store_.get(), config_.get(), &machine_);
     collector_.measurement =
         report::MeasurementOf(*analytic::Predict(analytic::ModelSpec{}, *analytic::FindWorkload("dsocr-tiny-v1"),
@@ -70,7 +69,6 @@ class RunManagerTest : public ::testing::Test {
   ~RunManagerTest() override {
     runs_.reset();
     ::unsetenv("FAKE_RUNNER");
-    std::filesystem::remove_all(directory_);
   }
 
   void StartManager() {
@@ -117,7 +115,7 @@ class RunManagerTest : public ::testing::Test {
   }
   static void BehaveAs(const std::string& mode) { ::setenv("FAKE_RUNNER", mode.c_str(), 1); }
 
-  std::string directory_;
+  const ScratchDirectory directory_;
   ops::Log log_;
   ops::Activity activity_;
   const calibrate::Machine machine_{.cpu_name = "Test CPU", .cpu_cores = 2};
@@ -183,7 +181,7 @@ TEST_F(RunManagerTest, FirstRunOfADeviceCalibratesItOnce) {
 
 TEST_F(RunManagerTest, ImageDecidesThePage) {
   v1::StartRunRequest request = TinyRun();
-  request.mutable_model()->set_image_path(directory_ + "/page.png");
+  request.mutable_model()->set_image_path((directory_ / "page.png").string());
   const v1::Run end = End(Start(request));
   EXPECT_EQ(end.error(), "");
   EXPECT_EQ(store_->GetReport(end.report_id())->workload().page_width(), 300);

@@ -2,7 +2,6 @@
 #include "daemon/service/daemon.h"
 
 #include <signal.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -18,6 +17,7 @@
 #include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
 #include "proto/document.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::service {
 namespace {
@@ -29,11 +29,9 @@ class DaemonTest : public ::testing::Test {
   DaemonTest() : log_("/dev/null") {
     ::signal(SIGPIPE, SIG_IGN);  // as dsocrd does
     EXPECT_TRUE(log_.Reopen().ok());
-    std::string pattern = "/tmp/dsocr-daemon-XXXXXX";
-    directory_ = ::mkdtemp(pattern.data());
-    config_.listen = {"unix:" + directory_ + "/s", "127.0.0.1:0"};
-    config_.store = "sqlite:" + directory_ + "/db";
-    config_.artifacts_dir = directory_ + "/daemons-own";
+    config_.listen = {"unix:" + (directory_ / "s").string(), "127.0.0.1:0"};
+    config_.store = "sqlite:" + (directory_ / "db").string();
+    config_.artifacts_dir = directory_ / "daemons-own";
     config_.runner_path = "/nonexistent/dsocr-runner";
     config_.agent_path = "/nonexistent/libdsocr_agent.so";
     config_.drain_deadline = absl::Seconds(1);
@@ -44,16 +42,12 @@ class DaemonTest : public ::testing::Test {
     channel_ = grpc::CreateChannel(config_.listen[0], grpc::InsecureChannelCredentials());
     analytic_ = v1::AnalyticService::NewStub(channel_);
   }
-  ~DaemonTest() override {
-    daemon_.reset();
-    std::filesystem::remove_all(directory_);
-  }
 
   v1::DeepSeekOCRAnalyticRequest Tiny() const {
     v1::DeepSeekOCRAnalyticRequest request;
     request.set_workload_profile_id("dsocr-tiny-v1");
     request.set_device("cpu");
-    request.set_artifacts_root(directory_ + "/callers-own");
+    request.set_artifacts_root((directory_ / "callers-own").string());
     return request;
   }
   grpc::Status RunAnalytic(const v1::DeepSeekOCRAnalyticRequest& request, v1::DeepSeekOCRAnalyticAccepted* accepted) {
@@ -73,7 +67,7 @@ class DaemonTest : public ::testing::Test {
     return analytic_->GetReport(&context, request, report);
   }
 
-  std::string directory_;
+  const ScratchDirectory directory_;
   ops::Log log_;
   config::Config config_;
   const config::Surroundings surroundings_{.environment = {}, .uid = ::getuid(), .executable_dir = "/opt/bin"};
@@ -88,20 +82,18 @@ TEST_F(DaemonTest, ReportIsBuiltStoredAndWrittenWhereTheCallerWants) {
   ASSERT_TRUE(GetReport("latest", &report).ok());
   EXPECT_EQ(report.report_id(), id);
   EXPECT_THAT(document::Validate(report), ::testing::IsEmpty());
-  EXPECT_TRUE(
-      std::filesystem::exists(directory_ + "/callers-own/" + id + "/static_analysis/analytic_model/report.json"));
+  EXPECT_TRUE(std::filesystem::exists(directory_ / "callers-own" / id / "static_analysis/analytic_model/report.json"));
 }
 
 TEST_F(DaemonTest, EqualRequestReusesTheReportAndWritesMissingArtifactsAgain) {
   const std::string id = MustRunAnalytic(Tiny());
-  std::filesystem::remove_all(directory_ + "/callers-own");
+  std::filesystem::remove_all(directory_ / "callers-own");
   v1::DeepSeekOCRAnalyticAccepted accepted;
   ASSERT_TRUE(RunAnalytic(Tiny(), &accepted).ok());
   EXPECT_TRUE(accepted.reused());
   EXPECT_EQ(accepted.report_id(), id);
   EXPECT_EQ(accepted.status(), v1::REPORT_STATUS_RUNNING);
-  EXPECT_TRUE(
-      std::filesystem::exists(directory_ + "/callers-own/" + id + "/static_analysis/analytic_model/report.json"));
+  EXPECT_TRUE(std::filesystem::exists(directory_ / "callers-own" / id / "static_analysis/analytic_model/report.json"));
 }
 
 TEST_F(DaemonTest, ForceRebuildAndRunIdMakeNewReports) {
@@ -123,8 +115,8 @@ TEST_F(DaemonTest, CallerOverTcpDoesNotChooseWhereArtifactsGo) {
   v1::DeepSeekOCRAnalyticAccepted accepted;
   const grpc::Status status = tcp->RunAnalytic(&context, Tiny(), &accepted);
   ASSERT_TRUE(status.ok()) << status.error_message();
-  EXPECT_FALSE(std::filesystem::exists(directory_ + "/callers-own"));
-  EXPECT_TRUE(std::filesystem::exists(directory_ + "/daemons-own/" + accepted.report_id()));
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "callers-own"));
+  EXPECT_TRUE(std::filesystem::exists(directory_ / "daemons-own" / accepted.report_id()));
 }
 
 TEST_F(DaemonTest, ErrorsCarryCodeOneLineAndErrorInfo) {
@@ -165,7 +157,7 @@ TEST_F(DaemonTest, ErrorsCarryCodeOneLineAndErrorInfo) {
     EXPECT_EQ(info.domain(), "dsocr");
     EXPECT_EQ(info.reason(), wrong.code == grpc::StatusCode::NOT_FOUND ? "NOT_FOUND" : "INVALID_ARGUMENT");
   }
-  EXPECT_FALSE(std::filesystem::exists(directory_ + "/callers-own")) << "nothing half-written";
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "callers-own")) << "nothing half-written";
 }
 
 TEST_F(DaemonTest, ExportComesInChunksThatMakeTheStoredDocument) {

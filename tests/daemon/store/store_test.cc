@@ -6,7 +6,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -17,6 +16,7 @@
 #include "daemon/store/new_id.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::store {
 namespace {
@@ -45,13 +45,6 @@ v1::Run RunOf(const std::string& id, v1::RunState state) {
 
 class StoreTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = ::testing::TempDir() + "dsocr-store.XXXXXX";
-    directory_ = mkdtemp(name.data());
-    path_ = directory_ / "state" / "dsocr.db";
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
-
   std::string Url() const { return "sqlite:" + path_.string(); }
 
   std::unique_ptr<Store> Open() const {
@@ -70,8 +63,8 @@ class StoreTest : public ::testing::Test {
     sqlite3_close(connection);
   }
 
-  std::filesystem::path directory_;
-  std::filesystem::path path_;
+  const ScratchDirectory directory_;
+  const std::filesystem::path path_ = directory_ / "state" / "dsocr.db";
 };
 
 TEST_F(StoreTest, CreatesFileAndDirectoryForTheUserAlone) {

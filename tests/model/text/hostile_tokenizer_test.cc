@@ -7,6 +7,7 @@
 #include "model/error.h"
 #include "model/text/tokenizer.h"
 #include "tests/model/text/toy_tokenizer.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::model {
 namespace {
@@ -14,7 +15,8 @@ namespace {
 using ::testing::HasSubstr;
 
 std::string LoadFailure(const std::string& content) {
-  const TokenizerDirectory directory(content);
+  const ScratchDirectory directory;
+  directory.Write("tokenizer.json", content);
   try {
     Tokenizer::Load(directory.path());
   } catch (const InputError& error) {

@@ -7,12 +7,14 @@
 
 #include "model/error.h"
 #include "tests/model/text/toy_tokenizer.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::model {
 namespace {
 
 TEST(RunTokenize, AnswersEachLineInOrder) {
-  const TokenizerDirectory directory(ToyTokenizerJson().dump());
+  const ScratchDirectory directory;
+  directory.Write("tokenizer.json", ToyTokenizerJson().dump());
   std::istringstream in("{\"text\": \"abc<s>\"}\n\n{\"text\": \"\"}\n{\"text\": \"\\u00e9\", \"more\": 1}");
   std::ostringstream out;
 
@@ -25,7 +27,8 @@ TEST(RunTokenize, AnswersEachLineInOrder) {
 }
 
 TEST(RunTokenize, NamesTheLineThatIsWrong) {
-  const TokenizerDirectory directory(ToyTokenizerJson().dump());
+  const ScratchDirectory directory;
+  directory.Write("tokenizer.json", ToyTokenizerJson().dump());
   for (const char* line :
        {"abc", "{}", "{\"text\": 3}", "[\"text\"]", "{\"text\": \"\\ud800\"}", "{\"text\": \"\xff\"}"}) {
     std::istringstream in(std::string("{\"text\": \"a\"}\n") + line);

@@ -1,11 +1,7 @@
 #include "tests/model/text/toy_tokenizer.h"
 
-#include <stdlib.h>
-
-#include <fstream>
-#include <stdexcept>
-
 #include "model/text/byte_level.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::model {
 
@@ -30,19 +26,9 @@ nlohmann::json ToyTokenizerJson() {
   return json;
 }
 
-TokenizerDirectory::TokenizerDirectory(const std::string& content) {
-  std::string name = std::filesystem::temp_directory_path() / "dsocr-tokenizer-XXXXXX";
-  if (::mkdtemp(name.data()) == nullptr) {
-    throw std::runtime_error("cannot make " + name);
-  }
-  path_ = name;
-  std::ofstream(path_ / "tokenizer.json") << content;
-}
-
-TokenizerDirectory::~TokenizerDirectory() { std::filesystem::remove_all(path_); }
-
 Tokenizer LoadToy(const nlohmann::json& json) {
-  const TokenizerDirectory directory(json.dump());
+  const ScratchDirectory directory;
+  directory.Write("tokenizer.json", json.dump());
   return Tokenizer::Load(directory.path());
 }
 

@@ -2,9 +2,6 @@
 #ifndef DSOCR_TESTS_MODEL_TEXT_TOY_TOKENIZER_H_
 #define DSOCR_TESTS_MODEL_TEXT_TOY_TOKENIZER_H_
 
-#include <filesystem>
-#include <string>
-
 #include <nlohmann/json.hpp>
 
 #include "model/text/tokenizer.h"
@@ -15,20 +12,6 @@ namespace dsocr::model {
 // a rank). Added: 300 "<s>" (special), 301 "<image>", 302 "<image>2" (normalised). Pre-tokenizers: digits alone, then
 // runs of letters with one space before, then ByteLevel.
 nlohmann::json ToyTokenizerJson();
-
-// A directory with this tokenizer.json, gone at the end of the scope.
-class TokenizerDirectory {
- public:
-  explicit TokenizerDirectory(const std::string& content);
-  TokenizerDirectory(const TokenizerDirectory&) = delete;
-  TokenizerDirectory& operator=(const TokenizerDirectory&) = delete;
-  ~TokenizerDirectory();
-
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 Tokenizer LoadToy(const nlohmann::json& json);
 

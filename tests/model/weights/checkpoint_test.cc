@@ -6,6 +6,7 @@
 
 #include "model/error.h"
 #include "tests/model/weights/safetensors_fake.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::model {
 namespace {
@@ -17,7 +18,7 @@ const std::vector<WeightSpec> kTwo = {{.name = "a", .shape = {2}}, {.name = "b",
 constexpr char kA[] = R"("a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]})";
 constexpr char kB[] = R"("b":{"dtype":"F16","shape":[1,2],"data_offsets":[8,12]})";
 
-std::string ErrorOf(const TempDir& dir) {
+std::string ErrorOf(const ScratchDirectory& dir) {
   try {
     LoadCheckpoint(dir.path(), kTwo, at::kFloat, at::kCPU);
   } catch (const InputError& error) {
@@ -29,7 +30,7 @@ std::string ErrorOf(const TempDir& dir) {
 std::string Object(const std::string& members) { return "{" + members + "}"; }
 
 TEST(CheckpointTest, ConvertsEveryStoredFloat) {
-  const TempDir dir;
+  const ScratchDirectory dir;
   WriteSafetensors(dir / "model.safetensors", Object(std::string(kA) + "," + kB), 12);
   WeightMap weights = LoadCheckpoint(dir.path(), kTwo, at::kBFloat16, at::kCPU);
   EXPECT_EQ(weights.Take("a").scalar_type(), at::kBFloat16);
@@ -37,21 +38,21 @@ TEST(CheckpointTest, ConvertsEveryStoredFloat) {
 }
 
 TEST(CheckpointTest, ReadsShardsByIndex) {
-  const TempDir dir;
+  const ScratchDirectory dir;
   WriteSafetensors(dir / "1.safetensors", Object(kA), 8);
   WriteSafetensors(dir / "2.safetensors", R"({"b":{"dtype":"BF16","shape":[1,2],"data_offsets":[0,4]}})", 4);
-  WriteFile(dir / "model.safetensors.index.json", R"({"weight_map":{"a":"1.safetensors","b":"2.safetensors"}})");
+  dir.Write("model.safetensors.index.json", R"({"weight_map":{"a":"1.safetensors","b":"2.safetensors"}})");
   EXPECT_EQ(LoadCheckpoint(dir.path(), kTwo, at::kFloat, at::kCPU).tensors().size(), 2u);
 }
 
 TEST(CheckpointTest, NamesTheMissingTensor) {
-  const TempDir dir;
+  const ScratchDirectory dir;
   WriteSafetensors(dir / "model.safetensors", Object(kA), 8);
   EXPECT_THAT(ErrorOf(dir), HasSubstr("tensor 'b' is missing"));
 }
 
 TEST(CheckpointTest, NamesTheOddTensor) {
-  const TempDir dir;
+  const ScratchDirectory dir;
   WriteSafetensors(dir / "model.safetensors",
                    Object(std::string(kA) + "," + kB + R"(,"c":{"dtype":"U8","shape":[0],"data_offsets":[12,12]})"),
                    12);
@@ -59,7 +60,7 @@ TEST(CheckpointTest, NamesTheOddTensor) {
 }
 
 TEST(CheckpointTest, AcceptsTheBufferOfPublishedCheckpoints) {
-  const TempDir dir;
+  const ScratchDirectory dir;
   WriteSafetensors(dir / "model.safetensors",
                    Object(std::string(kA) + "," + kB + R"(,"model.vision_model.embeddings.position_ids":)" +
                           R"({"dtype":"I64","shape":[1,1],"data_offsets":[12,20]})"),
@@ -68,35 +69,35 @@ TEST(CheckpointTest, AcceptsTheBufferOfPublishedCheckpoints) {
 }
 
 TEST(CheckpointTest, NamesTheWrongShape) {
-  const TempDir dir;
+  const ScratchDirectory dir;
   WriteSafetensors(dir / "model.safetensors",
                    Object(std::string(kA) + R"(,"b":{"dtype":"F16","shape":[2,1],"data_offsets":[8,12]})"), 12);
   EXPECT_THAT(ErrorOf(dir), HasSubstr("tensor 'b' has shape [2,1], expected [1,2]"));
 }
 
 TEST(CheckpointTest, NamesTheDtypeThatIsNoFloat) {
-  const TempDir dir;
+  const ScratchDirectory dir;
   WriteSafetensors(dir / "model.safetensors",
                    Object(std::string(kA) + R"(,"b":{"dtype":"I16","shape":[1,2],"data_offsets":[8,12]})"), 12);
   EXPECT_THAT(ErrorOf(dir), HasSubstr("tensor 'b' is stored as Short"));
 }
 
 TEST(CheckpointTest, NamesTheMissingShard) {
-  const TempDir dir;
+  const ScratchDirectory dir;
   WriteSafetensors(dir / "1.safetensors", Object(kA), 8);
-  WriteFile(dir / "model.safetensors.index.json", R"({"weight_map":{"a":"1.safetensors","b":"2.safetensors"}})");
+  dir.Write("model.safetensors.index.json", R"({"weight_map":{"a":"1.safetensors","b":"2.safetensors"}})");
   EXPECT_THAT(ErrorOf(dir), HasSubstr("shard '2.safetensors' with tensor 'b' is missing"));
 }
 
 TEST(CheckpointTest, RefusesShardsOutsideOfTheDirectory) {
-  const TempDir dir;
-  WriteFile(dir / "model.safetensors.index.json", R"({"weight_map":{"a":"../x","b":"/etc/passwd"}})");
+  const ScratchDirectory dir;
+  dir.Write("model.safetensors.index.json", R"({"weight_map":{"a":"../x","b":"/etc/passwd"}})");
   EXPECT_THAT(ErrorOf(dir), HasSubstr("is not a name in the same directory"));
 }
 
 TEST(CheckpointTest, RefusesAnIndexThatIsNone) {
-  const TempDir dir;
-  WriteFile(dir / "model.safetensors.index.json", "{");
+  const ScratchDirectory dir;
+  dir.Write("model.safetensors.index.json", "{");
   EXPECT_THAT(ErrorOf(dir), HasSubstr("not a JSON object with a 'weight_map'"));
 }
 

@@ -8,6 +8,7 @@
 
 #include "model/error.h"
 #include "tests/model/weights/safetensors_fake.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::model {
 namespace {
@@ -16,7 +17,7 @@ using ::testing::HasSubstr;
 
 // What Open says about a file with this header and this many bytes of data; empty where it opens.
 std::string ErrorOf(const std::string& header, size_t data_bytes) {
-  const TempDir dir;
+  const ScratchDirectory dir;
   WriteSafetensors(dir / "f", header, data_bytes);
   try {
     SafetensorsFile::Open(dir / "f");
@@ -27,12 +28,12 @@ std::string ErrorOf(const std::string& header, size_t data_bytes) {
 }
 
 TEST(SafetensorsTest, ReadsValuesInPlace) {
-  const TempDir dir;
+  const ScratchDirectory dir;
   const std::string header = R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
   const float values[] = {1.5f, -2.0f};
   std::string data(sizeof(values), '\0');
   std::memcpy(data.data(), values, sizeof(values));
-  WriteFile(dir / "f", LengthPrefix(header.size()) + header + data);
+  dir.Write("f", LengthPrefix(header.size()) + header + data);
 
   const at::Tensor a = SafetensorsFile::Open(dir / "f").Read("a");
   EXPECT_EQ(a.sizes(), at::IntArrayRef({2}));
@@ -41,16 +42,16 @@ TEST(SafetensorsTest, ReadsValuesInPlace) {
 }
 
 TEST(SafetensorsTest, ReadsTensorsThatAreNotAligned) {
-  const TempDir dir;
+  const ScratchDirectory dir;
   const std::string header =
       R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"I64","shape":[1],"data_offsets":[1,9]}})";
-  WriteFile(dir / "f", LengthPrefix(header.size()) + header + std::string("\x00\x07\x00\x00\x00\x00\x00\x00\x00", 9));
+  dir.Write("f", LengthPrefix(header.size()) + header + std::string("\x00\x07\x00\x00\x00\x00\x00\x00\x00", 9));
   EXPECT_EQ(SafetensorsFile::Open(dir / "f").Read("b").item<int64_t>(), 7);
 }
 
 TEST(SafetensorsTest, RefusesHeaderOfTwoGigabytes) {
-  const TempDir dir;
-  WriteFile(dir / "f", LengthPrefix(uint64_t{2} << 30) + "{}");
+  const ScratchDirectory dir;
+  dir.Write("f", LengthPrefix(uint64_t{2} << 30) + "{}");
   try {
     SafetensorsFile::Open(dir / "f");
     FAIL() << "opened";
@@ -60,8 +61,8 @@ TEST(SafetensorsTest, RefusesHeaderOfTwoGigabytes) {
 }
 
 TEST(SafetensorsTest, RefusesHeaderLengthsThatOverflow) {
-  const TempDir dir;
-  WriteFile(dir / "f", LengthPrefix(~uint64_t{0}) + "{}");
+  const ScratchDirectory dir;
+  dir.Write("f", LengthPrefix(~uint64_t{0}) + "{}");
   EXPECT_THROW(SafetensorsFile::Open(dir / "f"), InputError);
 }
 
@@ -109,8 +110,8 @@ TEST(SafetensorsTest, RefusesHeaderThatIsNoObject) {
 }
 
 TEST(SafetensorsTest, RefusesEmptyMissingAndDirectory) {
-  const TempDir dir;
-  WriteFile(dir / "empty", "");
+  const ScratchDirectory dir;
+  dir.Write("empty", "");
   EXPECT_THROW(SafetensorsFile::Open(dir / "empty"), InputError);
   EXPECT_THROW(SafetensorsFile::Open(dir / "missing"), InputError);
   EXPECT_THROW(SafetensorsFile::Open(dir.path()), InputError);
