@@ -10,29 +10,12 @@ namespace {
 std::string LayerRange(int64_t index) { return "layer[" + std::to_string(index) + "]"; }
 std::string LayerWeight(int64_t index) { return "model.layers." + std::to_string(index) + "."; }
 
-// x [T, heads, d]: (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin), the two halves of a head rotated against each other.
-at::Tensor Rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
-  const int64_t half = x.size(2) / 2;
-  const at::Tensor first = x.slice(2, 0, half), second = x.slice(2, half);
-  at::Tensor rotated = at::empty_like(x);
-  at::Tensor out_first = rotated.slice(2, 0, half), out_second = rotated.slice(2, half);
-  at::mul_out(out_first, first, cos).addcmul_(second, sin, -1);
-  at::mul_out(out_second, second, cos).addcmul_(first, sin, 1);
-  return rotated;
-}
-
 }  // namespace
 
 int64_t KvCache::size_bytes() const {
   int64_t bytes = 0;
   for (const at::Tensor& tensor : key) bytes += 2 * static_cast<int64_t>(tensor.nbytes());
   return bytes;
-}
-
-at::Tensor RmsNorm::operator()(const at::Tensor& x) const {
-  const at::Tensor wide = x.to(at::kFloat);
-  const at::Tensor inverse_rms = wide.square().mean(-1, /*keepdim=*/true).add_(eps).rsqrt_();
-  return at::mul(wide, inverse_rms).to(x.scalar_type()).mul_(weight);
 }
 
 SelfAttention::SelfAttention(const DecoderConfig& config, const std::string& range, const std::string& weight,
@@ -56,36 +39,36 @@ at::Tensor SelfAttention::Forward(const at::Tensor& x, int64_t layer, Phase phas
                                   KvCache& cache) const {
   const Range range(self_range_[phase]);
   const int64_t tokens = x.size(0), hidden = x.size(1), start = cache.length;
+  const std::vector<int64_t> by_head = {1, tokens, heads_, hidden / heads_};
   at::Tensor q = In(q_proj_range_[phase], [&] { return q_proj_(x); });
   at::Tensor k = In(k_proj_range_[phase], [&] { return k_proj_(x); });
-  at::Tensor v = In(v_proj_range_[phase], [&] { return v_proj_(x); });
+  const at::Tensor v = In(v_proj_range_[phase], [&] { return v_proj_(x); });
   In(rope_range_[phase], [&] {
-    const at::Tensor cos = rope.cos.narrow(0, start, tokens).unsqueeze(1);
-    const at::Tensor sin = rope.sin.narrow(0, start, tokens).unsqueeze(1);
-    q = Rotate(q.view({tokens, heads_, hidden / heads_}), cos, sin);
-    k = Rotate(k.view({tokens, heads_, hidden / heads_}), cos, sin);
+    const RopeTable rows = rope.Rows(start, tokens);
+    q = Rotate(q.view(by_head), rows);
+    k = Rotate(k.view(by_head), rows);
   });
   In(kv_cache_range_[phase], [&] {
-    cache.key[layer].narrow(1, start, tokens).copy_(k.transpose(0, 1));
-    cache.value[layer].narrow(1, start, tokens).copy_(v.view({tokens, heads_, hidden / heads_}).transpose(0, 1));
+    cache.key[layer].narrow(2, start, tokens).copy_(k.transpose(1, 2));
+    cache.value[layer].narrow(2, start, tokens).copy_(v.view(by_head).transpose(1, 2));
   });
   const at::Tensor mixed = In(core_range_[phase], [&] {
-    const at::Tensor keys = cache.key[layer].narrow(1, 0, start + tokens).unsqueeze(0);
-    const at::Tensor values = cache.value[layer].narrow(1, 0, start + tokens).unsqueeze(0);
-    return AttentionProduct(q.transpose(0, 1).unsqueeze(0), keys, values, {}, /*is_causal=*/tokens > 1);
+    const at::Tensor keys = cache.key[layer].narrow(2, 0, start + tokens);
+    const at::Tensor values = cache.value[layer].narrow(2, 0, start + tokens);
+    return AttentionProduct(q.transpose(1, 2), keys, values, {}, /*is_causal=*/tokens > 1);
   });
   const at::Tensor merged = In(merge_heads_range_[phase], [&] {
-    return mixed.squeeze(0).transpose(0, 1).reshape({tokens, hidden});
+    return mixed.transpose(1, 2).reshape({tokens, hidden});
   });
   return In(o_proj_range_[phase], [&] { return o_proj_(merged); });
 }
 
 DecoderLayer::DecoderLayer(const DecoderConfig& config, int64_t index, WeightMap& weights)
     : index_(index),
-      input_layernorm_{weights.Take(LayerWeight(index) + "input_layernorm.weight"), config.rms_norm_eps},
+      input_layernorm_(weights.Take(LayerWeight(index) + "input_layernorm.weight"), config.rms_norm_eps),
       self_attn_(config, LayerRange(index) + "/self_attn", LayerWeight(index) + "self_attn.", weights),
-      post_attention_layernorm_{weights.Take(LayerWeight(index) + "post_attention_layernorm.weight"),
-                                config.rms_norm_eps},
+      post_attention_layernorm_(weights.Take(LayerWeight(index) + "post_attention_layernorm.weight"),
+                                config.rms_norm_eps),
       self_range_(LayerRange(index)),
       input_layernorm_range_(LayerRange(index) + "/input_layernorm"),
       attn_residual_range_(LayerRange(index) + "/attn_residual"),
@@ -118,7 +101,7 @@ at::Tensor DecoderLayer::Forward(at::Tensor x, Phase phase, const RopeTable& rop
 Decoder::Decoder(const DecoderConfig& config, WeightMap& weights)
     : config_(config),
       embed_tokens_(weights.Take("model.embed_tokens.weight")),
-      norm_{weights.Take("model.norm.weight"), config.rms_norm_eps},
+      norm_(weights.Take("model.norm.weight"), config.rms_norm_eps),
       lm_head_(Linear::WithoutBias("lm_head", weights)),
       embed_tokens_range_("embed_tokens"),
       norm_range_("norm"),
@@ -133,7 +116,9 @@ RopeTable Decoder::MakeRope(int64_t positions) const {
   const at::Tensor inverse_frequency =
       at::reciprocal(at::pow(config_.rope_theta, at::arange(0, d, 2, fp32).div_(static_cast<double>(d))));
   const at::Tensor angle = at::outer(at::arange(positions, fp32), inverse_frequency);
-  return {angle.cos().to(embed_tokens_.scalar_type()), angle.sin().to(embed_tokens_.scalar_type())};
+  const at::Tensor cos = angle.cos(), sin = angle.sin();
+  const at::ScalarType type = embed_tokens_.scalar_type();
+  return {at::cat({cos, cos}, 1).unsqueeze(1).to(type), at::cat({-sin, sin}, 1).unsqueeze(1).to(type)};
 }
 
 KvCache Decoder::MakeCache(int64_t capacity) {
@@ -141,7 +126,7 @@ KvCache Decoder::MakeCache(int64_t capacity) {
   KvCache cache;
   cache.capacity = capacity;
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const std::vector<int64_t> shape = {config_.num_attention_heads, capacity, config_.head_dim()};
+    const std::vector<int64_t> shape = {1, config_.num_attention_heads, capacity, config_.head_dim()};
     cache.key.push_back(at::empty(shape, embed_tokens_.options()));
     cache.value.push_back(at::empty(shape, embed_tokens_.options()));
   }

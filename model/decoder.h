@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "model/config.h"
+#include "model/decoder_ops.h"
 #include "model/gated_mlp.h"
 #include "model/layers.h"
 #include "model/moe.h"
@@ -21,26 +22,12 @@ namespace dsocr::model {
 
 // Keys (after rope) and values of all layers, allocated once for a whole request. Reused by setting length to 0.
 struct KvCache {
-  std::vector<at::Tensor> key;  // a layer: [heads, capacity, head size]
+  std::vector<at::Tensor> key;  // a layer: [1, heads, capacity, head size]
   std::vector<at::Tensor> value;
   int64_t capacity = 0;
   int64_t length = 0;  // positions filled
 
   int64_t size_bytes() const;
-};
-
-// Rotary angles by position, in the model's dtype, half-split layout: both halves of a head share them.
-struct RopeTable {
-  at::Tensor cos;  // [positions, head size / 2]
-  at::Tensor sin;
-};
-
-// x * gain / rms(x), the quotient in fp32 and rounded before the gain.
-struct RmsNorm {
-  at::Tensor weight;
-  double eps;
-
-  at::Tensor operator()(const at::Tensor& x) const;
 };
 
 class SelfAttention {

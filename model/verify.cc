@@ -156,8 +156,8 @@ void CompareViews(const Views& expected, const Views& actual, Comparison& compar
 void CompareCache(const KvCache& cache, int64_t positions, Comparison& comparison) {
   for (size_t i = 0; i < cache.key.size(); ++i) {
     const std::string name = "kv.layer" + std::to_string(i);
-    comparison.Compare(name + ".key", cache.key[i].narrow(1, 0, positions));
-    comparison.Compare(name + ".value", cache.value[i].narrow(1, 0, positions));
+    comparison.Compare(name + ".key", cache.key[i].narrow(2, 0, positions));
+    comparison.Compare(name + ".value", cache.value[i].narrow(2, 0, positions));
   }
 }
 

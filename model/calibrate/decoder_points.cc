@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "model/calibrate/bench.h"
+#include "model/decoder_ops.h"
 #include "model/layers.h"
 #include "model/products.h"
 
@@ -74,49 +75,42 @@ class DecoderTable {
   void AddAttention() {
     Add("attention", "core", AttentionWork({1, kHeads, tokens_, keys_, kHeadDim}, element_),
         [tokens = tokens_, keys = keys_](Bench& bench) {
-          return
-              [q = bench.Filled({tokens, kHeads, kHeadDim}, 0.5), k = bench.Filled({kHeads, keys + 1, kHeadDim}, 0.5),
-               v = bench.Filled({kHeads, keys + 1, kHeadDim}, 0.5), keys] {
-                AttentionProduct(q.transpose(0, 1).unsqueeze(0), k.narrow(1, 0, keys).unsqueeze(0),
-                                 v.narrow(1, 0, keys).unsqueeze(0), {}, /*is_causal=*/q.size(0) > 1);
-              };
+          return [q = bench.Filled({1, tokens, kHeads, kHeadDim}, 0.5),
+                  k = bench.Filled({1, kHeads, keys + 1, kHeadDim}, 0.5),
+                  v = bench.Filled({1, kHeads, keys + 1, kHeadDim}, 0.5), keys, tokens] {
+            AttentionProduct(q.transpose(1, 2), k.narrow(2, 0, keys), v.narrow(2, 0, keys), {},
+                             /*is_causal=*/tokens > 1);
+          };
         });
     Add("rope", "rope", RopeWork(tokens_, 2 * kHeads, kHeadDim, element_), [tokens = tokens_](Bench& bench) {
-      return [q = bench.Filled({tokens, kHeads, kHeadDim}, 0.5), k = bench.Filled({tokens, kHeads, kHeadDim}, 0.5),
-              cos = bench.Filled({tokens, 1, kHeadDim / 2}, 0.5), sin = bench.Filled({tokens, 1, kHeadDim / 2}, 0.5)] {
-        for (const at::Tensor& x : {q, k}) {
-          const at::Tensor first = x.narrow(2, 0, kHeadDim / 2), second = x.narrow(2, kHeadDim / 2, kHeadDim / 2);
-          at::Tensor rotated = at::empty_like(x);
-          at::Tensor out_first = rotated.narrow(2, 0, kHeadDim / 2);
-          at::Tensor out_second = rotated.narrow(2, kHeadDim / 2, kHeadDim / 2);
-          at::mul_out(out_first, first, cos).addcmul_(second, sin, -1);
-          at::mul_out(out_second, second, cos).addcmul_(first, sin, 1);
-        }
-      };
+      return
+          [q = bench.Filled({1, tokens, kHeads, kHeadDim}, 0.5), k = bench.Filled({1, tokens, kHeads, kHeadDim}, 0.5),
+           rope = RopeTable{bench.Filled({tokens, 1, kHeadDim}, 0.5), bench.Filled({tokens, 1, kHeadDim}, 0.5)},
+           tokens] {
+            const RopeTable rows = rope.Rows(0, tokens);
+            Rotate(q, rows);
+            Rotate(k, rows);
+          };
     });
     const int64_t written = 2 * tokens_ * kHidden;
     Add("copy", "kv_cache", CopyWork(written, written, element_), [tokens = tokens_, keys = keys_](Bench& bench) {
-      return [x = bench.Filled({tokens, kHeads, kHeadDim}, 0.5), k = bench.Filled({kHeads, keys, kHeadDim}, 0.5),
-              v = bench.Filled({kHeads, keys, kHeadDim}, 0.5), tokens] {
-        k.narrow(1, 0, tokens).copy_(x.transpose(0, 1));
-        v.narrow(1, 0, tokens).copy_(x.transpose(0, 1));
+      return [x = bench.Filled({1, tokens, kHeads, kHeadDim}, 0.5), k = bench.Filled({1, kHeads, keys, kHeadDim}, 0.5),
+              v = bench.Filled({1, kHeads, keys, kHeadDim}, 0.5), tokens] {
+        k.narrow(2, 0, tokens).copy_(x.transpose(1, 2));
+        v.narrow(2, 0, tokens).copy_(x.transpose(1, 2));
       };
     });
     Add("copy", "merge_heads", CopyWork(tokens_ * kHidden, tokens_ * kHidden, element_),
         [tokens = tokens_](Bench& bench) {
-          return [x = bench.Filled({kHeads, tokens, kHeadDim}, 0.5)] {
-            x.transpose(0, 1).reshape({x.size(1), kHidden});
+          return [x = bench.Filled({1, kHeads, tokens, kHeadDim}, 0.5), tokens] {
+            x.transpose(1, 2).reshape({tokens, kHidden});
           };
         });
   }
 
   void AddPointwise() {
     Add("norm", "rms_norm", RmsNormWork(tokens_, kHidden, element_), [tokens = tokens_](Bench& bench) {
-      return [x = bench.Filled({tokens, kHidden}, 0.5), w = bench.Filled({kHidden}, 1)] {
-        const at::Tensor wide = x.to(at::kFloat);
-        const at::Tensor inverse_rms = wide.square().mean(-1, /*keepdim=*/true).add_(kEps).rsqrt_();
-        at::mul(wide, inverse_rms).to(x.scalar_type()).mul_(w);
-      };
+      return [x = bench.Filled({tokens, kHidden}, 0.5), norm = RmsNorm(bench.Filled({kHidden}, 1), kEps)] { norm(x); };
     });
     AddResidual("residual", tokens_, kHidden);
     AddSwiGlu("shared", tokens_, kSharedWidth);
