@@ -155,8 +155,7 @@ int Recorder::PushRange(ThreadState& thread, const Text& name, const void* domai
   if (!thread.is_announced) {
     Announce(thread);
   }
-  const record::PathId path =
-      interner_.Path(record::OwnerPath(enclosing), interner_.Name(name, thread.number), thread.number);
+  const record::PathId path = interner_.Path(record::OwnerPath(enclosing), NameOn(thread, name), thread.number);
   if (path == 0) {
     overflowed_.fetch_add(1, std::memory_order_relaxed);
     return static_cast<int>(before);
@@ -236,6 +235,14 @@ void Recorder::BeginCall(ThreadState& thread, const void* call) noexcept {
   thread.operation_start_ns = NowNs();
 }
 
+record::NameId Recorder::NameOn(ThreadState& thread, const Text& name) noexcept {
+  ThreadState::KnownName& known = thread.known_names[name.hash >> ThreadState::kKnownNamesShift];
+  if (known.id == 0 || known.hash != name.hash) {
+    known = {name.hash, interner_.Name(name, thread.number)};
+  }
+  return known.id;
+}
+
 void Recorder::WriteOperation(ThreadState& thread, const Text& name) noexcept {
   record::Record record{};
   record.kind = record::Kind::kCpuOperation;
@@ -243,7 +250,7 @@ void Recorder::WriteOperation(ThreadState& thread, const Text& name) noexcept {
   record.operation.end_ns = NowNs();
   record.operation.start_ns = thread.operation_start_ns;
   record.operation.owner = thread.operation_owner;
-  record.operation.name = interner_.Name(name, thread.number);
+  record.operation.name = NameOn(thread, name);
   record.operation.detail = thread.operation_nested_calls;
   thread.operation = nullptr;
   ring_.Write(record);

@@ -24,6 +24,14 @@ struct ThreadState {
     bool has_external_id;  // its owner was pushed to CUPTI
   };
 
+  // A name seen on this thread: one line of cache instead of the shared table's entry and text, which a job's own data
+  // has driven out by the next operator.
+  struct KnownName {
+    uint64_t hash;
+    record::NameId id;  // 0: free
+  };
+  static constexpr int kKnownNamesShift = 58;  // by the hash's upper bits: 64 names
+
   Recorder* recorder;
   std::atomic<bool> in_use;
   bool is_announced;  // its kThread record is in the ring
@@ -39,6 +47,7 @@ struct ThreadState {
   int64_t operation_start_ns;
   uint64_t operation_nested_calls;
   OpenRange open[record::kMaxPathDepth];
+  KnownName known_names[uint64_t{1} << (64 - kKnownNamesShift)];  // names of one 64-bit hash are taken for equal
 };
 
 // Who else must hear of a recorded range: CUPTI's external correlation. Called on the range's thread.
@@ -109,6 +118,7 @@ class Recorder {
   void Announce(ThreadState& thread) noexcept;
   void CloseRange(ThreadState& thread, uint32_t index) noexcept;
   void WriteOperation(ThreadState& thread, const Text& name) noexcept;
+  record::NameId NameOn(ThreadState& thread, const Text& name) noexcept;
 
   std::atomic<Mode> mode_{Mode::kOff};
   std::atomic<const RangeListener*> listener_{nullptr};
