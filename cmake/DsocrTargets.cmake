@@ -1,21 +1,35 @@
-# dsocr_library(NAME SOURCES... [DEPS...] [PRIVATE_DEPS...])   a static library of ours, included as "dir/header.h"
-# dsocr_executable(NAME SOURCES... DEPS...)                    a program that lands in build/bin
-# dsocr_test(NAME SOURCES... DEPS... [LABELS unit])            a GoogleTest program, each TEST a ctest of its own
+# dsocr_library(NAME SOURCES... [DEPS...] [PRIVATE_DEPS...] [PRECOMPILED name])
+#                                                     a static library of ours, included as "dir/header.h"
+# dsocr_executable(NAME SOURCES... DEPS...)           a program that lands in build/bin
+# dsocr_test(NAME SOURCES... DEPS... [LABELS unit])   a GoogleTest program, each TEST a ctest of its own
+# dsocr_precompiled(NAME HEADERS... DEPS...)          large headers of others, parsed once for all libraries that name it
 #
-# Every target of ours is declared through these three, so that warnings and sanitizers are the same everywhere.
+# Every target of ours is declared through these, so that warnings and sanitizers are the same everywhere.
 add_library(dsocr_options INTERFACE)
 target_include_directories(dsocr_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(dsocr_options INTERFACE -Wall -Wextra -Wpedantic -Wno-missing-field-initializers
-  $<$<BOOL:${DSOCR_WARNINGS_AS_ERRORS}>:-Werror>)
+  $<$<BOOL:${DSOCR_WARNINGS_AS_ERRORS}>:-Werror>
+  -Winvalid-pch $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)  # the second is what ccache needs to see through one
 if(DSOCR_SANITIZE)
   target_compile_options(dsocr_options INTERFACE -fsanitize=${DSOCR_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(dsocr_options INTERFACE -fsanitize=${DSOCR_SANITIZE})
 endif()
 
 function(dsocr_library NAME)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "PRECOMPILED" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
   add_library(${NAME} STATIC ${ARG_SOURCES})
   target_link_libraries(${NAME} PUBLIC dsocr_options ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
+  if(ARG_PRECOMPILED)
+    target_precompile_headers(${NAME} REUSE_FROM ${ARG_PRECOMPILED})
+  endif()
+endfunction()
+
+function(dsocr_precompiled NAME)
+  cmake_parse_arguments(ARG "" "" "HEADERS;DEPS" ${ARGN})
+  file(CONFIGURE OUTPUT ${NAME}.cc CONTENT "")
+  add_library(${NAME} OBJECT ${CMAKE_CURRENT_BINARY_DIR}/${NAME}.cc)
+  target_link_libraries(${NAME} PRIVATE dsocr_options ${ARG_DEPS})
+  target_precompile_headers(${NAME} PRIVATE ${ARG_HEADERS})
 endfunction()
 
 function(dsocr_executable NAME)
