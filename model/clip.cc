@@ -42,31 +42,38 @@ ClipLayer::ClipLayer(const ClipConfig& config, int64_t index, WeightMap& weights
       fc2_range_(LayerRange(index) + "/mlp/fc2"),
       mlp_residual_range_(LayerRange(index) + "/mlp_residual") {}
 
-at::Tensor ClipLayer::Attention(const at::Tensor& x) const {
-  const Range range(self_attn_range_);
+std::vector<at::Tensor> ClipLayer::Project(at::Tensor x) const {
   const int64_t batch = x.size(0), length = x.size(1), channels = x.size(2);
-  const at::Tensor qkv = In(qkv_proj_range_, [&] { return qkv_proj_(x); });
-  const std::vector<at::Tensor> parts = In(split_heads_range_, [&] {
-    return qkv.view({batch, length, 3, heads_, channels / heads_}).permute({2, 0, 3, 1, 4}).contiguous().unbind(0);
+  x = In(qkv_proj_range_, [&] { return qkv_proj_(x); });
+  return In(split_heads_range_, [&] {
+    return x.view({batch, length, 3, heads_, channels / heads_}).permute({2, 0, 3, 1, 4}).contiguous().unbind(0);
   });
-  const at::Tensor mixed = In(core_range_, [&] { return AttentionProduct(parts[0], parts[1], parts[2]); });
-  const at::Tensor merged = In(merge_heads_range_, [&] {
-    return mixed.transpose(1, 2).reshape({batch, length, channels});
-  });
-  return In(out_proj_range_, [&] { return out_proj_(merged); });
 }
 
-at::Tensor ClipLayer::Mlp(const at::Tensor& x) const {
+at::Tensor ClipLayer::Attention(at::Tensor x) const {
+  const Range range(self_attn_range_);
+  const int64_t batch = x.size(0), length = x.size(1), channels = x.size(2);
+  {
+    const std::vector<at::Tensor> parts = Project(std::move(x));
+    x = In(core_range_, [&] { return AttentionProduct(parts[0], parts[1], parts[2]); });
+  }
+  x = In(merge_heads_range_, [&] { return x.transpose(1, 2).reshape({batch, length, channels}); });
+  return In(out_proj_range_, [&] { return out_proj_(x); });
+}
+
+at::Tensor ClipLayer::Mlp(at::Tensor x) const {
   const Range range(mlp_range_);
-  at::Tensor y = In(fc1_range_, [&] { return fc1_(x); });
-  In(act_range_, [&] { y.mul_(at::mul(y, kQuickGeluSlope).sigmoid_()); });
-  return In(fc2_range_, [&] { return fc2_(y); });
+  x = In(fc1_range_, [&] { return fc1_(x); });
+  In(act_range_, [&] { x.mul_(at::mul(x, kQuickGeluSlope).sigmoid_()); });
+  return In(fc2_range_, [&] { return fc2_(x); });
 }
 
 at::Tensor ClipLayer::Forward(at::Tensor x) const {
   const Range range(self_range_);
-  const at::Tensor attended = Attention(In(layer_norm1_range_, [&] { return layer_norm1_(x); }));
-  In(attn_residual_range_, [&] { x.add_(attended); });
+  {
+    const at::Tensor attended = Attention(In(layer_norm1_range_, [&] { return layer_norm1_(x); }));
+    In(attn_residual_range_, [&] { x.add_(attended); });
+  }
   const at::Tensor transformed = Mlp(In(layer_norm2_range_, [&] { return layer_norm2_(x); }));
   In(mlp_residual_range_, [&] { x.add_(transformed); });
   return x;

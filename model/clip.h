@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <string>
+#include <vector>
 
 #include "model/config.h"
 #include "model/layers.h"
@@ -23,8 +24,11 @@ class ClipLayer {
   at::Tensor Forward(at::Tensor x) const;
 
  private:
-  at::Tensor Attention(const at::Tensor& x) const;
-  at::Tensor Mlp(const at::Tensor& x) const;
+  // Both let go of x as soon as it is read.
+  at::Tensor Attention(at::Tensor x) const;
+  at::Tensor Mlp(at::Tensor x) const;
+  // Queries, keys and values, each [B, heads, s, d].
+  std::vector<at::Tensor> Project(at::Tensor x) const;
 
   int64_t heads_;
   LayerNorm layer_norm1_;

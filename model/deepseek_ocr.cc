@@ -97,10 +97,11 @@ std::optional<at::Tensor> DeepseekOcr::ImageRows(const Request& request, const P
   return projector_.Forward(crops, global, request.crops_wide, probe);
 }
 
-at::Tensor DeepseekOcr::Prefill(const Request& request, const std::optional<at::Tensor>& image_rows, KvCache& cache,
+at::Tensor DeepseekOcr::Prefill(const Request& request, std::optional<at::Tensor> image_rows, KvCache& cache,
                                 const Probe& probe) const {
   at::Tensor x = decoder_.Embed(request.device_ids, Phase::kPrefill);
   if (image_rows) In(merge_image_features_range_, [&] { x.index_copy_(0, request.image_positions, *image_rows); });
+  image_rows.reset();
   probe("inputs_embeds", x);
   return decoder_.Forward(std::move(x), Phase::kPrefill, cache, probe);
 }

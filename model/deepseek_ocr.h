@@ -52,9 +52,9 @@ class DeepseekOcr {
   // `projector`.
   std::optional<at::Tensor> ImageRows(const Request& request, const Probe& probe) const;
 
-  // The prompt over an empty cache: hidden states [S, hidden] after the final norm. The caller holds the range
-  // `prefill`.
-  at::Tensor Prefill(const Request& request, const std::optional<at::Tensor>& image_rows, KvCache& cache,
+  // The prompt over an empty cache: hidden states [S, hidden] after the final norm. The image's rows are let go of as
+  // soon as they stand in the prompt. The caller holds the range `prefill`.
+  at::Tensor Prefill(const Request& request, std::optional<at::Tensor> image_rows, KvCache& cache,
                      const Probe& probe) const;
 
   const ModelConfig& config() const { return config_; }

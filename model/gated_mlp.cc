@@ -18,9 +18,10 @@ GatedMlp::GatedMlp(const std::string& range, const std::string& weight, WeightMa
 at::Tensor GatedMlp::Forward(const at::Tensor& x, Phase phase) const {
   const Range range(self_range_[phase]);
   at::Tensor inner = In(gate_proj_range_[phase], [&] { return gate_proj_(x); });
-  const at::Tensor up = In(up_proj_range_[phase], [&] { return up_proj_(x); });
+  at::Tensor up = In(up_proj_range_[phase], [&] { return up_proj_(x); });
   In(act_range_[phase], [&] { at::silu_(inner); });
   In(mul_range_[phase], [&] { inner.mul_(up); });
+  up.reset();
   return In(down_proj_range_[phase], [&] { return down_proj_(inner); });
 }
 

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <limits>
+#include <utility>
 
 #include "model/ngram.h"
 
@@ -35,9 +36,9 @@ std::vector<int64_t> Generator::Run(const Request& request, KvCache& cache, cons
   const size_t prompt_length = request.ids.size();
   cache.length = 0;
 
-  const std::optional<at::Tensor> image_rows = model_.ImageRows(request, probe);
+  std::optional<at::Tensor> image_rows = model_.ImageRows(request, probe);
   Token token = In(phase_range_[Phase::kPrefill], [&] {
-    const at::Tensor hidden = model_.Prefill(request, image_rows, cache, probe);
+    const at::Tensor hidden = model_.Prefill(request, std::move(image_rows), cache, probe);
     const at::Tensor logits = decoder.LastLogits(hidden, Phase::kPrefill);
     return Sample(logits, sequence, options.no_repeat_ngram_size, Phase::kPrefill, probe);
   });

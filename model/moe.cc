@@ -68,7 +68,7 @@ Moe::Dispatch Moe::Sort(const at::Tensor& index) const {
 at::Tensor Moe::RunExperts(const at::Tensor& x, const Routing& routing, const Dispatch& dispatch) const {
   const int64_t tokens = x.size(0), hidden = x.size(1);
   const bool is_sorted = dispatch.row_token.defined();
-  const at::Tensor rows = is_sorted ? x.index_select(0, dispatch.row_token) : x;
+  at::Tensor rows = is_sorted ? x.index_select(0, dispatch.row_token) : x;
   std::vector<at::Tensor> parts;
   parts.reserve(dispatch.runs.size());
   for (const Dispatch::Run& run : dispatch.runs) {
@@ -78,7 +78,9 @@ at::Tensor Moe::RunExperts(const at::Tensor& x, const Routing& routing, const Di
     at::silu_(inner).mul_(expert.up(in));
     parts.push_back(expert.down(inner));
   }
+  rows.reset();
   at::Tensor outputs = at::cat(parts);  // runs are in the order of the rows
+  parts.clear();
   if (is_sorted) outputs = outputs.index_select(0, dispatch.pair_row);
   // [T, 1, k] x [T, k, hidden]: the weighted sum, in fp32.
   return at::bmm(routing.weight.unsqueeze(1), outputs.view({tokens, experts_per_token_, hidden}).to(at::kFloat))

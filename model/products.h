@@ -6,7 +6,8 @@
 // row (decode) stays as it is: it is bound by reading the weights, and bf16 halves them. On CUDA and in fp32 these are
 // plain calls.
 //
-// They push no range; the caller names what it runs.
+// They push no range; the caller names what it runs. A product that widens stands for one operator: it is a user scope
+// of ATen, and nothing wide outlives it.
 #ifndef DSOCR_MODEL_PRODUCTS_H_
 #define DSOCR_MODEL_PRODUCTS_H_
 
@@ -30,13 +31,9 @@ at::Tensor ConvProduct(const at::Tensor& x, const at::Tensor& weight, const std:
 // a [b, m, k], b [b, k, n] -> [b, m, n].
 at::Tensor BatchedProduct(const at::Tensor& a, const at::Tensor& b);
 
-// Scaled dot product: q [.., queries, d], k and v [.., keys, d], bias broadcast to [.., queries, keys]. The bias may be
-// fp32 where the others are bf16 and AttentionBiasType says so.
+// Scaled dot product: q [b, heads, queries, d], k and v [b, heads, keys, d], bias [b, heads, queries, keys].
 at::Tensor AttentionProduct(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const std::optional<at::Tensor>& bias = {}, bool is_causal = false);
-
-// In what type to make the bias of AttentionProduct for queries like `q`, so that it is never held twice.
-at::ScalarType AttentionBiasType(const at::Tensor& q);
 
 }  // namespace dsocr::model
 

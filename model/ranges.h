@@ -30,10 +30,27 @@ class RangeName {
   nvtxEventAttributes_t attributes_;
 };
 
+// Is told of every range of its thread, for what counts inside this process (model/trace/flop_counter.h).
+class RangeObserver {
+ public:
+  virtual ~RangeObserver() = default;
+  virtual void Enter(const RangeName& name) = 0;
+  virtual void Leave() = 0;
+};
+
+// This thread's observer, or null. Set it while no range is open.
+inline constinit thread_local RangeObserver* range_observer = nullptr;
+
 class Range {
  public:
-  explicit Range(const RangeName& name) { nvtxDomainRangePushEx(nullptr, &name.attributes()); }
-  ~Range() { nvtxDomainRangePop(nullptr); }
+  explicit Range(const RangeName& name) {
+    nvtxDomainRangePushEx(nullptr, &name.attributes());
+    if (range_observer != nullptr) range_observer->Enter(name);
+  }
+  ~Range() {
+    if (range_observer != nullptr) range_observer->Leave();
+    nvtxDomainRangePop(nullptr);
+  }
 
   Range(const Range&) = delete;
   Range& operator=(const Range&) = delete;

@@ -9,6 +9,7 @@
 #include "model/calibrate/calibrate.h"
 #include "model/command/exit_code.h"
 #include "model/command/inspect.h"
+#include "model/command/memory.h"
 #include "model/command/ocr.h"
 #include "model/command/serve.h"
 #include "model/command/verify.h"
@@ -31,6 +32,7 @@ dsocrd starts `dsocr-runner serve` by itself; its protocol is docs/runner-protoc
 
 struct CommandLine {
   OcrOptions ocr;
+  MemoryOptions memory;
   int crop_mode = -1;
   std::string verify_dir;
   std::string tokenizer_dir;
@@ -73,6 +75,30 @@ void AddOcr(CLI::App& app, CommandLine& line) {
                   "Side of a crop or of the only view, pixels (default: the model's)");
   ocr->add_option("--crop-mode", line.crop_mode, "1: crops besides the global view, 0: one view (default: the model's)")
       ->check(CLI::Range(0, 1));
+}
+
+void AddMemory(CLI::App& app, CommandLine& line) {
+  CLI::App* memory = app.add_subcommand("memory", "Count what a request over a synthetic page holds, stage by stage");
+  memory->add_option("--model", line.memory.model_dir,
+                     "Hugging Face directory (default: the published configuration, random weights)");
+  memory->add_option("--dtype", line.memory.dtype, "fp32 or bf16")->capture_default_str();
+  memory->add_option("--base-size", line.memory.base_size, "Side of the global view, pixels (default: the model's)");
+  memory->add_option("--image-size", line.memory.image_size,
+                     "Side of a crop or of the only view, pixels (default: the model's)");
+  memory
+      ->add_option("--crop-mode", line.crop_mode,
+                   "1: crops besides the global view, 0: one view (default: the model's)")
+      ->check(CLI::Range(0, 1));
+  memory->add_option("--page", line.memory.page, "WIDTHxHEIGHT of the page, pixels")->capture_default_str();
+  memory->add_option("--seq-len", line.memory.seq_len, "Tokens of the prompt, image tokens included")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20));
+  memory->add_option("--max-new-tokens", line.memory.max_new_tokens, "Tokens to make")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20));
+  memory->add_option("-o", line.format, "table or json")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"table", "json"}));
 }
 
 void AddOthers(CLI::App& app, CommandLine& line) {
@@ -121,7 +147,14 @@ int Run(const CLI::App& app, CommandLine& line) {
     return RunCalibrate(device, DescribeDevice(device), ParseDtype(line.calibrate_dtype), line.calibrate_budget_s,
                         std::cout);
   }
-  if (line.crop_mode >= 0) line.ocr.crop_mode = line.crop_mode == 1;
+  std::optional<bool> crop_mode;
+  if (line.crop_mode >= 0) crop_mode = line.crop_mode == 1;
+  if (app.got_subcommand("memory")) {
+    line.memory.crop_mode = crop_mode;
+    line.memory.format = line.format == "json" ? MemoryFormat::kJson : MemoryFormat::kTable;
+    return RunMemory(line.memory, std::cout);
+  }
+  line.ocr.crop_mode = crop_mode;
   return RunOcr(line.ocr, std::cout);
 }
 
@@ -133,6 +166,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   CommandLine line;
   AddOcr(app, line);
+  AddMemory(app, line);
   AddOthers(app, line);
   const auto is_argument = [&](const CLI::App* command) { return command->check_name(argv[1]); };
   const std::vector<CLI::App*> commands = app.get_subcommands([](CLI::App*) { return true; });

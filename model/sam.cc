@@ -18,12 +18,12 @@ std::string BlockWeight(int64_t index) { return std::string(kWeight) + "blocks."
 
 // [B, g, g, C] -> [B * windows, window, window, C], windows row-major; zero rows and columns are added at the bottom
 // and right.
-at::Tensor PartitionWindows(const at::Tensor& x, int64_t window) {
+at::Tensor PartitionWindows(at::Tensor x, int64_t window) {
   const int64_t batch = x.size(0), grid = x.size(1), channels = x.size(3);
   const int64_t across = (grid + window - 1) / window;
   const int64_t padding = across * window - grid;
-  const at::Tensor padded = padding > 0 ? at::constant_pad_nd(x, {0, 0, 0, padding, 0, padding}) : x;
-  return padded.view({batch, across, window, across, window, channels})
+  if (padding > 0) x = at::constant_pad_nd(x, {0, 0, 0, padding, 0, padding});
+  return x.view({batch, across, window, across, window, channels})
       .permute({0, 1, 3, 2, 4, 5})
       .reshape({batch * across * across, window, window, channels});
 }
@@ -94,25 +94,30 @@ at::Tensor SamAttention::RelativePositionBias(const at::Tensor& q, int64_t n) co
   }
 
   const Range bias_range(bias_range_);
-  at::Tensor bias = at::empty({rows, n, n, n, n}, q.options().dtype(AttentionBiasType(q)));  // [.., y, x, ky, kx]
+  at::Tensor bias = at::empty({rows, n, n, n, n}, q.options());  // [.., y, x, ky, kx]
   at::add_out(bias, rel_h.view({n, rows, n, n, 1}).permute({1, 0, 2, 3, 4}),
               rel_w.view({n, rows, n, 1, n}).permute({1, 2, 0, 3, 4}));
   return bias.view({q.size(0), q.size(1), n * n, n * n});
 }
 
-at::Tensor SamAttention::Forward(const at::Tensor& x) const {
+std::vector<at::Tensor> SamAttention::Project(at::Tensor x) const {
+  const int64_t batch = x.size(0), n = x.size(1), channels = x.size(3);
+  x = In(qkv_range_, [&] { return qkv_(x); });
+  return In(split_heads_range_, [&] {
+    return x.view({batch, n * n, 3, heads_, channels / heads_}).permute({2, 0, 3, 1, 4}).contiguous().unbind(0);
+  });
+}
+
+at::Tensor SamAttention::Forward(at::Tensor x) const {
   const Range range(self_range_);
   const int64_t batch = x.size(0), n = x.size(1), channels = x.size(3);
-  const at::Tensor qkv = In(qkv_range_, [&] { return qkv_(x); });
-  std::vector<at::Tensor> parts = In(split_heads_range_, [&] {
-    return qkv.view({batch, n * n, 3, heads_, channels / heads_}).permute({2, 0, 3, 1, 4}).contiguous().unbind(0);
-  });
-  const at::Tensor bias = RelativePositionBias(parts[0], n);
-  const at::Tensor mixed = In(core_range_, [&] { return AttentionProduct(parts[0], parts[1], parts[2], bias); });
-  const at::Tensor merged = In(merge_heads_range_, [&] {
-    return mixed.transpose(1, 2).reshape({batch, n, n, channels});
-  });
-  return In(proj_range_, [&] { return proj_(merged); });
+  {
+    const std::vector<at::Tensor> parts = Project(std::move(x));
+    const at::Tensor bias = RelativePositionBias(parts[0], n);
+    x = In(core_range_, [&] { return AttentionProduct(parts[0], parts[1], parts[2], bias); });
+  }
+  x = In(merge_heads_range_, [&] { return x.transpose(1, 2).reshape({batch, n, n, channels}); });
+  return In(proj_range_, [&] { return proj_(x); });
 }
 
 SamBlock::SamBlock(const SamConfig& config, int64_t index, WeightMap& weights)
@@ -134,22 +139,30 @@ SamBlock::SamBlock(const SamConfig& config, int64_t index, WeightMap& weights)
       lin2_range_(BlockRange(index) + "/mlp/lin2"),
       mlp_residual_range_(BlockRange(index) + "/mlp_residual") {}
 
-at::Tensor SamBlock::Forward(at::Tensor x, const Probe& probe) const {
-  const Range range(self_range_);
+at::Tensor SamBlock::Attend(const at::Tensor& x, const Probe& probe) const {
   at::Tensor y = In(norm1_range_, [&] { return norm1_(x); });
-  if (window_ > 0) y = In(window_partition_range_, [&] { return PartitionWindows(y, window_); });
-  y = attention_.Forward(y);
+  if (window_ > 0) y = In(window_partition_range_, [&] { return PartitionWindows(std::move(y), window_); });
+  y = attention_.Forward(std::move(y));
   probe("_attn_windows", y);
   if (window_ > 0) y = In(window_unpartition_range_, [&] { return JoinWindows(y, x.size(0), x.size(1)); });
-  In(attn_residual_range_, [&] { x.add_(y); });
+  return y;
+}
 
-  y = In(norm2_range_, [&] { return norm2_(x); });
+at::Tensor SamBlock::Mlp(const at::Tensor& x) const {
+  at::Tensor y = In(norm2_range_, [&] { return norm2_(x); });
+  const Range range(mlp_range_);
+  y = In(lin1_range_, [&] { return lin1_(y); });
+  In(act_range_, [&] { at::gelu_(y); });
+  return In(lin2_range_, [&] { return lin2_(y); });
+}
+
+at::Tensor SamBlock::Forward(at::Tensor x, const Probe& probe) const {
+  const Range range(self_range_);
   {
-    const Range mlp(mlp_range_);
-    y = In(lin1_range_, [&] { return lin1_(y); });
-    In(act_range_, [&] { at::gelu_(y); });
-    y = In(lin2_range_, [&] { return lin2_(y); });
+    const at::Tensor y = Attend(x, probe);
+    In(attn_residual_range_, [&] { x.add_(y); });
   }
+  const at::Tensor y = Mlp(x);
   In(mlp_residual_range_, [&] { x.add_(y); });
   probe("_bhwc", x);
   return x;

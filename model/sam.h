@@ -10,6 +10,7 @@
 
 #include <deque>
 #include <string>
+#include <vector>
 
 #include "model/config.h"
 #include "model/layers.h"
@@ -24,10 +25,12 @@ class SamAttention {
  public:
   SamAttention(const std::string& range, const std::string& weight, int64_t heads, WeightMap& weights);
 
-  // x [b, n, n, C] -> [b, n, n, C].
-  at::Tensor Forward(const at::Tensor& x) const;
+  // x [b, n, n, C], let go of as soon as it is read -> [b, n, n, C].
+  at::Tensor Forward(at::Tensor x) const;
 
  private:
+  // Queries, keys and values, each [b, heads, n*n, d].
+  std::vector<at::Tensor> Project(at::Tensor x) const;
   // Additive bias [b, heads, n*n, n*n] from q [b, heads, n*n, d], unscaled.
   at::Tensor RelativePositionBias(const at::Tensor& q, int64_t n) const;
 
@@ -58,6 +61,9 @@ class SamBlock {
   at::Tensor Forward(at::Tensor x, const Probe& probe) const;
 
  private:
+  at::Tensor Attend(const at::Tensor& x, const Probe& probe) const;
+  at::Tensor Mlp(const at::Tensor& x) const;
+
   int64_t window_;  // 0: attends over the whole grid
   LayerNorm norm1_;
   SamAttention attention_;

@@ -187,9 +187,9 @@ class SamTable {
         [squares, side](Bench& bench) {
           return [h = bench.Filled({side, squares, side, side, 1}, 0.5).permute({1, 0, 2, 3, 4}),
                   w = bench.Filled({side, squares, side, 1, side}, 0.5).permute({1, 2, 0, 3, 4}),
-                  bias_type = AttentionBiasType(bench.Filled({side * side, 1}, 0))] {
+] {
             at::Tensor bias =
-                at::empty({h.size(0), h.size(1), h.size(2), h.size(3), w.size(4)}, h.options().dtype(bias_type));
+                at::empty({h.size(0), h.size(1), h.size(2), h.size(3), w.size(4)}, h.options());
             at::add_out(bias, h, w);
           };
         });
@@ -199,8 +199,7 @@ class SamTable {
           return [q = bench.Filled({sequences, kHeads, length, kHeadDim}, 0.5),
                   k = bench.Filled({sequences, kHeads, length, kHeadDim}, 0.5),
                   v = bench.Filled({sequences, kHeads, length, kHeadDim}, 0.5),
-                  bias = bench.Filled({sequences, kHeads, length, length}, 0.5)
-                             .to(AttentionBiasType(bench.Filled({length, 1}, 0)))] { AttentionProduct(q, k, v, bias); };
+                  bias = bench.Filled({sequences, kHeads, length, length}, 0.5)] { AttentionProduct(q, k, v, bias); };
         });
   }
 
