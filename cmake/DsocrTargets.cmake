@@ -8,8 +8,9 @@
 add_library(dsocr_options INTERFACE)
 target_include_directories(dsocr_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(dsocr_options INTERFACE -Wall -Wextra -Wpedantic -Wno-missing-field-initializers
-  $<$<BOOL:${DSOCR_WARNINGS_AS_ERRORS}>:-Werror>
-  -Winvalid-pch $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)  # the second is what ccache needs to see through one
+  $<$<BOOL:${DSOCR_WARNINGS_AS_ERRORS}>:-Werror>)
+# What ccache needs to see through a precompiled header.
+set(_pch_options -Winvalid-pch $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
 if(DSOCR_SANITIZE)
   target_compile_options(dsocr_options INTERFACE -fsanitize=${DSOCR_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(dsocr_options INTERFACE -fsanitize=${DSOCR_SANITIZE})
@@ -21,6 +22,7 @@ function(dsocr_library NAME)
   target_link_libraries(${NAME} PUBLIC dsocr_options ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
   if(ARG_PRECOMPILED)
     target_precompile_headers(${NAME} REUSE_FROM ${ARG_PRECOMPILED})
+    target_compile_options(${NAME} PRIVATE ${_pch_options})
   endif()
 endfunction()
 
@@ -30,6 +32,7 @@ function(dsocr_precompiled NAME)
   add_library(${NAME} OBJECT ${CMAKE_CURRENT_BINARY_DIR}/${NAME}.cc)
   target_link_libraries(${NAME} PRIVATE dsocr_options ${ARG_DEPS})
   target_precompile_headers(${NAME} PRIVATE ${ARG_HEADERS})
+  target_compile_options(${NAME} PRIVATE ${_pch_options})
 endfunction()
 
 function(dsocr_executable NAME)
