@@ -228,7 +228,7 @@ void Expression::AppendTo(std::string* text, bool with_numbers) const {
       enclose("\\left\\lceil ", " \\right\\rceil");
       return;
     case Kind::kRound:
-      enclose("\\mathrm{round}(", ")");
+      enclose("\\,\\mathrm{round}(", ")");
       return;
     case Kind::kLog2:
       enclose("\\left\\lceil \\log_2 (", " + 1) \\right\\rceil");
