@@ -30,32 +30,21 @@ int64_t FeatureSide(const SamSpec& sam, int64_t side) { return CeilDiv(CeilDiv(s
 int64_t RowsOf(const ClipSpec&, int64_t features) { return features; }
 int64_t RowsOf(const QueryEncoderSpec& encoder, int64_t features) { return encoder.QueriesFor(features); }
 
-struct Grid {
-  int64_t wide = 1;
-  int64_t high = 1;
-};
-
-Grid CropGrid(const PreprocessSpec& spec, int64_t width, int64_t height) {
+CropGrid ChooseGrid(const PreprocessSpec& spec, const std::vector<CropGrid>& grids, int64_t width, int64_t height) {
   if (width <= spec.small_image_threshold && height <= spec.small_image_threshold) {
     return {};
   }
   const double aspect = static_cast<double>(width) / static_cast<double>(height);
   const double area = static_cast<double>(width) * static_cast<double>(height);
-  const double tile_area = static_cast<double>(spec.crop_tile_size) * static_cast<double>(spec.crop_tile_size);
-  Grid best;
+  const double half_tile = 0.5 * static_cast<double>(spec.crop_tile_size) * static_cast<double>(spec.crop_tile_size);
+  CropGrid best;
   double best_difference = std::numeric_limits<double>::infinity();
-  for (int64_t crops = spec.min_crops; crops <= spec.max_crops; ++crops) {
-    for (int64_t wide = 1; wide <= crops; ++wide) {
-      if (crops % wide != 0) {
-        continue;
-      }
-      const int64_t high = crops / wide;
-      const double difference = std::abs(aspect - static_cast<double>(wide) / static_cast<double>(high));
-      const bool fills_half = area > 0.5 * tile_area * static_cast<double>(crops);
-      if (difference < best_difference || (difference == best_difference && fills_half)) {
-        best = {wide, high};
-        best_difference = difference;
-      }
+  for (const CropGrid& grid : grids) {
+    const double difference = std::abs(aspect - grid.aspect);
+    const bool fills_half = area > half_tile * static_cast<double>(grid.wide * grid.high);
+    if (difference < best_difference || (difference == best_difference && fills_half)) {
+      best = grid;
+      best_difference = difference;
     }
   }
   return best;
@@ -144,7 +133,24 @@ int64_t ViewRows(const ModelSpec& model, int64_t side) {
   return std::visit([&](const auto& encoder) { return RowsOf(encoder, features_side * features_side); }, model.encoder);
 }
 
+std::vector<CropGrid> CropGridsOf(const PreprocessSpec& spec) {
+  std::vector<CropGrid> grids;
+  for (int64_t crops = spec.min_crops; crops <= spec.max_crops; ++crops) {
+    for (int64_t wide = 1; wide <= crops; ++wide) {
+      if (crops % wide == 0) {
+        const int64_t high = crops / wide;
+        grids.push_back({wide, high, static_cast<double>(wide) / static_cast<double>(high)});
+      }
+    }
+  }
+  return grids;
+}
+
 ImageLayout LayOutImage(const ModelSpec& model, const Workload& workload) {
+  return LayOutImage(model, workload, CropGridsOf(model.preprocess));
+}
+
+ImageLayout LayOutImage(const ModelSpec& model, const Workload& workload, const std::vector<CropGrid>& grids) {
   const bool has_newlines = model.preprocess.has_newlines;
   ImageLayout layout;
   layout.global_side = workload.crop_mode ? workload.base_size : workload.image_size;
@@ -155,7 +161,7 @@ ImageLayout LayOutImage(const ModelSpec& model, const Workload& workload) {
   if (!workload.crop_mode) {
     return layout;
   }
-  const Grid grid = CropGrid(model.preprocess, workload.page_width, workload.page_height);
+  const CropGrid grid = ChooseGrid(model.preprocess, grids, workload.page_width, workload.page_height);
   if (grid.wide * grid.high > 1) {
     layout.crops_wide = grid.wide;
     layout.crops_high = grid.high;
@@ -202,6 +208,11 @@ absl::Status CheckPage(const ModelSpec& model, const Workload& workload) {
 }
 
 absl::Status CheckWorkload(const ModelSpec& model, const Workload& workload) {
+  return CheckedLayout(model, workload, CropGridsOf(model.preprocess)).status();
+}
+
+absl::StatusOr<ImageLayout> CheckedLayout(const ModelSpec& model, const Workload& workload,
+                                          const std::vector<CropGrid>& grids) {
   DSOCR_RETURN_IF_ERROR(CheckPage(model, workload));
   DSOCR_RETURN_IF_ERROR(CheckCount("seq_len", workload.seq_len, 1, kMaxTokens));
   DSOCR_RETURN_IF_ERROR(CheckCount("max_new_tokens", workload.max_new_tokens, 1, kMaxTokens));
@@ -210,7 +221,7 @@ absl::Status CheckWorkload(const ModelSpec& model, const Workload& workload) {
     return absl::InvalidArgumentError(
         fmt::format("num_pages {}: a request reads one page; give num_pages 1", workload.num_pages));
   }
-  const ImageLayout layout = LayOutImage(model, workload);
+  const ImageLayout layout = LayOutImage(model, workload, grids);
   if (workload.seq_len < layout.image_tokens() + 1) {
     return absl::InvalidArgumentError(fmt::format("seq_len {}: the image alone takes {} tokens; give at least {}",
                                                   workload.seq_len, layout.image_tokens(), layout.image_tokens() + 1));
@@ -220,7 +231,7 @@ absl::Status CheckWorkload(const ModelSpec& model, const Workload& workload) {
         fmt::format("workload '{}': about {:.0e} FLOPs, over the {:.0e} that can be counted; give smaller sizes",
                     workload.profile_id, flops, kMaxFlops));
   }
-  return absl::OkStatus();
+  return layout;
 }
 
 const std::vector<Workload>& WorkloadCatalogue() {

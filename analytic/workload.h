@@ -56,6 +56,16 @@ struct ImageLayout {
 // CheckPage(model, workload) is OK.
 ImageLayout LayOutImage(const ModelSpec& model, const Workload& workload);
 
+// The grids that a page may be cut into, in the order in which they are tried. For callers that lay out many pages.
+struct CropGrid {
+  int64_t wide = 1;
+  int64_t high = 1;
+  double aspect = 1;
+};
+std::vector<CropGrid> CropGridsOf(const PreprocessSpec& spec);
+// REQUIRES: `grids` are those of model.preprocess.
+ImageLayout LayOutImage(const ModelSpec& model, const Workload& workload, const std::vector<CropGrid>& grids);
+
 // INVALID_ARGUMENT names the field and its value: sizes not positive, too large or no multiple of the patch size, crop
 // mode with an image size other than the crop tile, a degenerate page.
 absl::Status CheckPage(const ModelSpec& model, const Workload& workload);
@@ -63,6 +73,9 @@ absl::Status CheckPage(const ModelSpec& model, const Workload& workload);
 // CheckPage, and: a seq_len under image tokens + 1, no new token, no batch, more than one page, a request whose FLOPs
 // would not fit 64 bits.
 absl::Status CheckWorkload(const ModelSpec& model, const Workload& workload);
+// CheckWorkload, and the layout that it looked at. REQUIRES: as LayOutImage.
+absl::StatusOr<ImageLayout> CheckedLayout(const ModelSpec& model, const Workload& workload,
+                                          const std::vector<CropGrid>& grids);
 
 // The catalogue, in its documented order (docs/workloads.md).
 const std::vector<Workload>& WorkloadCatalogue();

@@ -65,9 +65,16 @@ Frame DecodeFrame(const Workload& workload, int64_t context) {
 }
 
 Frames FramesOf(const ModelSpec& model, const Workload& workload) {
-  const ImageLayout layout = LayOutImage(model, workload);
   Frames frames;
-  std::vector<Frame>& views = frames.sets[static_cast<int>(FrameSet::kViews)];
+  SetFrames(model, workload, LayOutImage(model, workload), &frames);
+  return frames;
+}
+
+void SetFrames(const ModelSpec& model, const Workload& workload, const ImageLayout& layout, Frames* frames) {
+  for (std::vector<Frame>& set : frames->sets) {
+    set.clear();
+  }
+  std::vector<Frame>& views = frames->sets[static_cast<int>(FrameSet::kViews)];
   if (layout.num_crops > 0) {
     views.push_back(ViewFrame(model, workload.batch * layout.num_crops, layout.crop_side));
   }
@@ -80,14 +87,14 @@ Frames FramesOf(const ModelSpec& model, const Workload& workload) {
   for (const Frame& view : views) {
     request.feature_rows += view.batch / workload.batch * ViewRows(model, view.side);
   }
-  frames.sets[static_cast<int>(FrameSet::kRequest)].push_back(request);
+  frames->sets[static_cast<int>(FrameSet::kRequest)].push_back(request);
 
   Frame prefill = request;
   prefill.tokens = workload.seq_len;
   prefill.keys = workload.seq_len;
-  frames.sets[static_cast<int>(FrameSet::kPrefill)].push_back(prefill);
+  frames->sets[static_cast<int>(FrameSet::kPrefill)].push_back(prefill);
 
-  std::vector<Frame>& decode = frames.sets[static_cast<int>(FrameSet::kDecode)];
+  std::vector<Frame>& decode = frames->sets[static_cast<int>(FrameSet::kDecode)];
   if (const int64_t steps = workload.max_new_tokens - 1; steps > 0) {
     const int64_t twice_mean = 2 * workload.seq_len + steps - 1;  // contexts S … S + steps - 1
     decode.push_back(DecodeFrame(workload, twice_mean / 2));
@@ -98,7 +105,6 @@ Frames FramesOf(const ModelSpec& model, const Workload& workload) {
       decode.back().passes = steps / 2;
     }
   }
-  return frames;
 }
 
 }  // namespace dsocr::analytic

@@ -78,6 +78,8 @@ struct Frames {
 
 // REQUIRES: CheckWorkload(model, workload) is OK.
 Frames FramesOf(const ModelSpec& model, const Workload& workload);
+// The same for a layout at hand, in place of what `frames` holds. REQUIRES: LayOutImage(model, workload) gave it.
+void SetFrames(const ModelSpec& model, const Workload& workload, const ImageLayout& layout, Frames* frames);
 
 // One decode step with `context` tokens in the cache.
 Frame DecodeFrame(const Workload& workload, int64_t context);

@@ -13,6 +13,12 @@ constexpr int64_t kDispatchLaunches = 5;  // flatten, sort, divide by k, count, 
 }  // namespace
 
 double ExpectedDistinctExperts(int64_t experts, int64_t k, int64_t tokens) {
+  // A token misses an expert with at most e^(-k/E), so that beyond this the power is under half a unit in the last
+  // place of 1.
+  constexpr int64_t kAllHit = 40;
+  if (k * tokens >= kAllHit * experts) {
+    return static_cast<double>(experts);
+  }
   const double miss = 1 - static_cast<double>(k) / static_cast<double>(experts);
   return static_cast<double>(experts) * (1 - std::pow(miss, static_cast<double>(tokens)));
 }

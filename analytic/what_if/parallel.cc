@@ -32,7 +32,7 @@ double LargestShare(int64_t parts, int64_t devices) {
 
 }  // namespace
 
-Split SplitOf(const ModuleTree&, const Node& leaf) {
+Split SplitOf(const Node& leaf) {
   const auto* named = std::find_if(std::begin(kSplits), std::end(kSplits),
                                    [&](const NamedSplit& entry) { return entry.leaf == leaf.spec.name; });
   return IsLanguage(leaf) && named != std::end(kSplits) ? named->split : Split::kNone;
@@ -51,9 +51,8 @@ double ShareOfWork(Split split, const Parallel& parallel, const DecoderSpec& dec
   return 1;
 }
 
-double ShareOfWeights(Split split, const Parallel& parallel, const DecoderSpec& decoder) {
-  const double share = ShareOfWork(split, parallel, decoder);
-  return split == Split::kExperts ? share * LargestShare(decoder.routed_experts, parallel.expert) : share;
+double ShareOfExperts(const Parallel& parallel, const DecoderSpec& decoder) {
+  return LargestShare(decoder.routed_experts, parallel.expert);
 }
 
 Collective CollectiveOf(const ModuleTree& tree, const Node& leaf) {

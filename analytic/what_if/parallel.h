@@ -35,11 +35,12 @@ struct Parallel {
 // What of a leaf's work and weights one device has.
 enum class Split : uint8_t { kNone, kHeads, kColumns, kExperts };
 inline constexpr int kSplitCount = 4;
-Split SplitOf(const ModuleTree& tree, const Node& leaf);
+Split SplitOf(const Node& leaf);
 
-// The largest share of one device. A share of weights counts experts; a share of the work of one expert does not.
+// The largest share that one device has of the work of an operator; of experts, of the work of each.
 double ShareOfWork(Split split, const Parallel& parallel, const DecoderSpec& decoder);
-double ShareOfWeights(Split split, const Parallel& parallel, const DecoderSpec& decoder);
+// The largest share that one device has of the experts.
+double ShareOfExperts(const Parallel& parallel, const DecoderSpec& decoder);
 
 // What follows a call of a leaf.
 enum class Collective : uint8_t { kNone, kAllReduce, kAllGather, kAllToAll };

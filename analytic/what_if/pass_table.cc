@@ -2,10 +2,29 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <optional>
+#include <utility>
+
+#include "analytic/device/device.h"
 
 namespace dsocr::analytic {
 namespace {
+
+// As many doubles as the widest registers hold that this file makes use of.
+constexpr size_t kLanes = 4;
+using Lanes [[gnu::vector_size(kLanes * sizeof(double))]] = double;
+
+// How vectors are passed differs between processors; these functions are inlined, so none is.
+#pragma GCC diagnostic ignored "-Wpsabi"
+
+[[gnu::always_inline]] inline Lanes Load(const double* from) {
+  Lanes lanes;
+  std::memcpy(&lanes, from, sizeof lanes);
+  return lanes;
+}
+[[gnu::always_inline]] inline void Store(const Lanes& lanes, double* to) { std::memcpy(to, &lanes, sizeof lanes); }
+[[gnu::always_inline]] inline Lanes Max(const Lanes& a, const Lanes& b) { return a > b ? a : b; }
 
 // Monomials of batch B, keys K and image tokens I.
 constexpr size_t kMonomials = 8;  // {1, K, K^2, I} x {1, B}
@@ -19,8 +38,7 @@ Monomials MonomialsOf(const Frame& frame) {
   return {1, keys, keys * keys, image_tokens, batch, batch * keys, batch * keys * keys, batch * image_tokens};
 }
 
-// The figures of a slot that a table holds.
-constexpr size_t kFigures = 4;
+constexpr size_t kFigures = 4;  // flops, vector flops, bytes, live bytes
 using Figures = std::array<int64_t, kFigures>;
 using Polynomial = std::array<int64_t, kMonomials>;
 using Polynomials = std::array<Polynomial, kFigures>;
@@ -138,8 +156,6 @@ class Fit {
 
 }  // namespace
 
-PassWork::PassWork(size_t slots) : flops(slots), vector_flops(slots), bytes(slots), live_bytes(slots) {}
-
 bool RunsIn(const ModuleTree& tree, const Slot& slot, const Frame& frame) {
   const NodeSpec& leaf = tree.nodes[static_cast<size_t>(slot.node)].spec;
   return leaf.runs == nullptr || leaf.runs(frame);
@@ -157,57 +173,184 @@ Cost CostOfSlot(const ModuleTree& tree, const Slot& slot, const Frame& frame, Pr
   return cost;
 }
 
+void PassTable::AddClass(size_t slot, const Class& added) {
+  const auto known = std::find(classes_.begin(), classes_.end(), added);
+  entry_of_slot_[slot] = static_cast<uint32_t>(known - classes_.begin());
+  if (known == classes_.end()) {
+    classes_.push_back(added);
+  }
+}
+
 PassTable::PassTable(const ModuleTree& tree, const std::vector<Slot>& slots, Precision precision,
                      const FrameAt& frame_at, bool has_keys)
-    : slots_(slots.size()), launches_(slots.size()), calls_(slots.size()) {
-  Columns* const figures[kFigures] = {&flops_, &vector_flops_, &bytes_, &live_bytes_};
+    : entry_of_slot_(slots.size()) {
   for (size_t i = 0; i < slots.size(); ++i) {
+    const Node& leaf = tree.nodes[static_cast<size_t>(slots[i].node)];
     const Fit fit(tree, slots[i], precision, frame_at, has_keys);
-    const std::optional<Polynomials> polynomials = fit.Run();
-    if (!polynomials) {
-      free_slots_.push_back({i, fit.DependsOnRowsAlone()});
-      continue;
+    if (const std::optional<Polynomials> polynomials = fit.Run()) {
+      AddClass(i, {.category = slots[i].leaf_operator->category,
+                   .split = SplitOf(leaf),
+                   .polynomials = *polynomials,
+                   .launches = fit.launches(),
+                   .calls = fit.runs() ? leaf.instances : 0});
+    } else {
+      free_slots_.push_back(i);
+      free_slots_depend_on_rows_ &= fit.DependsOnRowsAlone();
     }
-    launches_[i] = static_cast<double>(fit.launches());
-    calls_[i] = fit.runs() ? static_cast<double>(tree.nodes[static_cast<size_t>(slots[i].node)].instances) : 0;
-    for (size_t figure = 0; figure < kFigures; ++figure) {
-      for (size_t monomial = 0; monomial < kMonomials; ++monomial) {
-        const int64_t coefficient = (*polynomials)[figure][monomial];
-        if (coefficient == 0) {
-          continue;
-        }
-        auto column = std::find_if(figures[figure]->begin(), figures[figure]->end(),
-                                   [&](const Column& c) { return c.monomial == monomial; });
-        if (column == figures[figure]->end()) {
-          column = figures[figure]->insert(column, {monomial, std::vector<double>(slots.size())});
-        }
-        column->coefficients[i] = static_cast<double>(coefficient);
+  }
+  LayOut(precision);
+  for (size_t i = 0; i < free_slots_.size(); ++i) {
+    entry_of_slot_[free_slots_[i]] = static_cast<uint32_t>(first_free_entry() + i);
+  }
+}
+
+void PassTable::LayOut(Precision precision) {
+  const size_t padded = (classes_.size() + kLanes - 1) / kLanes * kLanes;
+  launches_.resize(padded);
+  calls_.resize(padded);
+  splits_.resize(padded);
+  Device gpu;
+  Device cpu;
+  cpu.kind = DeviceKind::kCpu;
+  for (const auto& [efficiencies, device] : {std::pair(&gpu_, &gpu), std::pair(&cpu_, &cpu)}) {
+    efficiencies->matrix.resize(padded);
+    efficiencies->vector.resize(padded);
+    efficiencies->memory.resize(padded);
+    for (size_t i = 0; i < classes_.size(); ++i) {
+      const Efficiency efficiency = EfficiencyOf(classes_[i].category, precision, *device);
+      efficiencies->matrix[i] = 1 / efficiency.matrix;
+      efficiencies->vector[i] = 1 / efficiency.vector;
+      efficiencies->memory[i] = 1 / efficiency.memory;
+    }
+  }
+  for (size_t i = 0; i < classes_.size(); ++i) {
+    launches_[i] = static_cast<double>(classes_[i].launches);
+    calls_[i] = static_cast<double>(classes_[i].calls);
+    splits_[i] = static_cast<uint8_t>(classes_[i].split);
+  }
+  for (size_t figure = 0; figure < kFigures; ++figure) {
+    for (size_t monomial = 0; monomial < kMonomials; ++monomial) {
+      Column column = {monomial, std::vector<double>(padded)};
+      bool is_zero = true;
+      for (size_t i = 0; i < classes_.size(); ++i) {
+        const int64_t coefficient = classes_[i].polynomials[figure][monomial];
+        column.coefficients[i] = static_cast<double>(coefficient);
+        is_zero &= coefficient == 0;
+      }
+      if (!is_zero) {
+        columns_[figure].push_back(std::move(column));
       }
     }
   }
 }
 
-bool PassTable::WorkOf(const Frame& frame, PassWork* work) const {
-  const Monomials monomials = MonomialsOf(frame);
-  const auto multiply = [&](const Columns& columns, std::vector<double>& out) {
-    std::fill(out.begin(), out.end(), 0);
-    double largest = 0;
-    for (const Column& column : columns) {
-      const double monomial = monomials[column.monomial];
-      for (size_t i = 0; i < slots_; ++i) {
-        out[i] += column.coefficients[i] * monomial;
+// The loop over classes, a vector of them at a time. The operations are those of PieceNs and Over, in their order, so
+// that both give the same bits.
+struct PassTable::Kernel {
+  const PassTable& table;
+  const Monomials& monomials;
+  const TimeRates& rates;
+  const double* shares;  // by class; null: all of it
+  double passes;
+  PassPrice* price;
+
+  [[gnu::always_inline]] inline Lanes Figure(size_t figure, size_t at) const {
+    Lanes sum = {};
+    for (const Column& column : table.columns_[figure]) {
+      sum += Load(column.coefficients.data() + at) * monomials[column.monomial];
+    }
+    return sum;
+  }
+
+  template <bool kIsCpu, bool kKeepsWork>
+  [[gnu::always_inline]] inline bool Run() const {
+    const Efficiencies& efficiencies = kIsCpu ? table.cpu_ : table.gpu_;
+    const double pace_ns = rates.launch_ns > rates.min_kernel_ns ? rates.launch_ns : rates.min_kernel_ns;
+    Lanes peak = {};
+    Lanes largest = {};
+    for (size_t i = 0; i < table.calls_.size(); i += kLanes) {
+      Lanes flops = Figure(0, i);
+      Lanes vector_flops = Figure(1, i);
+      Lanes bytes = Figure(2, i);
+      const Lanes live = Figure(3, i);
+      const Lanes calls = Load(table.calls_.data() + i) * passes;
+      const Lanes all_flops = flops * calls;
+      Store(all_flops, price->flops.data() + i);
+      peak = Max(peak, live);
+      largest = Max(Max(largest, all_flops), Max(vector_flops, bytes));
+      if (shares != nullptr) {
+        const Lanes share = Load(shares + i);
+        flops *= share;
+        vector_flops *= share;
+        bytes *= share;
+      }
+      const Lanes matrix_ns = flops * Load(efficiencies.matrix.data() + i) * rates.ns_per_flop;
+      const Lanes vector_ns = vector_flops * Load(efficiencies.vector.data() + i) * rates.ns_per_vector_flop;
+      const Lanes memory_ns = bytes * Load(efficiencies.memory.data() + i) * rates.ns_per_byte;
+      const Lanes launches = Load(table.launches_.data() + i);
+      Lanes ns;
+      if (kIsCpu) {
+        ns = launches * rates.launch_ns + Max(Max(matrix_ns + vector_ns, memory_ns), Lanes{} + rates.min_kernel_ns);
+      } else {
+        ns = Max(Max(Max(matrix_ns, vector_ns), memory_ns), launches * pace_ns);
+      }
+      if (kKeepsWork) {
+        // The curves come between the price of a call and that of all.
+        Store(ns, price->time_ns.data() + i);
+        for (size_t lane = 0; lane < kLanes; ++lane) {
+          price->work[i + lane] = {flops[lane], vector_flops[lane], bytes[lane], 1};
+        }
+      } else {
+        Store(ns * calls, price->time_ns.data() + i);
       }
     }
-    for (size_t i = 0; i < slots_; ++i) {
-      largest = out[i] > largest ? out[i] : largest;
+    double peak_bytes = 0;
+    double largest_figure = 0;
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      peak_bytes = std::max(peak_bytes, peak[lane]);
+      largest_figure = std::max(largest_figure, largest[lane]);
     }
-    return largest < kExactLimit;
-  };
-  const bool flops = multiply(flops_, work->flops);
-  const bool vector_flops = multiply(vector_flops_, work->vector_flops);
-  const bool bytes = multiply(bytes_, work->bytes);
-  const bool live_bytes = multiply(live_bytes_, work->live_bytes);
-  return flops && vector_flops && bytes && live_bytes;
+    price->peak_bytes = peak_bytes;
+    return std::max(peak_bytes, largest_figure) < kExactLimit;
+  }
+
+  [[gnu::always_inline]] inline bool RunAny(bool keeps_work) const {
+    if (keeps_work) {
+      return rates.is_cpu ? Run<true, true>() : Run<false, true>();
+    }
+    return rates.is_cpu ? Run<true, false>() : Run<false, false>();
+  }
+
+  // Once for any processor and once for wider vectors; neither contracts products and sums, so the bits are the same.
+  bool RunAnywhere(bool keeps_work) const { return RunAny(keeps_work); }
+#if defined(__x86_64__)
+  __attribute__((target("avx2"))) bool RunOnAvx2(bool keeps_work) const { return RunAny(keeps_work); }
+  bool RunBest(bool keeps_work) const {
+    static const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
+    return has_avx2 ? RunOnAvx2(keeps_work) : RunAnywhere(keeps_work);
+  }
+#else
+  bool RunBest(bool keeps_work) const { return RunAnywhere(keeps_work); }
+#endif
+};
+
+bool PassTable::Price(const Frame& frame, const TimeRates& rates, const std::array<double, kSplitCount>& shares,
+                      bool keeps_work, PassPrice* price) const {
+  price->time_ns.resize(entries());
+  price->flops.resize(entries());
+  if (keeps_work) {
+    price->work.resize(calls_.size());
+  }
+  const double* share_of_class = nullptr;
+  std::vector<double> by_class;
+  if (std::any_of(shares.begin(), shares.end(), [](double share) { return share != 1; })) {
+    for (const uint8_t split : splits_) {
+      by_class.push_back(shares[split]);
+    }
+    share_of_class = by_class.data();
+  }
+  const Monomials monomials = MonomialsOf(frame);
+  return Kernel{*this, monomials, rates, share_of_class, static_cast<double>(frame.passes), price}.RunBest(keeps_work);
 }
 
 }  // namespace dsocr::analytic

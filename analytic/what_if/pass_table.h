@@ -3,12 +3,13 @@
 // An operator's work is a function of the pass's sizes. For all but a few it is a polynomial of a known form: at most
 // linear in the batch and in the image tokens, at most quadratic in the keys. Its coefficients follow from differences
 // at the smallest sizes, and the polynomial is kept only if it gives the function's exact integers at sizes far away,
-// too (two polynomials that differ do so at almost every place: Schwartz, JACM 27(4), 1980). What fails, such as
-// experts hit or a logarithm, stays a function and is run each time. So a table can be slow, but not wrong in a way
-// that the tests' thousands of random passes would not see; the functions of the tree remain the one description of the
-// work.
+// too (two polynomials that differ do so at almost every place: Schwartz, JACM 27(4), 1980). What fails, such as the
+// experts hit or a logarithm, stays a function and is run each time. The tree's functions remain the one description of
+// the work; tests hold the tables against them at thousands of random passes.
 //
-// Figures are integers held in doubles: exact below kExactLimit, beyond which WorkOf says so. Immutable once built.
+// Slots with the same work, category and calls are one class, priced once: the layers of a decoder have far more
+// operators than they have shapes. Figures are integers held in doubles: exact below kExactLimit, beyond which Price
+// says so. A table is immutable once built; any number of threads may read it.
 #ifndef DSOCR_ANALYTIC_WHAT_IF_PASS_TABLE_H_
 #define DSOCR_ANALYTIC_WHAT_IF_PASS_TABLE_H_
 
@@ -20,7 +21,9 @@
 #include "analytic/module/frame.h"
 #include "analytic/module/tree.h"
 #include "analytic/op/cost.h"
+#include "analytic/operator_time.h"
 #include "analytic/precision.h"
+#include "analytic/what_if/parallel.h"
 
 namespace dsocr::analytic {
 
@@ -32,20 +35,13 @@ struct Slot {
   const LeafOperator* leaf_operator = nullptr;
 };
 
-// The work of one call of each slot in one pass, by slot. Where a slot does not run, zeros.
-struct PassWork {
-  std::vector<double> flops;
-  std::vector<double> vector_flops;
-  std::vector<double> bytes;
-  std::vector<double> live_bytes;  // with what the modules around it hold
-
-  explicit PassWork(size_t slots);
-};
-
-// A slot whose work is not in the table's polynomials.
-struct FreeSlot {
-  size_t slot = 0;
-  bool depends_on_rows_alone = false;  // on batch * tokens, and no other size of the frame
+// What the classes of a pass cost, and then the slots that have none: as many entries as PassTable::entries().
+struct PassPrice {
+  std::vector<double> time_ns;  // over all calls of the pass
+  std::vector<double> flops;    // likewise
+  // The work of a call as it was priced, by class; filled only if Price is asked to.
+  std::vector<PieceWork> work;
+  double peak_bytes = 0;  // activations alive in the largest moment
 };
 
 class PassTable {
@@ -53,35 +49,67 @@ class PassTable {
   // The frame of a pass of one set of frames, with sizes of the caller's choice.
   using FrameAt = std::function<Frame(int64_t batch, int64_t keys, int64_t image_tokens)>;
 
-  // `slots` of leaves whose frames `frame_at` makes; they and the tree outlive the table. A set of frames without keys
-  // (views) passes has_keys = false, and its frames depend on the batch alone.
+  // `slots` of leaves whose frames `frame_at` makes. A set of frames without keys (views) passes has_keys = false; its
+  // frames depend on the batch alone.
   PassTable(const ModuleTree& tree, const std::vector<Slot>& slots, Precision precision, const FrameAt& frame_at,
             bool has_keys);
 
-  // Fills what is in the polynomials and zeros elsewhere; false: not exactly, some figure is beyond kExactLimit.
-  bool WorkOf(const Frame& frame, PassWork* work) const;
+  // Prices all classes; the entries of other slots are left alone. `shares` are those that one device has of the work
+  // of each Split. False if some figure is not below kExactLimit: nothing in `price` is then to be used.
+  bool Price(const Frame& frame, const TimeRates& rates, const std::array<double, kSplitCount>& shares, bool keeps_work,
+             PassPrice* price) const;
 
-  const std::vector<FreeSlot>& free_slots() const { return free_slots_; }
-  const std::vector<double>& launches() const { return launches_; }
-  // How often the slot runs in each pass: the instances of its leaf, or 0.
-  const std::vector<double>& calls() const { return calls_; }
+  size_t classes() const { return classes_.size(); }
+  CategoryId category(size_t index) const { return classes_[index].category; }
+  // Calls of a class in one pass.
+  double calls(size_t index) const { return calls_[index]; }
+
+  // Slots whose work is no polynomial, in order. The entry of the i-th is first_free_entry() + i.
+  const std::vector<size_t>& free_slots() const { return free_slots_; }
+  bool free_slots_depend_on_rows() const { return free_slots_depend_on_rows_; }  // on batch * tokens, and on that alone
+  size_t first_free_entry() const { return calls_.size(); }
+  size_t entries() const { return first_free_entry() + free_slots_.size(); }
+  // By slot.
+  const std::vector<uint32_t>& entry_of_slot() const { return entry_of_slot_; }
 
  private:
-  // The coefficient of one monomial, by slot.
+  static constexpr size_t kFigures = 4;  // flops, vector flops, bytes, live bytes
+  // The coefficients of one monomial, by class.
   struct Column {
     size_t monomial = 0;
     std::vector<double> coefficients;
   };
-  using Columns = std::vector<Column>;
+  struct Class {
+    CategoryId category;
+    Split split;
+    std::array<std::array<int64_t, 8>, kFigures> polynomials;
+    int64_t launches;
+    int64_t calls;
 
-  size_t slots_;
-  Columns flops_;
-  Columns vector_flops_;
-  Columns bytes_;
-  Columns live_bytes_;
+    bool operator==(const Class&) const = default;
+  };
+  struct Kernel;
+
+  void AddClass(size_t slot, const Class& added);
+  void LayOut(Precision precision);
+
+  std::vector<Class> classes_;
+  // By class, filled up to whole vectors.
+  std::array<std::vector<Column>, kFigures> columns_;
   std::vector<double> launches_;
   std::vector<double> calls_;
-  std::vector<FreeSlot> free_slots_;
+  std::vector<uint8_t> splits_;
+  // Reciprocals of the shares of the peaks, by kind of device.
+  struct Efficiencies {
+    std::vector<double> matrix;
+    std::vector<double> vector;
+    std::vector<double> memory;
+  };
+  Efficiencies gpu_;
+  Efficiencies cpu_;
+  std::vector<uint32_t> entry_of_slot_;
+  std::vector<size_t> free_slots_;
+  bool free_slots_depend_on_rows_ = true;
 };
 
 // Work of one call, whatever the table: runs the tree's function. live_bytes counts what the modules around the leaf

@@ -7,7 +7,6 @@
 #include <string_view>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "analytic/cost_model.h"
 #include "analytic/module/tree.h"
 #include "analytic/operator_time.h"
@@ -112,35 +111,35 @@ absl::StatusOr<DeviceRates> RatesOf(const Device& device, Precision precision, c
   return rates;
 }
 
-// Reciprocal shares of the peaks, by slot.
-struct Shares {
-  std::vector<double> matrix;
-  std::vector<double> vector;
-  std::vector<double> memory;
+// The work of a slot that is in no class, ready to be priced.
+struct FreeWork {
+  Cost cost;
+  PieceWork piece;
+  PieceWork over;  // over the shares of the peaks of one kind of device
 };
 
-// The operators of one set of frames, and what is known of them.
+// A table, with what was priced last and the free work of passes met before.
+struct PassMemory {
+  static constexpr size_t kPasses = 256;
+
+  PassTable table;
+  std::array<int64_t, kPasses> rows = {};  // batch * tokens, and the kind of device; 0: nothing yet
+  std::vector<FreeWork> free_work;         // by place in `rows`, then by free slot
+
+  explicit PassMemory(PassTable t) : table(std::move(t)), free_work((kPasses + 1) * table.free_slots().size()) {}
+};
+
+// The operators of one set of frames.
 struct PassKind {
   FrameSet set = FrameSet::kRequest;
   std::vector<Slot> slots;
-  std::vector<CategoryId> categories;
-  std::vector<Split> splits;
-  std::vector<Collective> collectives;
-  std::array<std::optional<Shares>, 2 * kPrecisionCount> shares;  // by kind of device and precision
-  // Sums over the passes of a scenario, by slot.
-  std::vector<double> time_ns;
-  std::vector<double> flops;
-  // One pass.
-  std::vector<double> pass_ns;
-};
-
-// The last pass whose work a table was asked for.
-struct CachedWork {
-  PassTable table;
-  PassWork work;
-  int64_t batch = -1;  // of the frame in `work`; -1: none
-
-  CachedWork(PassTable t, size_t slots) : table(std::move(t)), work(slots) {}
+  // The passes of the scenario at hand.
+  struct Pass {
+    const PassTable* table = nullptr;
+    PassPrice price;
+  };
+  std::array<Pass, 2> passes;  // two groups of views, two contexts of decode
+  size_t pass_count = 0;
 };
 
 }  // namespace
@@ -167,45 +166,57 @@ absl::StatusOr<Baseline> ChangedBaseline(const Baseline& baseline, const Scenari
 struct WhatIf::Impl {
   Baseline baseline;
   ModuleTree tree;
+  std::vector<CropGrid> crop_grids;
   std::vector<std::string> module_ids;
-  std::array<PassKind, kFrameSetCount> passes;
-  // A leaf's slots in the pass of its set.
+  std::array<PassKind, kFrameSetCount> kinds;
+  // A leaf's slots in the passes of its set.
   struct Leaf {
-    size_t node;
-    size_t set;
-    size_t first;
-    size_t count;
+    uint32_t node;
+    uint32_t set;
+    uint32_t first;
+    uint32_t count;
   };
   std::vector<Leaf> leaves;
-  std::vector<size_t> parents;  // nodes with children, the deepest first
-  std::array<std::array<double, kSplitCount>, kPrecisionCount> weight_bytes = {};
+  // Nodes with children, the deepest first: the node, the number of its children, and those.
+  std::vector<uint32_t> sums;
+  std::vector<size_t> cache_leaves;    // nodes that add to the KV cache
+  std::vector<size_t> talking_leaves;  // nodes with a collective behind them
+  std::array<std::array<int64_t, kSplitCount>, kPrecisionCount> weight_bytes = {};
 
-  // The work of passes: of views by side and precision, of the others by set and precision.
-  absl::flat_hash_map<int64_t, std::unique_ptr<CachedWork>> view_work;
-  std::array<std::array<std::unique_ptr<CachedWork>, kPrecisionCount>, kFrameSetCount> work;
+  // Of views by precision and side in patches, of the others by set and precision.
+  std::array<std::vector<std::unique_ptr<PassMemory>>, kPrecisionCount> view_memory;
+  std::array<std::array<std::unique_ptr<PassMemory>, kPrecisionCount>, kFrameSetCount> memory;
 
   // The scenario at hand.
   Workload workload;
+  Frames frames;        // of the device with most to do
+  Frames whole_frames;  // of all devices together
   DeviceRates rates;
   Parallel parallel;
-  int64_t group_batch = 1;
-  bool is_exact = true;
-  double peak_bytes = 0;
-  double communication_ns = 0;
+  std::array<double, kSplitCount> shares = {};
 
   explicit Impl(Baseline b);
 
-  CachedWork& WorkFor(size_t set, const Frame& frame);
-  const Shares& SharesFor(PassKind& pass);
-  void PricePass(size_t set, const Frame& frame, bool counts_time, bool counts_flops);
-  void PriceFreeSlot(PassKind& pass, size_t slot, const Cost& cost, double calls, bool counts_time, bool counts_flops);
-  void CorrectByCurves(PassKind& pass, const PassWork& work);
-  void AddCommunication(PassKind& pass, const Frame& frame);
+  PassMemory& MemoryOf(const PassKind& kind, const Frame& frame);
+  FreeWork WorkOfFree(const Slot& slot, const Frame& frame) const;
+  double TimeOfFree(const Slot& slot, const FreeWork& work) const;
+  void PriceFree(const PassKind& kind, const Frame& frame, PassMemory& known, PassPrice* price) const;
+  void CorrectByCurves(const PassTable& table, double passes, PassPrice* price) const;
+  bool PricePasses(const Frames& of, double* peak_bytes);
+  void TakeFlops(std::vector<ModulePrice>* modules) const;
+  void TakeTimes(std::vector<ModulePrice>* modules) const;
+  void PriceEverySlot(std::vector<ModulePrice>* modules, double* peak_bytes) const;
+  double AddCommunication(std::vector<ModulePrice>* modules) const;
   void SumUp(std::vector<ModulePrice>* modules) const;
+  MemoryPrice MemoryFor(double peak_bytes) const;
   absl::Status Price(const Scenario& scenario, ScenarioPrice* price);
 };
 
-WhatIf::Impl::Impl(Baseline b) : baseline(std::move(b)), tree(BuildTree(baseline.model)), workload(baseline.workload) {
+WhatIf::Impl::Impl(Baseline b)
+    : baseline(std::move(b)),
+      tree(BuildTree(baseline.model)),
+      crop_grids(CropGridsOf(baseline.model.preprocess)),
+      workload(baseline.workload) {
   for (size_t i = 0; i < tree.nodes.size(); ++i) {
     const Node& node = tree.nodes[i];
     module_ids.push_back(node.id);
@@ -213,214 +224,283 @@ WhatIf::Impl::Impl(Baseline b) : baseline(std::move(b)), tree(BuildTree(baseline
       continue;
     }
     const auto set = static_cast<size_t>(node.frames);
-    PassKind& pass = passes[set];
-    leaves.push_back({i, set, pass.slots.size(), node.spec.operators.size()});
-    for (size_t op = 0; op < node.spec.operators.size(); ++op) {
-      pass.slots.push_back({static_cast<int>(i), &node.spec.operators[op]});
-      pass.categories.push_back(node.spec.operators[op].category);
-      pass.splits.push_back(SplitOf(tree, node));
-      // After the last operator of the leaf.
-      pass.collectives.push_back(op + 1 == node.spec.operators.size() ? CollectiveOf(tree, node) : Collective::kNone);
+    std::vector<Slot>& slots = kinds[set].slots;
+    leaves.push_back({static_cast<uint32_t>(i), static_cast<uint32_t>(set), static_cast<uint32_t>(slots.size()),
+                      static_cast<uint32_t>(node.spec.operators.size())});
+    for (const LeafOperator& leaf_operator : node.spec.operators) {
+      slots.push_back({static_cast<int>(i), &leaf_operator});
     }
-    if (node.owns_weights) {
-      for (size_t precision = 0; precision < kPrecisionCount; ++precision) {
-        weight_bytes[precision][static_cast<size_t>(SplitOf(tree, node))] +=
-            static_cast<double>(WeightBytes(node, static_cast<Precision>(precision)) * node.instances);
-      }
+    if (!node.spec.kv_cache.empty()) {
+      cache_leaves.push_back(i);
+    }
+    if (CollectiveOf(tree, node) != Collective::kNone) {
+      talking_leaves.push_back(i);
+    }
+    for (size_t precision = 0; node.owns_weights && precision < kPrecisionCount; ++precision) {
+      weight_bytes[precision][static_cast<size_t>(SplitOf(node))] +=
+          WeightBytes(node, static_cast<Precision>(precision)) * node.instances;
     }
   }
-  for (size_t set = 0; set < passes.size(); ++set) {
-    PassKind& pass = passes[set];
-    pass.set = static_cast<FrameSet>(set);
-    pass.time_ns.resize(pass.slots.size());
-    pass.flops.resize(pass.slots.size());
-    pass.pass_ns.resize(pass.slots.size());
+  for (size_t set = 0; set < kinds.size(); ++set) {
+    kinds[set].set = static_cast<FrameSet>(set);
   }
   for (size_t i = tree.nodes.size(); i-- > 0;) {
-    if (!tree.nodes[i].is_leaf()) {
-      parents.push_back(i);
+    const std::vector<int>& children = tree.nodes[i].children;
+    if (!children.empty()) {
+      sums.push_back(static_cast<uint32_t>(i));
+      sums.push_back(static_cast<uint32_t>(children.size()));
+      sums.insert(sums.end(), children.begin(), children.end());
     }
   }
 }
 
-CachedWork& WhatIf::Impl::WorkFor(size_t set, const Frame& frame) {
-  const Precision precision = workload.precision;
-  const bool is_views = passes[set].set == FrameSet::kViews;
-  std::unique_ptr<CachedWork>& cached =
-      is_views ? view_work[frame.side * static_cast<int64_t>(kPrecisionCount) + static_cast<int64_t>(precision)]
-               : work[set][static_cast<size_t>(precision)];
-  if (cached == nullptr) {
-    const PassTable::FrameAt frame_at = [&](int64_t batch, int64_t keys, int64_t image_tokens) {
-      if (is_views) {
-        Workload views = workload;
-        views.batch = batch;
-        views.crop_mode = false;
-        views.image_size = frame.side;
-        return FramesOf(baseline.model, views).Of(FrameSet::kViews).back();
-      }
-      Frame made;
-      made.passes = 1;
-      made.batch = batch;
-      made.tokens = passes[set].set == FrameSet::kDecode ? 1 : keys;
-      made.keys = keys;
-      made.image_tokens = passes[set].set == FrameSet::kDecode ? 0 : image_tokens;
-      return made;
-    };
-    cached = std::make_unique<CachedWork>(
-        PassTable(tree, passes[set].slots, precision, frame_at, /*has_keys=*/!is_views), passes[set].slots.size());
+PassMemory& WhatIf::Impl::MemoryOf(const PassKind& kind, const Frame& frame) {
+  const auto precision = static_cast<size_t>(workload.precision);
+  const bool is_views = kind.set == FrameSet::kViews;
+  std::vector<std::unique_ptr<PassMemory>>& by_side = view_memory[precision];
+  if (is_views && by_side.size() <= static_cast<size_t>(frame.grid)) {
+    by_side.resize(static_cast<size_t>(frame.grid) + 1);
   }
-  return *cached;
+  std::unique_ptr<PassMemory>& known =
+      is_views ? by_side[static_cast<size_t>(frame.grid)] : memory[static_cast<size_t>(kind.set)][precision];
+  if (known != nullptr) {
+    return *known;
+  }
+  const PassTable::FrameAt frame_at = [&](int64_t batch, int64_t keys, int64_t image_tokens) {
+    if (is_views) {
+      Workload views = workload;
+      views.batch = batch;
+      views.crop_mode = false;
+      views.image_size = frame.side;
+      return FramesOf(baseline.model, views).Of(FrameSet::kViews).back();
+    }
+    const bool is_decode = kind.set == FrameSet::kDecode;
+    Frame made;
+    made.passes = 1;
+    made.batch = batch;
+    made.tokens = is_decode ? 1 : keys;
+    made.keys = keys;
+    made.image_tokens = is_decode ? 0 : image_tokens;
+    return made;
+  };
+  known =
+      std::make_unique<PassMemory>(PassTable(tree, kind.slots, workload.precision, frame_at, /*has_keys=*/!is_views));
+  return *known;
 }
 
-const Shares& WhatIf::Impl::SharesFor(PassKind& pass) {
-  const size_t key = static_cast<size_t>(workload.precision) * 2 + (rates.time.is_cpu ? 1 : 0);
-  std::optional<Shares>& shares = pass.shares[key];
-  if (!shares) {
-    shares.emplace();
-    for (const CategoryId category : pass.categories) {
-      const Efficiency efficiency = EfficiencyOf(category, workload.precision, *rates.device);
-      shares->matrix.push_back(1 / efficiency.matrix);
-      shares->vector.push_back(1 / efficiency.vector);
-      shares->memory.push_back(1 / efficiency.memory);
+FreeWork WhatIf::Impl::WorkOfFree(const Slot& slot, const Frame& frame) const {
+  FreeWork work;
+  if (!RunsIn(tree, slot, frame)) {
+    work.cost.pieces = 0;
+    return work;
+  }
+  work.cost = CostOfSlot(tree, slot, frame, workload.precision);
+  work.piece = PieceOf(work.cost);
+  work.over = Over(work.piece, EfficiencyOf(slot.leaf_operator->category, workload.precision, *rates.device));
+  return work;
+}
+
+// Of one call.
+double WhatIf::Impl::TimeOfFree(const Slot& slot, const FreeWork& work) const {
+  if (work.cost.pieces <= 0) {
+    return 0;
+  }
+  const Split split = SplitOf(tree.nodes[static_cast<size_t>(slot.node)]);
+  PieceWork over = work.over;
+  PieceWork piece = work.piece;
+  double pieces = work.cost.pieces;
+  if (parallel.devices() > 1) {
+    const double share = shares[static_cast<size_t>(split)];
+    for (PieceWork* part : {&over, &piece}) {
+      part->flops *= share;
+      part->vector_flops *= share;
+      part->bytes *= share;
+    }
+    if (split == Split::kExperts) {
+      pieces = std::max(1.0, pieces * ShareOfExperts(parallel, baseline.model.decoder));
     }
   }
-  return *shares;
+  const double ns = PieceNs(over, rates.time) * pieces;
+  const std::vector<CurvePoint>& curve = rates.device->curves[static_cast<size_t>(slot.leaf_operator->category)];
+  return curve.empty() ? ns : std::max(ns * CurveRatio(piece, curve), piece.flops * pieces * rates.peak_ns_per_flop);
 }
 
-void WhatIf::Impl::CorrectByCurves(PassKind& pass, const PassWork& pass_work) {
-  for (size_t i = 0; i < pass.slots.size(); ++i) {
-    const std::vector<CurvePoint>& curve = rates.device->curves[static_cast<size_t>(pass.categories[i])];
+void WhatIf::Impl::PriceFree(const PassKind& kind, const Frame& frame, PassMemory& known, PassPrice* price) const {
+  const std::vector<size_t>& slots = known.table.free_slots();
+  // Requests of other devices send rows to this one's experts.
+  Frame group = frame;
+  group.batch = std::max(frame.batch, parallel.GroupBatch(workload.batch));
+  const int64_t rows = 2 * frame.batch * frame.tokens + (rates.time.is_cpu ? 1 : 0);
+  const bool is_known_by_rows = known.table.free_slots_depend_on_rows() && group.batch == frame.batch;
+  const size_t place =
+      is_known_by_rows ? static_cast<size_t>(frame.batch * frame.tokens) % PassMemory::kPasses : PassMemory::kPasses;
+  FreeWork* const works = known.free_work.data() + place * slots.size();
+  const bool is_new = !is_known_by_rows || known.rows[place] != rows;
+  if (is_new && is_known_by_rows) {
+    known.rows[place] = rows;
+  }
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const Slot& slot = kind.slots[slots[i]];
+    const Node& leaf = tree.nodes[static_cast<size_t>(slot.node)];
+    if (is_new) {
+      works[i] = WorkOfFree(slot, SplitOf(leaf) == Split::kExperts ? group : frame);
+    }
+    const auto calls = static_cast<double>(frame.passes * leaf.instances);
+    const size_t entry = known.table.first_free_entry() + i;
+    price->time_ns[entry] = TimeOfFree(slot, works[i]) * calls;
+    price->flops[entry] = static_cast<double>(works[i].cost.flops) * calls;
+    price->peak_bytes = std::max(price->peak_bytes, static_cast<double>(works[i].cost.live_bytes));
+  }
+}
+
+void WhatIf::Impl::CorrectByCurves(const PassTable& table, double passes, PassPrice* price) const {
+  for (size_t i = 0; i < table.classes(); ++i) {
+    const std::vector<CurvePoint>& curve = rates.device->curves[static_cast<size_t>(table.category(i))];
+    double ns = price->time_ns[i];
     if (!curve.empty()) {
-      const PieceWork piece = {pass_work.flops[i], pass_work.vector_flops[i], pass_work.bytes[i], 1};
-      pass.pass_ns[i] = std::max(pass.pass_ns[i] * CurveRatio(piece, curve), piece.flops * rates.peak_ns_per_flop);
+      ns = std::max(ns * CurveRatio(price->work[i], curve), price->work[i].flops * rates.peak_ns_per_flop);
     }
+    price->time_ns[i] = ns * (table.calls(i) * passes);
   }
 }
 
-void WhatIf::Impl::PriceFreeSlot(PassKind& pass, size_t slot, const Cost& cost, double calls, bool counts_time,
-                                 bool counts_flops) {
-  if (counts_flops) {
-    pass.flops[slot] += static_cast<double>(cost.flops) * calls;
-  }
-  if (!counts_time || cost.pieces <= 0) {
-    return;
-  }
-  peak_bytes = std::max(peak_bytes, static_cast<double>(cost.live_bytes));
-  const CategoryId category = pass.categories[slot];
-  const double share = ShareOfWork(pass.splits[slot], parallel, baseline.model.decoder);
-  PieceWork piece = PieceOf(cost);
-  piece.flops *= share;
-  piece.vector_flops *= share;
-  piece.bytes *= share;
-  double pieces = cost.pieces;
-  if (pass.splits[slot] == Split::kExperts && parallel.expert > 1) {
-    pieces = std::max(1.0, pieces * ShareOfWeights(Split::kExperts, parallel, baseline.model.decoder) / share);
-  }
-  double ns = PieceNs(Over(piece, EfficiencyOf(category, workload.precision, *rates.device)), rates.time) * pieces;
-  const std::vector<CurvePoint>& curve = rates.device->curves[static_cast<size_t>(category)];
-  if (!curve.empty()) {
-    ns = std::max(ns * CurveRatio(piece, curve), static_cast<double>(cost.flops) * rates.peak_ns_per_flop);
-  }
-  pass.time_ns[slot] += ns * calls;
-}
-
-void WhatIf::Impl::AddCommunication(PassKind& pass, const Frame& frame) {
-  const int64_t element_bytes = ElementBytes(workload.precision);
-  for (size_t i = 0; i < pass.slots.size(); ++i) {
-    if (pass.collectives[i] != Collective::kNone) {
-      const int64_t calls = frame.passes * tree.nodes[static_cast<size_t>(pass.slots[i].node)].instances;
-      const double ns = CollectiveNs(pass.collectives[i], parallel, baseline.model.decoder, frame, element_bytes) *
-                        static_cast<double>(calls);
-      pass.time_ns[i] += ns;
-      communication_ns += ns;
+// False: some figure is beyond what doubles hold exactly.
+bool WhatIf::Impl::PricePasses(const Frames& of, double* peak_bytes) {
+  bool is_exact = true;
+  for (PassKind& kind : kinds) {
+    const std::vector<Frame>& passes = of.Of(kind.set);
+    kind.pass_count = passes.size();
+    for (size_t i = 0; i < passes.size(); ++i) {
+      PassMemory& known = MemoryOf(kind, passes[i]);
+      PassPrice& price = kind.passes[i].price;
+      kind.passes[i].table = &known.table;
+      is_exact &= known.table.Price(passes[i], rates.time, shares, rates.has_curves, &price);
+      if (rates.has_curves) {
+        CorrectByCurves(known.table, static_cast<double>(passes[i].passes), &price);
+      }
+      PriceFree(kind, passes[i], known, &price);
+      *peak_bytes = std::max(*peak_bytes, price.peak_bytes);
     }
   }
+  return is_exact;
 }
 
-void WhatIf::Impl::PricePass(size_t set, const Frame& frame, bool counts_time, bool counts_flops) {
-  PassKind& pass = passes[set];
-  CachedWork& cached = WorkFor(set, frame);
-  is_exact &= cached.table.WorkOf(frame, &cached.work);
-  const size_t slots = pass.slots.size();
-  const auto pass_count = static_cast<double>(frame.passes);
-  const double* const calls = cached.table.calls().data();
-  PassWork& pass_work = cached.work;
-  if (counts_flops) {
-    for (size_t i = 0; i < slots; ++i) {
-      pass.flops[i] += pass_work.flops[i] * (calls[i] * pass_count);
+// A figure of all leaves, from the passes: that of an operator is the sum over its passes, and of a leaf over its
+// operators.
+void WhatIf::Impl::TakeTimes(std::vector<ModulePrice>* modules) const {
+  for (const Leaf& leaf : leaves) {
+    const PassKind& kind = kinds[leaf.set];
+    double time_ns = 0;
+    for (size_t slot = leaf.first; slot < leaf.first + leaf.count; ++slot) {
+      double operator_ns = 0;
+      for (size_t i = 0; i < kind.pass_count; ++i) {
+        operator_ns += kind.passes[i].price.time_ns[kind.passes[i].table->entry_of_slot()[slot]];
+      }
+      time_ns += operator_ns;
     }
+    (*modules)[leaf.node].time_ns = time_ns;
   }
-  if (counts_time) {
-    if (parallel.tensor > 1) {
-      for (size_t i = 0; i < slots; ++i) {
-        const double share = pass.splits[i] == Split::kExperts
-                                 ? 1  // rows in and out of the experts are whole
-                                 : ShareOfWork(pass.splits[i], parallel, baseline.model.decoder);
-        pass_work.flops[i] *= share;
-        pass_work.vector_flops[i] *= share;
-        pass_work.bytes[i] *= share;
+}
+
+void WhatIf::Impl::TakeFlops(std::vector<ModulePrice>* modules) const {
+  for (const Leaf& leaf : leaves) {
+    const PassKind& kind = kinds[leaf.set];
+    double flops = 0;
+    for (size_t slot = leaf.first; slot < leaf.first + leaf.count; ++slot) {
+      for (size_t i = 0; i < kind.pass_count; ++i) {
+        flops += kind.passes[i].price.flops[kind.passes[i].table->entry_of_slot()[slot]];
       }
     }
-    const Shares& shares = SharesFor(pass);
-    const double* const launches = cached.table.launches().data();
-    const TimeRates& time = rates.time;
-    for (size_t i = 0; i < slots; ++i) {
-      pass.pass_ns[i] = PieceNs({pass_work.flops[i] * shares.matrix[i], pass_work.vector_flops[i] * shares.vector[i],
-                                 pass_work.bytes[i] * shares.memory[i], launches[i]},
-                                time);
+    (*modules)[leaf.node].flops = static_cast<int64_t>(flops);
+  }
+}
+
+// The same without tables, in 64-bit integers: for requests too large to be counted in doubles.
+void WhatIf::Impl::PriceEverySlot(std::vector<ModulePrice>* modules, double* peak_bytes) const {
+  *peak_bytes = 0;
+  for (const Leaf& leaf : leaves) {
+    const PassKind& kind = kinds[leaf.set];
+    const int64_t instances = tree.nodes[leaf.node].instances;
+    ModulePrice price;
+    for (size_t at = leaf.first; at < leaf.first + leaf.count; ++at) {
+      const Slot& slot = kind.slots[at];
+      double operator_ns = 0;
+      for (Frame frame : frames.Of(kind.set)) {
+        const auto calls = static_cast<double>(frame.passes * instances);
+        if (SplitOf(tree.nodes[leaf.node]) == Split::kExperts) {
+          frame.batch = std::max(frame.batch, parallel.GroupBatch(workload.batch));
+        }
+        const FreeWork work = WorkOfFree(slot, frame);
+        operator_ns += TimeOfFree(slot, work) * calls;
+        *peak_bytes = std::max(*peak_bytes, static_cast<double>(work.cost.live_bytes));
+      }
+      for (const Frame& frame : whole_frames.Of(kind.set)) {
+        price.flops += WorkOfFree(slot, frame).cost.flops * frame.passes * instances;
+      }
+      price.time_ns += operator_ns;
     }
-    if (rates.has_curves) {
-      CorrectByCurves(pass, pass_work);
-    }
-    for (size_t i = 0; i < slots; ++i) {
-      pass.time_ns[i] += pass.pass_ns[i] * (calls[i] * pass_count);
-    }
-    peak_bytes = std::max(peak_bytes, *std::max_element(pass_work.live_bytes.begin(), pass_work.live_bytes.end()));
-    if (parallel.devices() > 1) {
-      AddCommunication(pass, frame);
+    (*modules)[leaf.node] = price;
+  }
+}
+
+double WhatIf::Impl::AddCommunication(std::vector<ModulePrice>* modules) const {
+  double total_ns = 0;
+  for (const size_t i : talking_leaves) {
+    const Node& node = tree.nodes[i];
+    for (const Frame& frame : frames.Of(node.frames)) {
+      const double ns = CollectiveNs(CollectiveOf(tree, node), parallel, baseline.model.decoder, frame,
+                                     ElementBytes(workload.precision)) *
+                        static_cast<double>(frame.passes * node.instances);
+      (*modules)[i].time_ns += ns;
+      total_ns += ns;
     }
   }
-  for (const FreeSlot& free : cached.table.free_slots()) {
-    const Slot& slot = pass.slots[free.slot];
-    if (!RunsIn(tree, slot, frame)) {
-      continue;
-    }
-    Frame at = frame;
-    if (counts_time && pass.splits[free.slot] == Split::kExperts) {
-      at.batch = group_batch;
-    }
-    const auto instances = static_cast<double>(tree.nodes[static_cast<size_t>(slot.node)].instances);
-    PriceFreeSlot(pass, free.slot, CostOfSlot(tree, slot, at, workload.precision), instances * pass_count, counts_time,
-                  counts_flops);
-  }
+  return total_ns;
 }
 
 void WhatIf::Impl::SumUp(std::vector<ModulePrice>* modules) const {
-  modules->resize(tree.nodes.size());
-  for (const Leaf& leaf : leaves) {
-    const PassKind& pass = passes[leaf.set];
+  ModulePrice* const prices = modules->data();
+  for (auto at = sums.begin(); at != sums.end();) {
+    ModulePrice& parent = prices[*at++];
+    const uint32_t children = *at++;
     double time_ns = 0;
-    double flops = 0;
-    for (size_t i = leaf.first; i < leaf.first + leaf.count; ++i) {
-      time_ns += pass.time_ns[i];
-      flops += pass.flops[i];
+    int64_t flops = 0;
+    for (const auto end = at + children; at != end; ++at) {
+      time_ns += prices[*at].time_ns;
+      flops += prices[*at].flops;
     }
-    (*modules)[leaf.node] = {time_ns, static_cast<int64_t>(flops)};
+    parent = {time_ns, flops};
   }
-  for (const size_t parent : parents) {
-    ModulePrice sum;
-    for (const int child : tree.nodes[parent].children) {
-      sum.time_ns += (*modules)[static_cast<size_t>(child)].time_ns;
-      sum.flops += (*modules)[static_cast<size_t>(child)].flops;
+}
+
+MemoryPrice WhatIf::Impl::MemoryFor(double peak_bytes) const {
+  const int64_t element_bytes = ElementBytes(workload.precision);
+  MemoryPrice price;
+  price.activation_bytes = static_cast<int64_t>(peak_bytes);
+  for (const size_t i : cache_leaves) {
+    const Node& node = tree.nodes[i];
+    for (const Frame& frame : frames.Of(node.frames)) {
+      price.kv_cache_bytes += Product(frame, node.spec.kv_cache) * element_bytes * frame.passes * node.instances;
     }
-    (*modules)[parent] = sum;
   }
+  const DecoderSpec& decoder = baseline.model.decoder;
+  for (size_t i = 0; i < kSplitCount; ++i) {
+    const int64_t bytes = weight_bytes[static_cast<size_t>(workload.precision)][i];
+    const double experts = i == static_cast<size_t>(Split::kExperts) ? ShareOfExperts(parallel, decoder) : 1;
+    price.weight_bytes +=
+        parallel.devices() == 1 ? bytes : std::llround(static_cast<double>(bytes) * shares[i] * experts);
+  }
+  if (parallel.tensor > 1) {
+    price.kv_cache_bytes =
+        std::llround(static_cast<double>(price.kv_cache_bytes) * shares[static_cast<size_t>(Split::kHeads)]);
+  }
+  return price;
 }
 
 absl::Status WhatIf::Impl::Price(const Scenario& scenario, ScenarioPrice* price) {
   DSOCR_RETURN_IF_ERROR(CheckKnobs(scenario));
   DSOCR_RETURN_IF_ERROR(SetSizes(baseline.workload, scenario, &workload));
-  DSOCR_RETURN_IF_ERROR(CheckWorkload(baseline.model, workload));
+  DSOCR_ASSIGN_OR_RETURN(const ImageLayout layout, CheckedLayout(baseline.model, workload, crop_grids));
   const Device& device = scenario.device != nullptr ? *scenario.device : baseline.device;
   DSOCR_ASSIGN_OR_RETURN(rates, RatesOf(device, workload.precision, scenario));
   parallel = {.data = scenario.data_parallel.value_or(1),
@@ -429,60 +509,40 @@ absl::Status WhatIf::Impl::Price(const Scenario& scenario, ScenarioPrice* price)
               .link_bytes_per_s = scenario.link_gbs ? *scenario.link_gbs * 1e9 : device.link_bytes_per_s,
               .link_latency_ns = device.link_latency_ns,
               .launch_ns = device.launch_ns};
-  const int64_t device_batch = parallel.DeviceBatch(workload.batch);
-  group_batch = parallel.GroupBatch(workload.batch);
-  const bool is_dealt = device_batch != workload.batch;
-
-  is_exact = true;
-  peak_bytes = 0;
-  communication_ns = 0;
-  int64_t kv_cache_bytes = 0;
-  for (PassKind& pass : passes) {
-    std::fill(pass.time_ns.begin(), pass.time_ns.end(), 0);
-    std::fill(pass.flops.begin(), pass.flops.end(), 0);
+  for (size_t i = 0; i < kSplitCount; ++i) {
+    shares[i] = ShareOfWork(static_cast<Split>(i), parallel, baseline.model.decoder);
   }
-  const int64_t whole_batch = workload.batch;
+
+  const int64_t batch = workload.batch;
+  const bool is_dealt = parallel.DeviceBatch(batch) != batch;
+  SetFrames(baseline.model, workload, layout, &frames);
+  double peak_bytes = 0;
+  std::vector<ModulePrice>& modules = price->modules;
+  modules.resize(tree.nodes.size());
+  bool is_exact = PricePasses(frames, &peak_bytes);
+  TakeFlops(&modules);
   if (is_dealt) {
-    const Frames whole = FramesOf(baseline.model, workload);
-    for (size_t set = 0; set < passes.size(); ++set) {
-      for (const Frame& frame : whole.sets[set]) {
-        PricePass(set, frame, /*counts_time=*/false, /*counts_flops=*/true);
-      }
-    }
-    workload.batch = device_batch;
+    whole_frames = frames;
+    workload.batch = parallel.DeviceBatch(batch);
+    SetFrames(baseline.model, workload, layout, &frames);
+    workload.batch = batch;
+    peak_bytes = 0;
+    is_exact &= PricePasses(frames, &peak_bytes);
   }
-  const Frames frames = FramesOf(baseline.model, workload);
-  workload.batch = whole_batch;
-  for (size_t set = 0; set < passes.size(); ++set) {
-    for (const Frame& frame : frames.sets[set]) {
-      PricePass(set, frame, /*counts_time=*/true, /*counts_flops=*/!is_dealt);
+  TakeTimes(&modules);
+  if (!is_exact) {
+    if (!is_dealt) {
+      whole_frames = frames;
     }
+    PriceEverySlot(&modules, &peak_bytes);
   }
-  for (const Leaf& leaf : leaves) {
-    const Node& node = tree.nodes[leaf.node];
-    if (!node.spec.kv_cache.empty()) {
-      for (const Frame& frame : frames.sets[leaf.set]) {
-        kv_cache_bytes +=
-            Product(frame, node.spec.kv_cache) * ElementBytes(workload.precision) * frame.passes * node.instances;
-      }
-    }
-  }
-  SumUp(&price->modules);
-
-  price->total_time_ns = price->modules[0].time_ns;
-  price->total_flops = price->modules[0].flops;
-  price->communication_ns = communication_ns;
+  price->communication_ns = parallel.devices() > 1 ? AddCommunication(&modules) : 0;
+  SumUp(&modules);
+  price->total_time_ns = modules[0].time_ns;
+  price->total_flops = modules[0].flops;
   price->devices = parallel.devices();
   price->device_memory_bytes = device.memory_bytes;
-  double weights = 0;
-  for (size_t split = 0; split < kSplitCount; ++split) {
-    weights += weight_bytes[static_cast<size_t>(workload.precision)][split] *
-               ShareOfWeights(static_cast<Split>(split), parallel, baseline.model.decoder);
-  }
-  price->memory.weight_bytes = std::llround(weights);
-  price->memory.activation_bytes = static_cast<int64_t>(peak_bytes);
-  price->memory.kv_cache_bytes =
-      std::llround(static_cast<double>(kv_cache_bytes) * ShareOfWork(Split::kHeads, parallel, baseline.model.decoder));
+  price->memory = MemoryFor(peak_bytes);
   return absl::OkStatus();
 }
 
