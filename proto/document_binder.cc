@@ -80,6 +80,17 @@ std::optional<double> AsDouble(const Scalar& value) {
   return std::nullopt;
 }
 
+// 5504.0 is an integer, as it is to JSON Schema and to languages that know one kind of number.
+std::optional<int64_t> AsInteger(const Scalar& value) {
+  constexpr double kAllIntegersBelow = 9007199254740992.0;  // 2^53: from there on a double stands for several
+  if (const double* number = std::get_if<double>(&value);
+      number != nullptr && std::abs(*number) < kAllIntegersBelow && *number == std::trunc(*number)) {
+    return static_cast<int64_t>(*number);
+  }
+  const int64_t* number = std::get_if<int64_t>(&value);
+  return number == nullptr ? std::nullopt : std::optional(*number);
+}
+
 }  // namespace
 
 Binder::Binder(Message* message, Leniency leniency) : root_(message), leniency_(leniency) { root_->Clear(); }
@@ -291,13 +302,13 @@ bool Binder::SetField(Message* message, const FieldDescriptor* field, Scalar val
       }
       return WrongType(value, "true or false");
     case FieldDescriptor::CPPTYPE_INT64:
-      if (const int64_t* number = std::get_if<int64_t>(&value)) {
+      if (const std::optional<int64_t> number = AsInteger(value)) {
         repeated ? reflection.AddInt64(message, field, *number) : reflection.SetInt64(message, field, *number);
         return true;
       }
       return WrongType(value, "an integer");
     case FieldDescriptor::CPPTYPE_INT32:
-      if (const int64_t* number = std::get_if<int64_t>(&value)) {
+      if (const std::optional<int64_t> number = AsInteger(value)) {
         if (*number != static_cast<int32_t>(*number)) {
           return Fail(Show(value), "the number is out of range");
         }
@@ -361,8 +372,8 @@ bool Binder::SetParamValue(v1::ParamValue* param, Scalar value) {
 }
 
 bool Binder::AddDim(v1::Shape* shape, const Scalar& value) {
-  const int64_t* dim = std::get_if<int64_t>(&value);
-  if (dim == nullptr) {
+  const std::optional<int64_t> dim = AsInteger(value);
+  if (!dim) {
     return WrongType(value, "an integer");
   }
   shape->add_dims(*dim);

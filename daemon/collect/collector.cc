@@ -138,6 +138,11 @@ class CollectorImpl : public Collector {
 
   absl::StatusOr<std::unique_ptr<Session>> Expect(SessionOptions options) override;
 
+  RecordTotals Totals() override {
+    absl::MutexLock lock(&mutex_);
+    return totals_;
+  }
+
   std::map<std::string, std::string> Environment(const SessionState& session, bool preload) const {
     std::map<std::string, std::string> environment = {{record::kSocketVariable, socket_path_},
                                                       {record::kTokenVariable, session.token},
@@ -172,6 +177,9 @@ class CollectorImpl : public Collector {
         best.trace_error = process.trace().error();
       }
       attribution::Result result = process.Finish();
+      totals_.received += result.records_received;
+      totals_.dropped += result.records_dropped;
+      totals_.invalid += result.records_invalid;
       if (is_first || result.request.operations > best.attribution.request.operations) {
         best.attribution = std::move(result);
         best.pid = process.pid();
@@ -207,6 +215,7 @@ class CollectorImpl : public Collector {
   const UniqueFd wake_;
   absl::Mutex mutex_;
   bool is_stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  RecordTotals totals_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, SessionState*, std::less<>> sessions_ ABSL_GUARDED_BY(mutex_);  // by token
   std::list<Stranger> strangers_ ABSL_GUARDED_BY(mutex_);  // connected, not yet introduced; oldest first
   std::thread thread_;

@@ -54,6 +54,13 @@ class Session {
 
 inline constexpr absl::Duration kHelloGrace = absl::Milliseconds(200);
 
+// Of every process of the sessions that were finished.
+struct RecordTotals {
+  int64_t received = 0;
+  int64_t dropped = 0;
+  int64_t invalid = 0;
+};
+
 class Collector {
  public:
   // Creates the socket (mode 0600, replacing a stale one) and a thread that serves it. `agent_path`: libdsocr_agent.so,
@@ -65,6 +72,8 @@ class Collector {
   virtual ~Collector() = default;
 
   virtual absl::StatusOr<std::unique_ptr<Session>> Expect(SessionOptions options) = 0;
+
+  virtual RecordTotals Totals() = 0;
 };
 
 }  // namespace dsocr::collect

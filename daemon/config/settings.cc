@@ -58,20 +58,13 @@ absl::Status ApplyUnixAddress(const std::string& value, std::string* out) {
   return absl::OkStatus();
 }
 
-// 127.0.0.0/8, ::1, and the one name that RFC 6761 keeps for them.
-bool IsLoopback(std::string_view host) {
-  in_addr address;
-  const bool is_ipv4 = ::inet_pton(AF_INET, std::string(host).c_str(), &address) == 1;
-  return host == "localhost" || host == "[::1]" || (is_ipv4 && ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET);
-}
-
-absl::Status CheckTcpAddress(std::string_view address) {
+absl::Status CheckTcpAddress(std::string_view address, std::string_view expected) {
   const size_t colon = address.rfind(':');
   uint32_t port = 0;
   if (colon == std::string_view::npos || colon == 0 ||
       !absl::SimpleAtoi(absl::string_view(address.data() + colon + 1, address.size() - colon - 1), &port) ||
       port > UINT16_MAX) {
-    return Unfit("expected unix:PATH or HOST:PORT");
+    return Unfit(expected);
   }
   if (!IsLoopback(address.substr(0, colon))) {
     return Unfit("a TCP listener outside loopback needs TLS, which belongs to a later release");
@@ -83,7 +76,8 @@ absl::Status ApplyListen(const Values& values, Config* config) {
   config->listen.clear();
   for (const std::string& value : values) {
     std::string address = value;
-    DSOCR_RETURN_IF_ERROR(value.starts_with(kUnixPrefix) ? ApplyUnixAddress(value, &address) : CheckTcpAddress(value));
+    DSOCR_RETURN_IF_ERROR(value.starts_with(kUnixPrefix) ? ApplyUnixAddress(value, &address)
+                                                         : CheckTcpAddress(value, "expected unix:PATH or HOST:PORT"));
     config->listen.push_back(std::move(address));
   }
   return absl::OkStatus();
@@ -102,8 +96,22 @@ absl::Status ApplyStore(const Values& values, Config* config) {
   return absl::OkStatus();
 }
 
-absl::Status ApplyHttp(const Values& values, Config*) {
-  return values.front().empty() ? absl::OkStatus() : Unfit("HTTP belongs to a later release; use gRPC");
+// A port alone is on loopback: ":8080", "8080".
+absl::Status ApplyHttp(const Values& values, Config* config) {
+  std::string address = values.front();
+  if (address.empty() || address == "off") {
+    config->http.clear();
+    return absl::OkStatus();
+  }
+  if (address.find(':') == std::string::npos) {
+    address.insert(0, ":");
+  }
+  if (address.starts_with(':')) {
+    address.insert(0, "127.0.0.1");
+  }
+  DSOCR_RETURN_IF_ERROR(CheckTcpAddress(address, "expected HOST:PORT, a port alone, or off"));
+  config->http = std::move(address);
+  return absl::OkStatus();
 }
 
 Values StateFile(const Surroundings& surroundings, std::string_view name) {
@@ -200,8 +208,8 @@ std::vector<Setting> MakeSettings() {
        .variable = "DSOCR_HTTP",
        .value_name = "ADDR",
        .default_words = "off",
-       .help = "HTTP/JSON listener: belongs to a later release",
-       .default_values = [](const Surroundings&) { return Values{""}; },
+       .help = "serve HTTP/JSON, /metrics and /healthz on loopback HOST:PORT, or a port alone",
+       .default_values = [](const Surroundings&) { return Values{"off"}; },
        .apply = ApplyHttp},
   };
 }
@@ -297,6 +305,12 @@ Origin OriginOf(const Setting& setting, const std::map<std::string, Values>& fla
 }
 
 }  // namespace
+
+bool IsLoopback(std::string_view host) {
+  in_addr address;
+  const bool is_ipv4 = ::inet_pton(AF_INET, std::string(host).c_str(), &address) == 1;
+  return host == "localhost" || host == "[::1]" || (is_ipv4 && ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET);
+}
 
 std::string FlagOf(const Setting& setting) {
   std::string flag = fmt::format("--{}", setting.key);

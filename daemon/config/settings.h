@@ -16,6 +16,7 @@ namespace dsocr::config {
 
 struct Config {
   std::vector<std::string> listen;  // unix:/abs/path or loopback HOST:PORT, at least one
+  std::string http;                 // loopback HOST:PORT; empty: off
   std::string store;                // sqlite:/abs/path
   std::string artifacts_dir;        // absolute
   std::string runner_path;          // absolute
@@ -42,6 +43,9 @@ struct Setting {
 const std::vector<Setting>& Settings();
 
 std::string FlagOf(const Setting& setting);  // "--artifacts-dir"
+
+// 127.0.0.0/8, [::1], and localhost, the one name that RFC 6761 keeps for them.
+bool IsLoopback(std::string_view host);
 
 // A setting's text before it is understood, and who gave it: "default", "DSOCR_STORE", "--store",
 // "/etc/dsocr/dsocrd.yaml:3".

@@ -24,6 +24,7 @@ void Journal::Publish(const v1::Run& run, std::string message, std::optional<dou
     events.push_back(std::move(event));
   }
   if (IsFinal(run.state())) {
+    ++finished_count_[run.state()];
     finished_.push_back(run.run_id());
     if (finished_.size() > kMaxFinishedRuns) {
       histories_.erase(finished_.front());
@@ -50,6 +51,11 @@ std::optional<Journal::News> Journal::Read(const std::string& run_id, size_t fro
   }
   news.has_ended = found->second.has_ended();
   return news;
+}
+
+std::map<v1::RunState, int64_t> Journal::CountFinished() {
+  absl::MutexLock lock(&mutex_);
+  return finished_count_;
 }
 
 std::optional<v1::Run> Journal::Find(const std::string& run_id) {

@@ -40,6 +40,8 @@ class Journal {
   // As last published; nullopt if no such run is kept.
   std::optional<v1::Run> Find(const std::string& run_id);
 
+  std::map<v1::RunState, int64_t> CountFinished();  // by final state, those that are dropped included
+
  private:
   struct History {
     std::vector<v1::RunEvent> events;  // never empty
@@ -49,6 +51,7 @@ class Journal {
   absl::Mutex mutex_;
   std::map<std::string, History> histories_ ABSL_GUARDED_BY(mutex_);
   std::deque<std::string> finished_ ABSL_GUARDED_BY(mutex_);  // oldest first
+  std::map<v1::RunState, int64_t> finished_count_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace dsocr::run

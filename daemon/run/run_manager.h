@@ -62,6 +62,7 @@ class RunManager {
 
   bool IsActive(const std::string& run_id);  // not in a final state
   int64_t CountActive();
+  std::map<v1::RunState, int64_t> CountFinished() { return journal_.CountFinished(); }  // since the start, by state
 
   // Starts nothing anew from now on; what is active goes on.
   void Close();

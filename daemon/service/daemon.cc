@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "daemon/service/call_observer.h"
 #include "fmt/format.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
@@ -86,6 +87,15 @@ absl::Status Daemon::StartParts(const config::Surroundings& surroundings) {
   analytic_ = std::make_unique<AnalyticService>(planner_.get(), runs_.get(), store_.get(), &activity_);
   profile_ = std::make_unique<ProfileService>(runs_.get(), &activity_);
   catalog_ = std::make_unique<CatalogService>(store_.get(), &machine_, runs_.get(), &activity_);
+  if (!config->http.empty()) {
+    http_ = std::make_unique<HttpEndpoint>(HttpParts{.planner = planner_.get(),
+                                                     .runs = runs_.get(),
+                                                     .store = store_.get(),
+                                                     .collector = collector_.get(),
+                                                     .catalog = catalog_.get(),
+                                                     .activity = &activity_});
+    DSOCR_RETURN_IF_ERROR(http_->Start(config->http));
+  }
   return absl::OkStatus();
 }
 
@@ -107,6 +117,9 @@ absl::Status Daemon::StartServer() {
         static_cast<grpc::Service*>(catalog_.get())}) {
     builder.RegisterService(service);
   }
+  if (http_ != nullptr) {  // who cannot ask for the counts need not pay for them
+    builder.experimental().SetInterceptorCreators(ObserveCalls(http_->calls()));
+  }
   server_ = builder.BuildAndStart();
   for (const auto& [host, port] : ports) {
     if (server_ == nullptr || *port == 0) {
@@ -118,6 +131,9 @@ absl::Status Daemon::StartServer() {
   if (server_ == nullptr) {
     return absl::InternalError("gRPC server: it did not start; see the log");
   }
+  if (http_ != nullptr) {
+    addresses_.push_back(fmt::format("http://{}", http_->address()));
+  }
   catalog_->SetAddresses(addresses_);
   for (const std::unique_ptr<ops::UnixListener>& listener : listeners_) {
     listener->Serve(
@@ -127,13 +143,21 @@ absl::Status Daemon::StartServer() {
   return absl::OkStatus();
 }
 
-void Daemon::Drain() { runs_->Close(); }
+void Daemon::Drain() {
+  runs_->Close();
+  if (http_ != nullptr) {
+    http_->Drain();
+  }
+}
 
 bool Daemon::IsDrained() { return runs_->CountActive() == 0; }
 
 void Daemon::Stop() {
   for (const std::unique_ptr<ops::UnixListener>& listener : listeners_) {
     listener->Stop();
+  }
+  if (http_ != nullptr) {
+    http_->Stop();
   }
   if (runs_ != nullptr) {
     runs_->Stop();

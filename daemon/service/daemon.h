@@ -21,6 +21,7 @@
 #include "daemon/run/run_manager.h"
 #include "daemon/service/analytic_service.h"
 #include "daemon/service/catalog_service.h"
+#include "daemon/service/http_endpoint.h"
 #include "daemon/service/profile_service.h"
 #include "daemon/store/store.h"
 #include "grpcpp/server.h"
@@ -46,7 +47,8 @@ class Daemon {
   void Reload(config::Config config) { config_.Replace(std::move(config)); }
   absl::Duration IdleFor(absl::Time now) const { return activity_.IdleFor(now); }
 
-  // Where it serves, ports filled in: "unix:/run/user/1000/dsocr/dsocrd.sock", "127.0.0.1:43211".
+  // Where it serves, ports filled in: "unix:/run/user/1000/dsocr/dsocrd.sock", "127.0.0.1:43211",
+  // "http://127.0.0.1:8080".
   const std::vector<std::string>& addresses() const { return addresses_; }
 
  private:
@@ -68,6 +70,7 @@ class Daemon {
   std::unique_ptr<AnalyticService> analytic_;
   std::unique_ptr<ProfileService> profile_;
   std::unique_ptr<CatalogService> catalog_;
+  std::unique_ptr<HttpEndpoint> http_;  // null: HTTP is off
   std::unique_ptr<grpc::Server> server_;
 };
 

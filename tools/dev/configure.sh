@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Configures BUILD as a release, once: ninja configures again by itself when a CMake file changes.
+# Configures BUILD as a release, once, and again when BUILD/venv has changed, which brings tests with it; when a CMake file changes,
+# ninja configures by itself.
 #
 # usage: tools/dev/configure.sh BUILD
 set -euo pipefail
 
 build=${1:?usage: tools/dev/configure.sh BUILD}
-if [[ -f $build/build.ninja ]]; then
+if [[ -f $build/build.ninja && ! $build/venv/.complete -nt $build/build.ninja ]]; then
   exit 0
 fi
 echo "== configuring $build"

@@ -381,6 +381,8 @@ TEST_F(HostileTest, NonsenseInTheRingIsCountedAndLeftOut) {
   const SessionResult result = FinishSoon(*session);
   munmap(memory, record::RingBytes(kSlots));
   EXPECT_GE(result.attribution.records_received, 4000);
+  EXPECT_EQ(collector_->Totals().received, result.attribution.records_received);
+  EXPECT_EQ(collector_->Totals().invalid, result.attribution.records_invalid);
   EXPECT_GT(result.attribution.records_invalid, 2000);
   EXPECT_EQ(result.attribution.request.operations, 0);
 }

@@ -67,6 +67,7 @@ TEST(JournalTest, OldestFinishedRunsAreForgotten) {
   }
   EXPECT_FALSE(journal.Find("r0").has_value());
   EXPECT_TRUE(journal.Find("r1").has_value());
+  EXPECT_EQ(journal.CountFinished().at(v1::RUN_STATE_DONE), Journal::kMaxFinishedRuns + 1);
 }
 
 }  // namespace

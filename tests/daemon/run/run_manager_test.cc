@@ -25,6 +25,7 @@ class FakeCollector : public collect::Collector {
   absl::StatusOr<std::unique_ptr<collect::Session>> Expect(collect::SessionOptions) override {
     return std::make_unique<FakeSession>(this);
   }
+  collect::RecordTotals Totals() override { return {}; }
   bool agent_comes = true;
   attribution::Result measurement;
 
