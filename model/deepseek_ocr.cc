@@ -20,10 +20,12 @@ DeepseekOcr::DeepseekOcr(const ModelConfig& config, WeightMap weights, at::Scala
       vision_range_("vision"),
       merge_image_features_range_("prefill/merge_image_features") {}
 
-at::Tensor DeepseekOcr::ToDevice(const std::vector<float>& pixels, int64_t count, int64_t side) const {
+std::optional<at::Tensor> DeepseekOcr::ToDevice(const std::vector<float>& pixels, int64_t count, int64_t side) const {
   at::Tensor tensor = at::empty({count, 3, side, side}, at::kFloat);
   std::copy(pixels.begin(), pixels.end(), tensor.mutable_data_ptr<float>());
-  return tensor.to(device_, dtype_);
+  tensor = tensor.to(dtype_);
+  if (tensor.sum().item<float>() == 0.0f) return std::nullopt;
+  return tensor.to(device_);
 }
 
 int64_t DeepseekOcr::ImageRowCount(const Request& request) const {
@@ -59,14 +61,9 @@ Request DeepseekOcr::Prepare(const Views& views, std::vector<int64_t> ids) const
     }
     if (id == config_.image_token_id) placeholders.push_back(static_cast<int64_t>(i));
   }
-  const auto sums_to_zero = [](const at::Tensor& pixels) { return pixels.sum().item<float>() == 0.0f; };
-  if (!views.global.empty()) {
-    at::Tensor global = ToDevice(views.global, 1, views.global_side);
-    if (!sums_to_zero(global)) request.global = std::move(global);
-  }
+  if (!views.global.empty()) request.global = ToDevice(views.global, 1, views.global_side);
   if (request.global && !views.crops.empty()) {
-    at::Tensor crops = ToDevice(views.crops, int64_t{views.crops_wide} * views.crops_high, views.crop_side);
-    if (!sums_to_zero(crops)) request.crops = std::move(crops);
+    request.crops = ToDevice(views.crops, int64_t{views.crops_wide} * views.crops_high, views.crop_side);
     request.crops_wide = views.crops_wide;
   }
   const int64_t rows = ImageRowCount(request);

@@ -58,13 +58,18 @@ class DeepseekOcr {
                      const Probe& probe) const;
 
   const ModelConfig& config() const { return config_; }
+  const SamEncoder& sam() const { return sam_; }
+  const ClipEncoder& clip() const { return clip_; }
+  const Projector& projector() const { return projector_; }
   const Decoder& decoder() const { return decoder_; }
   at::Device device() const { return device_; }
   at::ScalarType dtype() const { return dtype_; }
 
  private:
   VisionFeatures See(const at::Tensor& pixels, const char* view, const Probe& probe) const;
-  at::Tensor ToDevice(const std::vector<float>& pixels, int64_t count, int64_t side) const;
+  // [count, 3, side, side], or nothing for pixels that sum to exactly 0. The sum is made on the host: a meta tensor has
+  // none.
+  std::optional<at::Tensor> ToDevice(const std::vector<float>& pixels, int64_t count, int64_t side) const;
   int64_t ImageRowCount(const Request& request) const;
 
   ModelConfig config_;

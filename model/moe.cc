@@ -3,6 +3,16 @@
 #include <ATen/ATen.h>
 
 namespace dsocr::model {
+namespace {
+
+// sum over k of weight [T, k] * rows [T, k, hidden], fp32. A matrix product is the fastest way to add them up, but none
+// that the model asks for: where FLOPs are counted (model/trace), it is what it stands for.
+at::Tensor WeightedSum(const at::Tensor& weight, const at::Tensor& rows) {
+  if (weight.is_meta()) return at::mul(weight.unsqueeze(2), rows).sum(1);
+  return at::bmm(weight.unsqueeze(1), rows).squeeze(1);
+}
+
+}  // namespace
 
 Moe::Moe(const DecoderConfig& config, const std::string& range, const std::string& weight, WeightMap& weights)
     : experts_per_token_(config.num_experts_per_tok),
@@ -41,7 +51,19 @@ Moe::Routing Moe::Route(const at::Tensor& x, Phase phase, const Probe& probe) co
   return routing;
 }
 
+Moe::Dispatch Moe::SpreadEvenly(const at::Tensor& index) const {
+  Dispatch dispatch;
+  const int64_t pairs = index.numel(), expert_count = static_cast<int64_t>(experts_.size());
+  for (int64_t e = 0; e < expert_count; ++e) {
+    const int64_t first = pairs * e / expert_count, end = pairs * (e + 1) / expert_count;
+    if (end > first) dispatch.runs.push_back({e, first, end - first});
+  }
+  if (index.size(0) > 1) dispatch.row_token = dispatch.pair_row = at::empty({pairs}, index.options());
+  return dispatch;
+}
+
 Moe::Dispatch Moe::Sort(const at::Tensor& index) const {
+  if (index.is_meta()) return SpreadEvenly(index);
   Dispatch dispatch;
   if (index.size(0) == 1) {  // a decode step: the k experts in routing order, one row each
     const at::Tensor host = index.to(at::kCPU);
@@ -82,9 +104,7 @@ at::Tensor Moe::RunExperts(const at::Tensor& x, const Routing& routing, const Di
   at::Tensor outputs = at::cat(parts);  // runs are in the order of the rows
   parts.clear();
   if (is_sorted) outputs = outputs.index_select(0, dispatch.pair_row);
-  // [T, 1, k] x [T, k, hidden]: the weighted sum, in fp32.
-  return at::bmm(routing.weight.unsqueeze(1), outputs.view({tokens, experts_per_token_, hidden}).to(at::kFloat))
-      .squeeze(1)
+  return WeightedSum(routing.weight, outputs.view({tokens, experts_per_token_, hidden}).to(at::kFloat))
       .to(x.scalar_type());
 }
 

@@ -47,6 +47,8 @@ class Moe {
 
   Routing Route(const at::Tensor& x, Phase phase, const Probe& probe) const;
   Dispatch Sort(const at::Tensor& index) const;
+  // On the meta device there is nothing to route by: the T*k pairs, spread evenly over the experts.
+  Dispatch SpreadEvenly(const at::Tensor& index) const;
   // sum over k of weight * expert(x), accumulated in fp32.
   at::Tensor RunExperts(const at::Tensor& x, const Routing& routing, const Dispatch& dispatch) const;
 
