@@ -19,26 +19,13 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
 
-constexpr size_t kLongestShown = 60;  // of a value in a message: enough to find it, short enough for one line
-
-std::string Shorten(std::string_view text) {
-  if (text.size() <= kLongestShown) {
-    return std::string(text);
-  }
-  size_t end = kLongestShown;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) {
-    --end;
-  }
-  return std::string(text.substr(0, end)) + "…";
-}
-
 std::string Show(const Scalar& value) {
   struct Visitor {
     std::string operator()(Null) const { return "null"; }
     std::string operator()(bool v) const { return v ? "true" : "false"; }
     std::string operator()(int64_t v) const { return fmt::format("{}", v); }
     std::string operator()(double v) const { return std::isfinite(v) ? FormatDouble(v) : fmt::format("{}", v); }
-    std::string operator()(const std::string& v) const { return Quote(Shorten(v)); }
+    std::string operator()(const std::string& v) const { return QuoteBriefly(v); }
     std::string operator()(const NumberOutOfRange& v) const { return Shorten(v.text); }
   };
   return std::visit(Visitor{}, value);
@@ -121,7 +108,7 @@ std::string Binder::Path() const {
       case Kind::kIgnored:
         if (!frame.key.empty()) {
           path += path.empty() ? "" : ".";
-          path += Shorten(frame.key);
+          path += PathStep(frame.key);
         }
         break;
       case Kind::kArray:
@@ -202,8 +189,11 @@ bool Binder::Key(std::string key) {
   }
   Frame& top = frames_.back();
   top.key = std::move(key);
+  if (top.key.size() > kMaxKeyBytes) {
+    return Fail(fmt::format("{} bytes", top.key.size()), fmt::format("a key has at most {} bytes", kMaxKeyBytes));
+  }
   if (top.kind == Kind::kMap) {
-    return top.keys.insert(top.key).second || Fail(Quote(Shorten(top.key)), "this key stands here twice");
+    return top.keys.insert(top.key).second || Fail(QuoteBriefly(top.key), "this key stands here twice");
   }
   if (top.kind == Kind::kIgnored) {
     return true;
@@ -211,8 +201,7 @@ bool Binder::Key(std::string key) {
   top.field = top.message->GetDescriptor()->FindFieldByName(top.key);
   if (top.field == nullptr) {
     return leniency_.allow_unknown ||
-           Fail(Quote(Shorten(top.key)),
-                "unknown key" + DidYouMean(top.key, FieldNames(*top.message->GetDescriptor())));
+           Fail(QuoteBriefly(top.key), "unknown key" + DidYouMean(top.key, FieldNames(*top.message->GetDescriptor())));
   }
   if (top.seen.test(top.field->index())) {
     return Fail(Quote(top.key), "this key stands here twice");
@@ -224,7 +213,7 @@ bool Binder::Key(std::string key) {
 bool Binder::CheckAllSeen(const Frame& frame) {
   const Descriptor& type = *frame.message->GetDescriptor();
   for (int i = 0; i < type.field_count(); ++i) {
-    if (!frame.seen.test(i) && !type.field(i)->has_optional_keyword()) {
+    if (!frame.seen.test(i)) {
       return Fail(Quote(type.field(i)->name()), "this key is missing");
     }
   }

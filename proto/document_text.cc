@@ -1,5 +1,6 @@
 #include "proto/document_text.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -8,6 +9,8 @@
 
 namespace dsocr::document {
 namespace {
+
+constexpr size_t kLongestShown = 60;  // of a value in a message: enough to find it, short enough for one line
 
 uint8_t ByteAt(std::string_view text, size_t i) { return static_cast<uint8_t>(text[i]); }
 
@@ -54,12 +57,8 @@ void AppendEscaped(char32_t c, std::string* out) {
   }
 }
 
-}  // namespace
-
-bool IsShape(const google::protobuf::Descriptor* type) { return type == v1::Shape::descriptor(); }
-bool IsParamValue(const google::protobuf::Descriptor* type) { return type == v1::ParamValue::descriptor(); }
-
-// Table 3-7 of the Unicode standard: no overlong forms, no surrogates, nothing above U+10FFFF.
+// The length of the well-formed sequence at the start of `text`, or 0. Table 3-7 of the Unicode standard: no overlong
+// forms, no surrogates, nothing above U+10FFFF.
 size_t Utf8SequenceLength(std::string_view text) {
   if (text.empty()) {
     return 0;
@@ -86,6 +85,11 @@ size_t Utf8SequenceLength(std::string_view text) {
   return malformed ? 0 : length;
 }
 
+}  // namespace
+
+bool IsShape(const google::protobuf::Descriptor* type) { return type == v1::Shape::descriptor(); }
+bool IsParamValue(const google::protobuf::Descriptor* type) { return type == v1::ParamValue::descriptor(); }
+
 std::string Quote(std::string_view text) {
   std::string out = "\"";
   out.reserve(text.size() + 2);
@@ -109,6 +113,42 @@ std::string Quote(std::string_view text) {
   }
   out += '"';
   return out;
+}
+
+std::optional<size_t> FindMalformedUtf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const size_t length = ByteAt(text, i) < 0x80 ? 1 : Utf8SequenceLength(text.substr(i));
+    if (length == 0) {
+      return i;
+    }
+    i += length;
+  }
+  return std::nullopt;
+}
+
+std::string Place(std::string_view text, size_t offset) {
+  const std::string_view before = text.substr(0, offset);
+  const auto line = 1 + std::count(before.begin(), before.end(), '\n');
+  const size_t line_start = before.rfind('\n') + 1;  // npos + 1 is 0: the first line
+  return fmt::format("line {} column {}", line, before.size() - line_start + 1);
+}
+
+std::string Shorten(std::string_view text) {
+  if (text.size() <= kLongestShown) {
+    return std::string(text);
+  }
+  size_t end = kLongestShown;
+  while (end > 0 && (ByteAt(text, end) & 0xC0) == 0x80) {
+    --end;
+  }
+  return std::string(text.substr(0, end)) + "…";
+}
+
+std::string QuoteBriefly(std::string_view text) { return Quote(Shorten(text)); }
+
+std::string PathStep(std::string_view key) {
+  const bool is_plain = std::all_of(key.begin(), key.end(), [](char c) { return c > ' ' && c <= '~' && c != '"'; });
+  return is_plain ? Shorten(key) : QuoteBriefly(key);
 }
 
 }  // namespace dsocr::document

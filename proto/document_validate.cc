@@ -30,7 +30,7 @@ class Validator {
     CheckRequired();
     CheckFields(report_, "");
     if (has_drift_ && report_.notes().find(kDriftNote) == std::string::npos) {
-      Add("notes", Quote(report_.notes()),
+      Add("notes", QuoteBriefly(report_.notes()),
           fmt::format("a share is above 1, and the notes do not say '{}'", kDriftNote));
     }
     CheckPaths();
@@ -54,14 +54,21 @@ class Validator {
   }
 
   void CheckRequired() {
-    if (report_.report_id().empty()) {
-      Add("report_id", "\"\"", "must not be empty");
+    CheckNotEmpty("report_id", report_.report_id());
+    if (report_.has_workload()) {
+      CheckNotEmpty("workload.profile_id", report_.workload().profile_id());
     }
     if (!report_.has_provenance()) {
       Add("provenance", "null", "must be there");
     }
     if (report_.has_model() != report_.has_workload()) {
       Add(report_.has_model() ? "workload" : "model", "null", "model and workload are there together, or neither is");
+    }
+  }
+
+  void CheckNotEmpty(std::string_view path, const std::string& id) {
+    if (id.empty()) {
+      Add(std::string(path), "\"\"", "must not be empty");
     }
   }
 
@@ -108,9 +115,9 @@ class Validator {
           static_cast<const v1::ParamValue&>(entry.GetReflection()->GetMessage(entry, type.map_value()));
       const std::string key = entry.GetReflection()->GetString(entry, type.map_key());
       if (value.value_case() == v1::ParamValue::VALUE_NOT_SET) {
-        Add(name + "." + key, "null", "expected a number, a string or a boolean");
+        Add(name + "." + PathStep(key), "null", "expected a number, a string or a boolean");
       } else if (value.has_float_value() && !std::isfinite(value.float_value())) {
-        Add(name + "." + key, fmt::format("{}", value.float_value()), "must be finite");
+        Add(name + "." + PathStep(key), fmt::format("{}", value.float_value()), "must be finite");
       }
     }
   }
@@ -153,7 +160,7 @@ class Validator {
 
   void CheckAbsolute(std::string path, const std::string& value) {
     if (!value.starts_with('/')) {
-      Add(std::move(path), Quote(value), "must be an absolute path");
+      Add(std::move(path), QuoteBriefly(value), "must be an absolute path");
     }
   }
 
@@ -177,7 +184,7 @@ class Validator {
       if (id.empty()) {
         Add(fmt::format("modules[{}].module_id", i), "\"\"", "must not be empty");
       } else if (!modules_.emplace(id, i).second) {
-        Add(fmt::format("modules[{}].module_id", i), Quote(id), "this module_id stands twice");
+        Add(fmt::format("modules[{}].module_id", i), QuoteBriefly(id), "this module_id stands twice");
       }
     }
     int root = -1;
@@ -199,7 +206,7 @@ class Validator {
     const std::string path = fmt::format("modules[{}].parent_id", i);
     if (!node.has_parent_id()) {
       if (*root >= 0) {
-        Add(path, "null", fmt::format("'{}' is the root already", report_.modules(*root).module_id()));
+        Add(path, "null", fmt::format("{} is the root already", QuoteBriefly(report_.modules(*root).module_id())));
       } else {
         *root = i;
       }
@@ -207,7 +214,7 @@ class Validator {
     }
     const auto parent = modules_.find(node.parent_id());
     if (parent == modules_.end()) {
-      Add(path, Quote(node.parent_id()), "no module has this id");
+      Add(path, QuoteBriefly(node.parent_id()), "no module has this id");
     }
   }
 
@@ -218,11 +225,12 @@ class Validator {
       const std::string path = fmt::format("modules[{}].children[{}]", i, c);
       const auto child = modules_.find(id);
       if (child == modules_.end()) {
-        Add(path, Quote(id), "no module has this id");
+        Add(path, QuoteBriefly(id), "no module has this id");
       } else if (report_.modules(child->second).parent_id() != node.module_id()) {
-        Add(path, Quote(id), fmt::format("its parent_id is '{}'", report_.modules(child->second).parent_id()));
+        Add(path, QuoteBriefly(id),
+            fmt::format("its parent_id is {}", QuoteBriefly(report_.modules(child->second).parent_id())));
       } else if (!listed_.insert(id).second) {
-        Add(path, Quote(id), "this child stands twice");
+        Add(path, QuoteBriefly(id), "this child stands twice");
       }
     }
   }
@@ -245,7 +253,7 @@ class Validator {
     }
     for (int i = 0; i < report_.modules_size(); ++i) {
       if (!is_reached[i] && report_.modules(i).has_parent_id()) {
-        Add(fmt::format("modules[{}].module_id", i), Quote(report_.modules(i).module_id()),
+        Add(fmt::format("modules[{}].module_id", i), QuoteBriefly(report_.modules(i).module_id()),
             "the root does not reach this node: its parent does not list it, or it is on a cycle");
       }
     }
@@ -255,7 +263,7 @@ class Validator {
     for (int i = 0; i < report_.operator_categories_size(); ++i) {
       const std::string& id = report_.operator_categories(i).category_id();
       if (id.empty() || !categories_.insert(id).second) {
-        Add(fmt::format("operator_categories[{}].category_id", i), Quote(id),
+        Add(fmt::format("operator_categories[{}].category_id", i), QuoteBriefly(id),
             id.empty() ? "must not be empty" : "this category_id stands twice");
       }
     }
@@ -263,9 +271,9 @@ class Validator {
 
   void CheckModuleReference(const std::string& id, const std::string& path, absl::flat_hash_set<std::string>* seen) {
     if (!modules_.contains(id)) {
-      Add(path + ".module_id", Quote(id), "no module has this id");
+      Add(path + ".module_id", QuoteBriefly(id), "no module has this id");
     } else if (!seen->insert(id).second) {
-      Add(path + ".module_id", Quote(id), "this module_id stands twice");
+      Add(path + ".module_id", QuoteBriefly(id), "this module_id stands twice");
     }
   }
 
@@ -276,9 +284,9 @@ class Validator {
       const std::string& id = breakdown.Get(i).category_id();
       const std::string entry = fmt::format("{}.operator_breakdown[{}].category_id", path, i);
       if (!categories_.contains(id)) {
-        Add(entry, Quote(id), "no operator category has this id");
+        Add(entry, QuoteBriefly(id), "no operator category has this id");
       } else if (!seen.insert(id).second) {
-        Add(entry, Quote(id), "this category_id stands twice");
+        Add(entry, QuoteBriefly(id), "this category_id stands twice");
       }
     }
   }
@@ -290,7 +298,7 @@ class Validator {
       const std::string path = fmt::format("module_metrics[{}]", i);
       CheckModuleReference(metrics.module_id(), path, &seen);
       if (!report_.has_workload() || metrics.profile_id() != report_.workload().profile_id()) {
-        Add(path + ".profile_id", Quote(metrics.profile_id()), "not the report's workload");
+        Add(path + ".profile_id", QuoteBriefly(metrics.profile_id()), "not the report's workload");
       }
       if (metrics.operator_breakdown().empty()) {
         Add(path + ".operator_breakdown", "[]", "must not be empty");

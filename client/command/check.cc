@@ -1,75 +1,41 @@
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
+#include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "base/status.h"
-#include "base/unique_fd.h"
 #include "client/command/commands.h"
+#include "client/command/request.h"
+#include "client/command/upload.h"
 #include "client/render/print.h"
 #include "client/session.h"
 #include "fmt/format.h"
+#include "proto/document.h"
 
 namespace dsocr::client {
 namespace {
 
-constexpr size_t kChunkBytes = 1 << 20;  // contracts section 4: at most 1 MiB
-
-absl::Status FileError(const std::string& path, int error) {
-  return absl::InvalidArgumentError(fmt::format("'{}': {}; give a report in JSON or YAML", path, std::strerror(error)));
-}
-
-absl::StatusOr<v1::CheckReportResponse> Upload(Daemon& daemon, const std::string& path, int fd, bool allow_unknown) {
+absl::StatusOr<v1::CheckReportResponse> Upload(Daemon& daemon, std::string file_name, std::string_view text,
+                                               bool allow_unknown) {
   v1::CheckReportResponse response;
   const std::unique_ptr<grpc::ClientContext> context = daemon.NewContext();
   const auto writer = daemon.analytic().CheckReport(context.get(), &response);
   v1::CheckReportRequest request;
-  request.set_file_name(std::filesystem::path(path).filename().string());
+  request.set_file_name(std::move(file_name));
   request.set_allow_unknown(allow_unknown);
-  std::string buffer(kChunkBytes, '\0');
-  int read_error = 0;
-  bool is_first = true;
-  while (true) {
-    const ssize_t count = ::read(fd, buffer.data(), buffer.size());
-    if (count < 0 && errno == EINTR) {
-      continue;
-    }
-    if (count < 0) {
-      read_error = errno;
-      context->TryCancel();
-    }
-    if (count <= 0 && !is_first) {
-      break;
-    }
-    is_first = false;
-    request.set_data(buffer.data(), static_cast<size_t>(std::max<ssize_t>(count, 0)));
-    if (!writer->Write(request) || count <= 0) {
-      break;  // the daemon has seen enough: its status says why
-    }
-    request.clear_file_name();
-  }
-  writer->WritesDone();
-  const grpc::Status status = writer->Finish();
-  if (read_error != 0) {
-    return FileError(path, read_error);
-  }
-  DSOCR_RETURN_IF_ERROR(daemon.Translate(status));
+  SendInChunks(std::move(request), text, writer.get());
+  DSOCR_RETURN_IF_ERROR(daemon.Translate(writer->Finish()));
   return response;
 }
 
 absl::StatusOr<int> Execute(Session& session) {
   const std::string path = AbsolutePath(session.io(), session.line().arguments[0]);
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) {
-    return FileError(path, errno);
-  }
+  DSOCR_ASSIGN_OR_RETURN(const std::string text, ReadFile("report", path, document::kMaxBytes));
   DSOCR_ASSIGN_OR_RETURN(Daemon * daemon, session.Connect());
-  DSOCR_ASSIGN_OR_RETURN(const v1::CheckReportResponse response,
-                         Upload(*daemon, path, fd.get(), session.line().Has("--allow-unknown")));
+  DSOCR_ASSIGN_OR_RETURN(
+      const v1::CheckReportResponse response,
+      Upload(*daemon, std::filesystem::path(path).filename().string(), text, session.line().Has("--allow-unknown")));
   if (session.output() == "table") {
     for (const v1::CheckProblem& problem : response.problems()) {
       session.Out(fmt::format("{}: {}: {}\n", problem.path(), problem.value(), problem.reason()));

@@ -1,6 +1,7 @@
 #include "client/command/request.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -81,6 +82,10 @@ absl::StatusOr<std::string> ReadFile(const std::string& what, const std::string&
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) {
     return error(std::strerror(errno));
+  }
+  struct stat info;
+  if (fstat(fd.get(), &info) == 0 && S_ISREG(info.st_mode) && info.st_size > static_cast<off_t>(max_bytes)) {
+    return error(fmt::format("{} bytes, at most {} are read", info.st_size, max_bytes));  // before any is
   }
   std::string text;
   constexpr size_t kPiece = 64 * 1024;

@@ -14,8 +14,6 @@ namespace dsocr::service {
 namespace {
 
 constexpr size_t kChunkBytes = size_t{1} << 20;  // contracts section 4
-// A report has half a megabyte; what is a hundred times larger is another file.
-constexpr size_t kMaxUploadBytes = size_t{64} << 20;
 
 absl::StatusOr<std::string> Render(const v1::AnalyticModelReport& report, v1::ExportFormat format) {
   switch (format) {
@@ -150,10 +148,10 @@ grpc::Status AnalyticService::CheckReport(grpc::ServerContext*, grpc::ServerRead
         file_name = message.file_name();
         allow_unknown = message.allow_unknown();
       }
-      if (message.data().size() > kChunkBytes || text.size() + message.data().size() > kMaxUploadBytes) {
+      if (message.data().size() > kChunkBytes || text.size() + message.data().size() > document::kMaxBytes) {
         return absl::InvalidArgumentError(
             fmt::format("data: more than {} bytes in a chunk or {} in all; is '{}' a report?", kChunkBytes,
-                        kMaxUploadBytes, file_name));
+                        document::kMaxBytes, file_name));
       }
       text += message.data();
     }

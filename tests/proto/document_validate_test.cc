@@ -74,6 +74,37 @@ TEST(Validate, BoundsSharesAndWantsDriftInTheNotes) {
   EXPECT_THAT(Problems(report), IsEmpty());
 }
 
+TEST(Validate, RefusesWhatIsEmptyOrMissing) {
+  v1::AnalyticModelReport report = SampleReport();
+  report.clear_report_id();
+  report.mutable_workload()->clear_profile_id();
+  report.clear_provenance();
+  report.mutable_operator_categories(0)->clear_category_id();
+  report.clear_module_metrics();
+  report.clear_module_measurements();
+  EXPECT_THAT(
+      Problems(report),
+      ElementsAre("report_id: \"\": must not be empty", "workload.profile_id: \"\": must not be empty",
+                  "provenance: null: must be there", "operator_categories[0].category_id: \"\": must not be empty"));
+  v1::AnalyticModelReport half = SampleReport();
+  half.clear_model();
+  EXPECT_THAT(Problems(half), ElementsAre("model: null: model and workload are there together, or neither is"));
+}
+
+TEST(Validate, RefusesAChildThatStandsTwice) {
+  v1::AnalyticModelReport report = SampleReport();
+  report.mutable_modules(1)->add_children("vision/sam");
+  EXPECT_THAT(Problems(report), ElementsAre("modules[1].children[2]: \"vision/sam\": this child stands twice"));
+}
+
+TEST(Validate, ShowsHostileIdsOnOneShortLine) {
+  v1::AnalyticModelReport report = SampleReport();
+  report.mutable_modules(1)->set_children(0, "a\n\x1b[31m" + std::string(1000, 'x'));
+  const std::string problem = Problems(report).front();
+  EXPECT_EQ(problem.find_first_of("\n\x1b"), std::string::npos);
+  EXPECT_LT(problem.size(), 150u);
+}
+
 TEST(Validate, RefusesTwoNodesOfOneId) {
   v1::AnalyticModelReport report = SampleReport();
   *report.add_modules() = report.modules(6);
@@ -98,7 +129,7 @@ TEST(Validate, RefusesTwoRootsAndNoRoot) {
   v1::AnalyticModelReport two = SampleReport();
   two.mutable_modules(0)->mutable_children()->RemoveLast();
   two.mutable_modules(6)->clear_parent_id();
-  EXPECT_THAT(Problems(two), ElementsAre("modules[6].parent_id: null: 'deepseek_ocr' is the root already"));
+  EXPECT_THAT(Problems(two), ElementsAre("modules[6].parent_id: null: \"deepseek_ocr\" is the root already"));
 
   v1::AnalyticModelReport none = SampleReport();
   none.mutable_modules(0)->set_parent_id("decode");
@@ -113,7 +144,7 @@ TEST(Validate, RefusesParentsAndChildrenThatDisagree) {
   EXPECT_THAT(
       Problems(report),
       ElementsAre("modules[1].children[0]: \"vision/samm\": no module has this id",
-                  "modules[1].children[1]: \"vision/clip\": its parent_id is 'decode'",
+                  "modules[1].children[1]: \"vision/clip\": its parent_id is \"decode\"",
                   "modules[2].module_id: \"vision/sam\": the root does not reach this node: its parent does not "
                   "list it, or it is on a cycle",
                   "modules[3].module_id: \"vision/clip\": the root does not reach this node: its parent does not "
