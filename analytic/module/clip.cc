@@ -41,7 +41,13 @@ void AddEmbeddings(TreeBuilder& builder, const ClipSpec& clip) {
                                  return Copy{.read = Product(f, tokens), .written = Product(f, tokens)};
                                }}},
                 .parameters = width});
-  AddPositions(builder, {.native_grid = native, .grid = &F::feature_grid, .extra_rows = 1, .width = width}, tokens);
+  AddPositions(builder,
+               {.native_grid = native,
+                .grid = &F::feature_grid,
+                .extra_rows = 1,
+                .width = width,
+                .held = {2, &F::batch, &F::encoder_tokens, width}},  // the features and the tokens
+               tokens);
 }
 
 void AddSelfAttention(TreeBuilder& builder, const ClipSpec& clip) {
@@ -87,7 +93,8 @@ void AddLayers(TreeBuilder& builder, const ClipSpec& clip, const LayerGroup& gro
                                                                {"ffn_hidden_size", clip.ffn_hidden_size},
                                                                {"layernorm_epsilon", kEps}},
                                         .input = tokens,
-                                        .output = tokens},
+                                        .output = tokens,
+                                        .held = {&F::batch, width, &F::features}},  // for the projector
                                        group.indices);
   AddNorm(builder, {.name = "layer_norm1", .width = width, .eps = kEps}, rows, tokens);
   AddSelfAttention(builder, clip);
@@ -123,10 +130,9 @@ void AddClip(TreeBuilder& builder, const ClipSpec& clip) {
                                                           {"image_size", clip.image_size},
                                                           {"patch_size", clip.patch_size}},
                                    .input = features,
-                                   .output = tokens,
-                                   .held = features});
+                                   .output = tokens});
   AddEmbeddings(builder, clip);
-  AddNorm(builder, {.name = "pre_layrnorm", .width = clip.width, .eps = kEps}, rows, tokens);
+  AddNorm(builder, {.name = "pre_layrnorm", .width = clip.width, .eps = kEps, .held = features}, rows, tokens);
   for (const LayerGroup& group : GroupLayers(std::vector<int>(static_cast<size_t>(clip.layers)))) {
     AddLayers(builder, clip, group);
   }

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <cstdint>
 
 #include "analytic/module/layers.h"
@@ -10,6 +11,9 @@ using F = Frame;
 
 constexpr int kDenseLayer = 0;
 constexpr int kExpertLayer = 1;
+constexpr int64_t kFp32Bytes = 4;
+// A pair of token and expert: its fp32 weight, and in int64 its expert, its token and its row among the sorted ones.
+constexpr int64_t kRoutingBytes = 28;
 
 // Decode runs the same modules over one row: matrix-vector products.
 struct DecoderPart {
@@ -55,6 +59,9 @@ void AddMlp(TreeBuilder& builder, const DecoderPart& part, const char* name, int
 // The operators of the routed experts, for the tokens of a pass spread evenly: rows sorted by expert, three products
 // with SwiGLU for every expert that is hit, rows back in order, and the weighted sum of the k rows of each token. One
 // row needs no sorting.
+//
+// Alive at once, as the runner does it: the sorted rows and the results of all experts, with what one expert is at;
+// then the results, and the same joined or in order; then the results, and the same in fp32 for the sum.
 std::vector<LeafOperator> ExpertOperators(const DecoderPart& part) {
   const int64_t hidden = part.spec.hidden_size;
   const int64_t wide = part.spec.moe_intermediate_size;
@@ -62,9 +69,18 @@ std::vector<LeafOperator> ExpertOperators(const DecoderPart& part) {
   const int64_t k = part.spec.experts_per_token;
   const auto pairs = [k](const Frame& f) { return f.batch * f.tokens * k; };
   const auto hit = [experts, k](const Frame& f) { return ExpectedDistinctExperts(experts, k, f.batch * f.tokens); };
+  const auto live_elements = [=, is_prefill = part.is_prefill](const Frame& f) {
+    const double rows_of_one = static_cast<double>(pairs(f)) / hit(f);
+    return 2 * pairs(f) * hidden + (is_prefill ? std::llround(2 * rows_of_one * static_cast<double>(wide)) : 0);
+  };
   const auto product = [=](int64_t n, int64_t depth) {
     return LeafOperator{part.linear, [=](const Frame& f) {
-                          return GroupedGemm{.groups = hit(f), .rows = pairs(f), .n = n, .k = depth};
+                          return GroupedGemm{.groups = hit(f),
+                                             .rows = pairs(f),
+                                             .n = n,
+                                             .k = depth,
+                                             .live_elements = live_elements(f),
+                                             .routing_bytes = pairs(f) * kRoutingBytes};
                         }};
   };
   const LeafOperator sort = {CategoryId::kIndex,
@@ -82,8 +98,11 @@ std::vector<LeafOperator> ExpertOperators(const DecoderPart& part) {
        }},
       product(hidden, wide),  // down_proj
       {CategoryId::kElementwise, [=](const Frame& f) {
-         return Elementwise{
-             .read = pairs(f) * (hidden + 1), .written = f.batch * f.tokens * hidden, .flops_per_element = 2 * k};
+         const int64_t written = f.batch * f.tokens * hidden;
+         return Elementwise{.read = pairs(f) * (hidden + 1),
+                            .written = written,
+                            .flops_per_element = 2 * k,
+                            .widened_bytes = (pairs(f) * hidden + written) * kFp32Bytes + pairs(f) * kRoutingBytes};
        }}};
   if (part.is_prefill) {
     operators.insert(operators.begin(), sort);
@@ -150,7 +169,7 @@ void AddMoe(TreeBuilder& builder, const DecoderPart& part) {
        .output = tokens,
        .repetition = Repetition::kParfor,
        .repetition_count = experts,
-       .held = Append(Rows(), {2 * spec.hidden_size}),
+       .held = tokens,
        .operators = ExpertOperators(part),
        .parameters = experts * 3 * spec.hidden_size * spec.moe_intermediate_size});
   AddMlp(builder, part, "shared_experts", spec.shared_experts * spec.moe_intermediate_size);
@@ -185,6 +204,8 @@ void AddPass(TreeBuilder& builder, const DecoderSpec& decoder, bool is_prefill) 
   const int64_t hidden = decoder.hidden_size;
   const Dims tokens = Append(Rows(), {hidden});
   const Dims last_row = {&F::batch, 1};  // logits of the last position alone
+  // All positions after the final norm; in decode the token's row besides, in which the layers' sums were made.
+  const Dims hidden_rows = is_prefill ? tokens : Dims{&F::batch, 2, hidden};
   builder.Leaf(
       {.name = "embed_tokens",
        .qualified_class_name = class_name::kEmbedding,
@@ -211,14 +232,19 @@ void AddPass(TreeBuilder& builder, const DecoderSpec& decoder, bool is_prefill) 
     AddLayers(builder, part, group);
   }
   AddNorm(builder, RmsNorm("norm", decoder), Rows(), tokens);
-  AddLinear(
-      builder,
-      {.name = "lm_head", .in = hidden, .out = decoder.vocab_size, .has_bias = false, .category = CategoryId::kGemv},
-      last_row);
+  AddLinear(builder,
+            {.name = "lm_head",
+             .in = hidden,
+             .out = decoder.vocab_size,
+             .has_bias = false,
+             .category = CategoryId::kGemv,
+             .held = hidden_rows},
+            last_row);
   builder.Leaf({.name = "sample",
                 .qualified_class_name = "transformers.generation.utils.GenerationMixin",
                 .input = Append(last_row, {decoder.vocab_size}),
                 .output = last_row,
+                .held = hidden_rows,
                 .operators = {{CategoryId::kSampling, [vocabulary = decoder.vocab_size](const Frame& f) {
                                  return Sampling{.rows = f.batch, .vocabulary = vocabulary, .context = f.keys};
                                }}}});

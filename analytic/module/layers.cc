@@ -58,18 +58,18 @@ void AddBinary(TreeBuilder& builder, const std::string& name, const std::string&
                 .output = shape,
                 .operators = {{CategoryId::kElementwise, [shape](const Frame& f) {
                                  const int64_t elements = Product(f, shape);
-                                 return Elementwise{.read = 2 * elements, .written = elements};
+                                 return Elementwise{.read = 2 * elements, .written = elements, .is_in_place = true};
                                }}}});
 }
 
 void AddPositions(TreeBuilder& builder, const PositionTable& table, const Dims& tokens) {
-  const auto [native, grid, extra_rows, width] = table;
+  const auto [native, grid, extra_rows, width, held] = table;
   builder.Leaf({.name = "interpolate",
                 .qualified_class_name = class_name::kInterpolate,
                 .constructor_params = {{"mode", std::string("bicubic")}, {"antialias", true}, {"align_corners", false}},
                 .input = {1, native, native, width},
                 .output = {1, grid, grid, width},
-                .held = tokens,
+                .held = held,
                 .operators = {{CategoryId::kInterpolate,
                                [table](const Frame& f) {
                                  return Interpolate{.channels = table.width,
@@ -158,6 +158,7 @@ void AddRotaryAttention(TreeBuilder& builder, const RotaryAttention& attention) 
                                                   .query_len = attention.tokens.In(f),
                                                   .kv_len = attention.keys.In(f),
                                                   .head_dim = attention.head_dim(),
+                                                  .kv_is_cached = attention.has_cache,
                                                   .has_mask = attention.has_mask};
                                }}}});
   AddLayoutCopy(builder, "merge_heads", queries, tokens);

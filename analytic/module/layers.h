@@ -77,6 +77,7 @@ struct PositionTable {
   Dim grid = &Frame::grid;  // that of the pass: where it differs, the table is resized
   int64_t extra_rows = 0;
   int64_t width = 0;
+  Dims held = {};  // while the table is resized
 };
 // Adds "interpolate", which runs where the grids differ, and "add". `tokens` is the shape of input and output.
 void AddPositions(TreeBuilder& builder, const PositionTable& table, const Dims& tokens);

@@ -30,16 +30,17 @@ void AddProjector(TreeBuilder& builder, ProjectorPart part, const DecoderSpec& d
          .output = Append(rows, {out})},
         FrameSet::kViews);
     builder.Leaf(std::move(part.gather));
-    AddLinear(builder, {.name = "matmul", .in = in, .out = out}, rows);
+    AddLinear(builder, {.name = "matmul", .in = in, .out = out, .held = joined}, rows);
   }
   // Crops before the global view, and the model's own rows among them.
   builder.Leaf({.name = "assemble",
                 .qualified_class_name = class_name::kCat,
                 .input = {&F::batch, &F::feature_rows, out},
                 .output = {&F::batch, &F::image_tokens, out},
+                .held = {&F::batch, &F::feature_rows, in + out},  // features, and what became of each
                 .operators = {{CategoryId::kCopy,
                                [out](const Frame& f) {
-                                 const int64_t elements = f.batch * f.image_tokens * out;
+                                 const int64_t elements = f.batch * f.image_tokens * out;  // views, then all in one
                                  return Copy{.read = elements, .written = elements};
                                }}},
                 .parameters = part.learned_rows * out,

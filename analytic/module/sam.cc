@@ -62,7 +62,7 @@ void AddPosEmbed(TreeBuilder& builder, const SamPart& sam) {
                                    .constructor_params = {{"native_grid", native}},
                                    .input = tokens,
                                    .output = tokens});
-  AddPositions(builder, {.native_grid = native, .grid = &F::grid, .width = width}, tokens);
+  AddPositions(builder, {.native_grid = native, .grid = &F::grid, .width = width, .held = tokens}, tokens);
 }
 
 // Bias from the distance of query and key, separately for rows and columns; materialised for the fused attention.
@@ -99,7 +99,8 @@ void AddRelPos(TreeBuilder& builder, const SamPart& sam, const AttentionSquare& 
                 .output = {2, side, side, head_dim},
                 .operators = {{CategoryId::kIndex,
                                [side, head_dim](const Frame& f) {
-                                 return Gather{.rows = 2 * side.In(f) * side.In(f), .width = head_dim};
+                                 return Gather{
+                                     .rows = 2 * side.In(f) * side.In(f), .width = head_dim, .from_weights = true};
                                }}},
                 .parameters = 2 * table_rows * head_dim});
   builder.Leaf({.name = "scores",

@@ -20,7 +20,7 @@ Cost CostOf(const Attention& attention, Precision precision) {
   cost.read_bytes = (q + kv + bias + mask) * element;
   cost.write_bytes = q * element;
   cost.matmul_elements = scores + q;
-  cost.live_bytes = (2 * q + kv + bias + mask) * element;
+  cost.live_bytes = (2 * q + (attention.kv_is_cached ? 0 : kv) + bias + mask) * element;
   return cost;
 }
 

@@ -21,8 +21,9 @@ struct Attention {
   int64_t query_len = 0;
   int64_t kv_len = 0;
   int64_t head_dim = 0;
-  bool has_bias = false;  // one value for each head and pair of positions, materialised
-  bool has_mask = false;  // one value for each pair of positions, the same for all heads, materialised
+  bool kv_is_cached = false;  // keys and values stand in the KV cache, which is no activation
+  bool has_bias = false;      // one value for each head and pair of positions, materialised
+  bool has_mask = false;      // one value for each pair of positions, the same for all heads, materialised
 };
 
 Cost CostOf(const Attention& attention, Precision precision);

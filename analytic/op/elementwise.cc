@@ -35,12 +35,17 @@ Cost Pointwise(int64_t read, int64_t written, int64_t flops, Precision precision
   return cost;
 }
 
+// Pieces run one after the other, and what each works on is gone when the next one begins.
+int64_t OfOnePiece(int64_t bytes, double pieces) { return std::llround(static_cast<double>(bytes) / pieces); }
+
 int64_t WholePieces(double pieces) { return std::llround(std::ceil(pieces)); }
 
 }  // namespace
 
 Cost CostOf(const Elementwise& op, Precision precision) {
   Cost cost = Pointwise(op.read, op.written, op.written * op.flops_per_element, precision);
+  cost.live_bytes = OfOnePiece((op.read + (op.is_in_place ? 0 : op.written)) * ElementBytes(precision), op.pieces) +
+                    (ElementBytes(precision) < kFp32Bytes ? op.widened_bytes : 0);
   cost.pieces = op.pieces;
   cost.launches = WholePieces(op.pieces);
   return cost;
@@ -50,6 +55,8 @@ Cost CostOf(const Copy& op, Precision precision) { return Pointwise(op.read, op.
 
 Cost CostOf(const Activation& op, Precision precision) {
   Cost cost = Pointwise(op.elements, op.elements, op.elements * FlopsPerElement(op.kind), precision);
+  const int64_t copies = op.kind == ActivationKind::kQuickGelu ? 2 : 1;
+  cost.live_bytes = OfOnePiece(copies * op.elements * ElementBytes(precision), op.pieces);
   cost.pieces = op.pieces;
   cost.launches = op.kind == ActivationKind::kQuickGelu ? kQuickGeluLaunches : WholePieces(op.pieces);
   return cost;
@@ -59,6 +66,7 @@ Cost CostOf(const Rope& op, Precision precision) {
   const int64_t elements = op.sequences * op.tokens * op.heads * op.head_dim;
   const int64_t table = 2 * op.tokens * op.head_dim;
   Cost cost = Pointwise(elements + table, elements, elements * kRopeFlops, precision);
+  cost.live_bytes = 2 * elements * ElementBytes(precision);  // the table belongs to the model
   cost.launches = kRopeLaunches;
   return cost;
 }

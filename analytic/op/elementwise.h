@@ -18,6 +18,8 @@ struct Elementwise {
   int64_t written = 0;
   int64_t flops_per_element = 1;
   double pieces = 1;
+  bool is_in_place = false;   // the result overwrites an operand
+  int64_t widened_bytes = 0;  // alive besides, in precisions below fp32: copies of operands in fp32
 };
 Cost CostOf(const Elementwise& op, Precision precision);
 
@@ -30,9 +32,10 @@ Cost CostOf(const Copy& op, Precision precision);
 
 enum class ActivationKind {
   kGelu,       // x Phi(x) with erf: 8 (scale, erf as 4, add, two products)
-  kQuickGelu,  // x sigmoid(1.702 x): 6 (scale, sigmoid as 4, product)
+  kQuickGelu,  // x sigmoid(1.702 x): 6 (scale, sigmoid as 4, product), with the sigmoids beside x
   kSilu,       // x sigmoid(x): 5
 };
+// In place.
 struct Activation {
   ActivationKind kind = ActivationKind::kGelu;
   int64_t elements = 0;

@@ -5,6 +5,7 @@
 namespace dsocr::analytic {
 namespace {
 
+constexpr int64_t kFp32Bytes = 4;
 // To channels-first, to fp32, resample, back to the storage type, back to channels-last.
 constexpr int64_t kLaunches = 5;
 
@@ -26,7 +27,8 @@ Cost CostOf(const Interpolate& op, Precision precision) {
       AxisFlops(op, op.in_width, op.out_width, op.in_height) + AxisFlops(op, op.in_height, op.out_height, op.out_width);
   cost.read_bytes = in_bytes;
   cost.write_bytes = out_bytes;
-  cost.live_bytes = in_bytes + out_bytes;
+  const int64_t wide_in = ElementBytes(precision) < kFp32Bytes ? op.in_height * op.in_width * op.channels : 0;
+  cost.live_bytes = (wide_in + op.out_height * op.out_width * op.channels) * kFp32Bytes + out_bytes;
   cost.launches = kLaunches;
   return cost;
 }

@@ -2,7 +2,8 @@
 //
 // An axis that shrinks or grows is resampled with `taps` inputs for each output: 2 taps FLOPs a value. With
 // antialiasing the window widens by the reduction: taps * max(1, in / out). The result is computed in fp32 and cast
-// back; bytes count the table as stored.
+// back; bytes count the table as stored. Alive meanwhile: the result in fp32 and as stored, and, where that is not
+// fp32, the table in fp32; the stored table is a weight.
 #ifndef DSOCR_ANALYTIC_OP_INTERPOLATE_H_
 #define DSOCR_ANALYTIC_OP_INTERPOLATE_H_
 

@@ -12,7 +12,7 @@ Cost CostOf(const Gather& op, Precision precision) {
   Cost cost;
   cost.read_bytes = moved + op.rows * kIndexBytes;
   cost.write_bytes = moved;
-  cost.live_bytes = 2 * moved;
+  cost.live_bytes = (op.from_weights ? 1 : 2) * moved;
   return cost;
 }
 

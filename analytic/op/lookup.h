@@ -14,6 +14,7 @@ namespace dsocr::analytic {
 struct Gather {
   int64_t rows = 0;
   int64_t width = 0;
+  bool from_weights = false;  // the rows that are read are no activations
 };
 Cost CostOf(const Gather& op, Precision precision);
 

@@ -52,7 +52,7 @@ Cost CostOf(const GroupedGemm& op, Precision precision) {
   cost.read_bytes = op.rows * op.k * element + MatrixBytes(precision, weights);
   cost.write_bytes = op.rows * op.n * element;
   cost.matmul_elements = op.rows * op.n;
-  cost.live_bytes = op.rows * (op.k + op.n) * element;
+  cost.live_bytes = op.live_elements * element + op.routing_bytes;
   cost.pieces = op.groups;
   cost.launches = std::llround(std::ceil(op.groups));
   return cost;

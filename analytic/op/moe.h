@@ -35,6 +35,9 @@ struct GroupedGemm {
   int64_t rows = 0;
   int64_t n = 0;
   int64_t k = 0;
+  // Alive while one expert after the other has its rows; a product alone does not know what waits.
+  int64_t live_elements = 0;
+  int64_t routing_bytes = 0;  // weights and indices, of one size in every precision
 };
 Cost CostOf(const GroupedGemm& op, Precision precision);
 

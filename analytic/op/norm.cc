@@ -3,6 +3,7 @@
 namespace dsocr::analytic {
 namespace {
 
+constexpr int64_t kFp32Bytes = 4;
 constexpr int64_t kLayerNormFlops = 8;
 constexpr int64_t kRmsNormFlops = 4;
 // RMSNorm as the reference writes it: cast, square, mean, add eps, rsqrt, multiply, cast, scale.
@@ -21,6 +22,9 @@ Cost CostOf(const Norm& norm, Precision precision) {
   cost.read_bytes = (elements + norm.width * (is_rms ? 1 : 2)) * element;
   cost.write_bytes = elements * element;
   cost.live_bytes = 2 * elements * element;
+  if (is_rms && element < kFp32Bytes) {
+    cost.live_bytes += 2 * elements * kFp32Bytes;  // the input and the quotient in fp32
+  }
   cost.launches = is_rms ? kRmsNormLaunches : norm.kind == NormKind::kLayer2d ? kLayerNorm2dLaunches : 1;
   return cost;
 }

@@ -15,7 +15,8 @@ Cost CostOf(const Sampling& op, Precision precision) {
   cost.vector_flops = logits + op.rows * op.context;
   cost.read_bytes = logits * (ElementBytes(precision) + kLogitBytes) + op.rows * op.context * kTokenBytes;
   cost.write_bytes = logits * kLogitBytes + op.rows * kTokenBytes;
-  cost.live_bytes = logits * (ElementBytes(precision) + kLogitBytes);
+  const int64_t element = ElementBytes(precision);
+  cost.live_bytes = logits * (element < kLogitBytes ? element + kLogitBytes : kLogitBytes);  // fp32 is not cast
   cost.launches = kLaunches;
   return cost;
 }

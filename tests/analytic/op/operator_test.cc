@@ -117,6 +117,30 @@ TEST(Interpolate, AntialiasingWidensTheWindowByTheReduction) {
   EXPECT_EQ(CostOf(table, Precision::kFp32).vector_flops, 2 * plain);
 }
 
+TEST(LiveBytes, CountAResultThatOverwritesAnOperandOnce) {
+  EXPECT_EQ(CostOf(Elementwise{.read = 8, .written = 4}, Precision::kBf16).live_bytes, 12 * 2);
+  EXPECT_EQ(CostOf(Elementwise{.read = 8, .written = 4, .is_in_place = true}, Precision::kBf16).live_bytes, 8 * 2);
+  EXPECT_EQ(CostOf(Activation{.kind = ActivationKind::kSilu, .elements = 4}, Precision::kBf16).live_bytes, 4 * 2);
+}
+
+TEST(LiveBytes, LeaveOutWeightsAndTheCache) {
+  EXPECT_EQ(CostOf(Gather{.rows = 4, .width = 8}, Precision::kBf16).live_bytes, 2 * 4 * 8 * 2);
+  EXPECT_EQ(CostOf(Gather{.rows = 4, .width = 8, .from_weights = true}, Precision::kBf16).live_bytes, 4 * 8 * 2);
+  Attention step = {.heads = 2, .kv_heads = 2, .query_len = 1, .kv_len = 100, .head_dim = 4};
+  EXPECT_EQ(CostOf(step, Precision::kFp32).live_bytes, (2 + 200) * 8 * 4);
+  step.kv_is_cached = true;
+  EXPECT_EQ(CostOf(step, Precision::kFp32).live_bytes, 2 * 8 * 4);
+}
+
+TEST(LiveBytes, CountFp32CopiesWhereTheModelIsNarrower) {
+  const Norm rms = {.kind = NormKind::kRms, .rows = 2, .width = 8};
+  EXPECT_EQ(CostOf(rms, Precision::kFp32).live_bytes, 2 * 16 * 4);
+  EXPECT_EQ(CostOf(rms, Precision::kBf16).live_bytes, 2 * 16 * 2 + 2 * 16 * 4);
+  const Sampling sampling = {.rows = 1, .vocabulary = 100};
+  EXPECT_EQ(CostOf(sampling, Precision::kFp32).live_bytes, 400);
+  EXPECT_EQ(CostOf(sampling, Precision::kBf16).live_bytes, 600);
+}
+
 TEST(Operator, OnlyMatrixProductsAndConvolutionsHaveFlops) {
   const Operator without[] = {Norm{.rows = 4, .width = 4},
                               Elementwise{.read = 8, .written = 4},
