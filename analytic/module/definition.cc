@@ -60,7 +60,23 @@ constexpr Definition kDefinitions[] = {
     {"", "NoTPAttention", "Multi-head attention over all tokens of a view, one product for queries, keys and values."},
     {"", "NoTPFeedForward", "Linear, quick GELU, linear: four times the width in between."},
 
+    // The encoder of DeepSeek-OCR-2
+    {"", "Qwen2Decoder2Encoder",
+     "A Qwen2 decoder over SAM's features and learned queries: each layer works on all of them, and the queries alone "
+     "are kept."},
+    {"append_queries", "cat",
+     "Puts the learned queries behind SAM's features. The model holds one table for each view size that it was trained "
+     "on."},
+    {"mask", "CustomQwen2Decoder",
+     "The attention mask, written out: a feature sees all features; a query sees all features, and queries up to "
+     "itself."},
+    {"", "Qwen2DecoderLayer", "A transformer layer: norm, masked attention, residual; norm, MLP, residual."},
+    {"", "Qwen2SdpaAttention",
+     "Multi-head attention with rotary embedding; several query heads share keys and values."},
+    {"", "Qwen2MLP", "$\\mathrm{down}(\\mathrm{SiLU}(\\mathrm{gate}(x)) \\cdot \\mathrm{up}(x))$."},
+
     // Projector
+    {"select_queries", "contiguous", "Lays the queries of all views one after another, without the features."},
     {"linear", "MlpProjector", "Projects the features of one group of views."},
     {"assemble", "cat",
      "Rows in reading order: those of the crops before those of the global view, and a separator at the end."},

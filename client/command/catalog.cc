@@ -66,7 +66,7 @@ absl::StatusOr<int> Describe(Session& session) {
   const CommandLine& line = session.line();
   v1::DescribeWorkloadRequest request;
   request.set_workload_profile_id(line.arguments.empty() ? "dsocr-standard-v1" : line.arguments[0]);
-  request.set_model_variant(line.Text("--model-variant", "deepseek-ocr-v1-base"));
+  request.set_model_variant(line.Text("--model-variant"));
   DSOCR_ASSIGN_OR_RETURN(*request.mutable_workload(), MakeOverrides(line, session.io()));
   DSOCR_ASSIGN_OR_RETURN(Daemon * daemon, session.Connect());
   DSOCR_ASSIGN_OR_RETURN(const v1::WorkloadDescription layout,

@@ -19,8 +19,6 @@
 namespace dsocr::client {
 namespace {
 
-constexpr char kDefaultModelId[] = "deepseek-ai/DeepSeek-OCR";
-constexpr char kDefaultVariant[] = "deepseek-ocr-v1-base";
 constexpr char kDefaultProfile[] = "dsocr-standard-v1";
 constexpr size_t kMaxWorkloadFileBytes = 1 << 20;  // a profile is a page of text
 
@@ -141,8 +139,8 @@ absl::StatusOr<v1::WorkloadOverrides> MakeOverrides(const CommandLine& line, con
 
 absl::StatusOr<v1::DeepSeekOCRAnalyticRequest> MakeRequest(const CommandLine& line, const Io& io) {
   v1::DeepSeekOCRAnalyticRequest request;
-  request.set_model_id(line.Text("--model-id", kDefaultModelId));
-  request.set_model_variant(line.Text("--model-variant", kDefaultVariant));
+  request.set_model_id(line.Text("--model-id"));
+  request.set_model_variant(line.Text("--model-variant"));
   request.set_workload_profile_id(line.Text("--workload-profile-id", kDefaultProfile));
   if (line.Has("--profile-run-id")) {
     request.set_profile_run_id(line.Text("--profile-run-id"));

@@ -342,8 +342,6 @@ std::string ModelConfigJson(const ModelSpec& spec) {
   return root.dump(2) + "\n";
 }
 
-std::string BuiltInConfigJson() { return ModelConfigJson(ModelSpec()); }
-
 absl::StatusOr<LoadedModel> LoadModel(const std::string& model_dir) {
   const std::filesystem::path directory = std::filesystem::path(model_dir).lexically_normal();
   const std::string path = (directory / "config.json").string();

@@ -1,8 +1,10 @@
 // A model's config.json, as Hugging Face repositories carry it, to and from the sizes that decide cost.
 //
-// Keys are those of the published file, plus `encoder_dims` and `preprocess` (sizes that the published code hard-codes;
-// the fixtures carry them). An absent or null key keeps the published value; keys of other models and of training are
-// not looked at.
+// `architectures`, or the encoder `qwen2-0-5b`, says which of the published models it describes; model_type is the same
+// for all. Keys are those of the published file, plus `encoder_dims` and `preprocess` (sizes that the published code
+// hard-codes; the fixtures carry them). An absent or null key keeps the published value; keys of other models and of
+// training are not looked at, nor is `downsample_channels` outside encoder_dims: that of DeepSeek-OCR-2's file is
+// wrong.
 //
 // Pure functions but for LoadModel; safe from any thread.
 #ifndef DSOCR_DAEMON_CATALOG_MODEL_CONFIG_H_
@@ -22,11 +24,9 @@ namespace dsocr::catalog {
 // width, …).
 absl::StatusOr<analytic::ModelSpec> ParseModelConfig(std::string_view json_text);
 
-// The config.json that describes `spec`; ParseModelConfig gives an equal spec back. Ends in a newline.
+// The config.json that describes `spec`, as share/dsocr of an installation holds it; ParseModelConfig gives an equal
+// spec back. Ends in a newline.
 std::string ModelConfigJson(const analytic::ModelSpec& spec);
-
-// The published sizes: what share/dsocr/deepseek-ocr-v1-base.json of an installation holds.
-std::string BuiltInConfigJson();
 
 struct LoadedModel {
   analytic::ModelSpec spec;

@@ -6,6 +6,7 @@
 
 #include "analytic/category.h"
 #include "base/status.h"
+#include "daemon/catalog/models.h"
 #include "daemon/catalog/workload_file.h"
 #include "daemon/report/parts.h"
 #include "daemon/report/units.h"
@@ -71,31 +72,6 @@ std::string EncoderText(const analytic::ClipSpec& clip) { return fmt::format("CL
 
 std::string EncoderText(const analytic::QueryEncoderSpec& encoder) {
   return fmt::format("a Qwen2 decoder ({} layers) with learned queries", encoder.layers);
-}
-
-v1::DeepSeekOCRModelSpec ModelSpecOf(const ReportInput& input) {
-  const analytic::ModelSpec& model = input.model;
-  const analytic::DecoderSpec& decoder = model.decoder;
-  v1::DeepSeekOCRModelSpec spec;
-  spec.set_model_id(model.model_id);
-  spec.set_model_variant(model.variant);
-  if (input.hf_revision) {
-    spec.set_hf_revision(*input.hf_revision);
-  }
-  spec.set_config_path(input.config_path);
-  spec.set_hidden_size(decoder.hidden_size);
-  spec.set_intermediate_size(decoder.intermediate_size);
-  spec.set_num_layers(decoder.layers);
-  spec.set_num_attention_heads(decoder.heads);
-  spec.set_vision_backbone(v1::VISION_BACKBONE_SAM_VIT_B);
-  spec.set_uses_moe(decoder.first_k_dense < decoder.layers);
-  spec.set_notes(fmt::format(
-      "SAM ViT ({} blocks) sees the pixels, {} its output; decoder: {} dense and {} expert layers, {} of {} "
-      "routed experts a token, {} shared",
-      model.sam.layers, std::visit([](const auto& encoder) { return EncoderText(encoder); }, model.encoder),
-      decoder.first_k_dense, decoder.layers - decoder.first_k_dense, decoder.experts_per_token, decoder.routed_experts,
-      decoder.shared_experts));
-  return spec;
 }
 
 v1::AnalyticModuleNode NodeOf(const Prediction& prediction, const PredictedModule& module) {
@@ -189,6 +165,32 @@ v1::Bound BoundOf(analytic::Bound bound) {
   return v1::BOUND_UNSPECIFIED;
 }
 
+v1::DeepSeekOCRModelSpec DescribeModel(const analytic::ModelSpec& model, std::string config_path,
+                                       const std::optional<std::string>& hf_revision) {
+  const analytic::DecoderSpec& decoder = model.decoder;
+  v1::DeepSeekOCRModelSpec spec;
+  spec.set_model_id(model.model_id);
+  spec.set_model_variant(model.variant);
+  if (hf_revision) {
+    spec.set_hf_revision(*hf_revision);
+  }
+  spec.set_config_path(std::move(config_path));
+  spec.set_hidden_size(decoder.hidden_size);
+  spec.set_intermediate_size(decoder.intermediate_size);
+  spec.set_num_layers(decoder.layers);
+  spec.set_num_attention_heads(decoder.heads);
+  spec.set_vision_backbone(v1::VISION_BACKBONE_SAM_VIT_B);
+  spec.set_uses_moe(decoder.first_k_dense < decoder.layers);
+  spec.set_notes(fmt::format(
+      "{}SAM ViT ({} blocks) sees the pixels, {} its output; decoder: {} dense and {} expert layers, {} of {} "
+      "routed experts a token, {} shared",
+      catalog::IsExecutable(model) ? "" : "analytic only; ", model.sam.layers,
+      std::visit([](const auto& encoder) { return EncoderText(encoder); }, model.encoder), decoder.first_k_dense,
+      decoder.layers - decoder.first_k_dense, decoder.experts_per_token, decoder.routed_experts,
+      decoder.shared_experts));
+  return spec;
+}
+
 void AddOperatorCategories(v1::AnalyticModelReport* report) {
   for (const analytic::Category& category : analytic::Categories()) {
     v1::OperatorCategory& entity = *report->add_operator_categories();
@@ -205,7 +207,7 @@ v1::AnalyticModelReport BuildReport(const ReportInput& input, const Prediction& 
   const double model_time_ns = prediction.modules.front().figures.time_ns;
   v1::AnalyticModelReport report;
   report.set_report_id(input.report_id);
-  *report.mutable_model() = ModelSpecOf(input);
+  *report.mutable_model() = DescribeModel(input.model, input.config_path, input.hf_revision);
   *report.mutable_workload() = catalog::ProfileOf(input.model, input.workload);
   report.mutable_modules()->Reserve(static_cast<int>(prediction.modules.size()));
   report.mutable_module_metrics()->Reserve(static_cast<int>(prediction.modules.size()));

@@ -34,6 +34,10 @@ struct ReportInput {
   std::optional<std::string> profile_run_id;
 };
 
+// The model as contracts show it.
+v1::DeepSeekOCRModelSpec DescribeModel(const analytic::ModelSpec& model, std::string config_path,
+                                       const std::optional<std::string>& hf_revision);
+
 // The predicted half, complete; the contract's validation holds. Errors are Predict's.
 absl::StatusOr<v1::AnalyticModelReport> BuildReport(const ReportInput& input);
 

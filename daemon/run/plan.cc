@@ -1,6 +1,5 @@
 #include "daemon/run/plan.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -9,9 +8,8 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/status.h"
-#include "base/suggest.h"
 #include "daemon/calibrate/calibration.h"
-#include "daemon/catalog/model_config.h"
+#include "daemon/catalog/models.h"
 #include "daemon/catalog/workload_file.h"
 #include "daemon/config/version.h"
 #include "daemon/export/artifacts.h"
@@ -24,7 +22,6 @@ namespace dsocr::run {
 namespace {
 
 constexpr int64_t kDownsampleRatio = 4;  // net_2 and net_3 of SAM, stride 2 each
-constexpr std::string_view kModelsList = "'dsocrctl models' lists them";
 
 absl::Status BadField(std::string_view field, std::string_view value, std::string_view why, std::string_view todo) {
   return absl::InvalidArgumentError(fmt::format("{} '{}': {}; {}", field, value, why, todo));
@@ -44,55 +41,14 @@ absl::Status CheckAvailable(const v1::DeepSeekOCRAnalyticRequest& request) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<KnownModel> FindModel(const v1::DeepSeekOCRAnalyticRequest& request) {
-  std::vector<std::string> ids;
-  std::vector<std::string> variants;
-  for (const KnownModel& model : KnownModels()) {
-    const bool is_meant = (request.model_id().empty() || request.model_id() == model.model_id) &&
-                          (request.model_variant().empty() || request.model_variant() == model.variant);
-    if (is_meant && !model.is_available) {
-      return BadField("model_variant", model.variant, "belongs to a later release",
-                      "'dsocrctl models' lists what there is");
-    }
-    if (is_meant) {
-      return model;
-    }
-    ids.emplace_back(model.model_id);
-    variants.emplace_back(model.variant);
-  }
-  const auto is_known = [](const std::vector<std::string>& names, const std::string& name) {
-    return name.empty() || std::find(names.begin(), names.end(), name) != names.end();
-  };
-  if (!is_known(ids, request.model_id())) {
-    return absl::NotFoundError(fmt::format("no model '{}': not in the catalogue{}", request.model_id(),
-                                           DidYouMean(request.model_id(), ids, kModelsList)));
-  }
-  if (!is_known(variants, request.model_variant())) {
-    return absl::NotFoundError(fmt::format("no model variant '{}': not in the catalogue{}", request.model_variant(),
-                                           DidYouMean(request.model_variant(), variants, kModelsList)));
-  }
-  return BadField("model_variant", request.model_variant(), fmt::format("not a variant of '{}'", request.model_id()),
-                  kModelsList);
-}
-
-absl::StatusOr<catalog::LoadedModel> LoadModel(const v1::DeepSeekOCRAnalyticRequest& request) {
-  DSOCR_ASSIGN_OR_RETURN(const KnownModel known, FindModel(request));
-  catalog::LoadedModel model{.spec = {}, .config_path = BuiltInConfigPath(), .hf_revision = std::nullopt};
-  if (!request.model_dir().empty()) {
-    DSOCR_ASSIGN_OR_RETURN(model, catalog::LoadModel(request.model_dir()));
-  }
-  model.spec.model_id = known.model_id;
-  model.spec.variant = known.variant;
-  return model;
-}
-
 }  // namespace
 
 absl::StatusOr<Plan> Planner::Resolve(const v1::DeepSeekOCRAnalyticRequest& request, Caller caller) const {
   DSOCR_RETURN_IF_ERROR(CheckAvailable(request));
   DSOCR_RETURN_IF_ERROR(CheckAbsolute("model_dir", request.model_dir()));
   DSOCR_RETURN_IF_ERROR(CheckAbsolute("artifacts_root", request.artifacts_root()));
-  DSOCR_ASSIGN_OR_RETURN(catalog::LoadedModel model, LoadModel(request));
+  DSOCR_ASSIGN_OR_RETURN(catalog::LoadedModel model,
+                         catalog::ChooseModel(request.model_id(), request.model_variant(), request.model_dir()));
   Plan plan;
   DSOCR_ASSIGN_OR_RETURN(plan.target, calibrate::ResolveDevice(request.device(), *machine_));
   DSOCR_ASSIGN_OR_RETURN(plan.input.workload,
@@ -244,34 +200,6 @@ absl::StatusOr<std::string> MakeTraceDir(const std::string& artifacts_root, cons
   return directory.string();
 }
 
-const std::vector<KnownModel>& KnownModels() {
-  static const auto* const models = new std::vector<KnownModel>{
-      {"deepseek-ai/DeepSeek-OCR", "deepseek-ocr-v1-base", true},
-      {"deepseek-ai/DeepSeek-OCR-2", "deepseek-ocr-v2", false},
-  };
-  return *models;
-}
-
-absl::StatusOr<v1::DeepSeekOCRModelSpec> DescribeModel(const KnownModel& model) {
-  // A report is the one place that describes a model.
-  report::ReportInput input{.report_id = "model",
-                            .model = {},
-                            .config_path = BuiltInConfigPath(),
-                            .workload = analytic::WorkloadCatalogue().front(),
-                            .device = analytic::DeviceCatalogue().front(),
-                            .layer_docs_dir = "/"};
-  input.model.model_id = model.model_id;
-  input.model.variant = model.variant;
-  DSOCR_ASSIGN_OR_RETURN(const v1::AnalyticModelReport report, report::BuildReport(input));
-  return report.model();
-}
-
-absl::Status CheckModelVariant(const std::string& variant) {
-  v1::DeepSeekOCRAnalyticRequest request;
-  request.set_model_variant(variant);
-  return FindModel(request).status();
-}
-
 std::string ProfileOrDefault(const std::string& profile_id) {
   return profile_id.empty() ? "dsocr-standard-v1" : profile_id;
 }
@@ -281,12 +209,6 @@ store::CalibrationKey CalibrationKeyOf(const calibrate::Target& target, analytic
           .dtype = std::string(analytic::PrecisionName(precision)),
           .driver = target.info.driver(),
           .tool_version = std::string(config::kVersion)};
-}
-
-std::string BuiltInConfigPath() {
-  std::error_code error;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
-  return (program.parent_path().parent_path() / "share/dsocr/deepseek-ocr-v1-base.json").string();
 }
 
 }  // namespace dsocr::run

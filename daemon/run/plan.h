@@ -76,26 +76,9 @@ std::string ArtifactsDirOf(const v1::AnalyticModelReport& report);
 // Creates and names <root>/<run_id>/trace, where the raw records of a run are kept.
 absl::StatusOr<std::string> MakeTraceDir(const std::string& artifacts_root, const std::string& run_id);
 
-// The built-in configurations, as `dsocrctl models` lists them.
-struct KnownModel {
-  std::string_view model_id;
-  std::string_view variant;
-  bool is_available;  // false: belongs to a later release
-};
-const std::vector<KnownModel>& KnownModels();
-
-// Its contract description, with the built-in configuration.
-absl::StatusOr<v1::DeepSeekOCRModelSpec> DescribeModel(const KnownModel& model);
-
-// "" is the default variant; errors as Planner::Resolve.
-absl::Status CheckModelVariant(const std::string& variant);
-
 std::string ProfileOrDefault(const std::string& profile_id);
 
 store::CalibrationKey CalibrationKeyOf(const calibrate::Target& target, analytic::Precision precision);
-
-// <prefix>/share/dsocr/deepseek-ocr-v1-base.json of this installation.
-std::string BuiltInConfigPath();
 
 }  // namespace dsocr::run
 

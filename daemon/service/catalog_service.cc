@@ -8,8 +8,10 @@
 
 #include "analytic/device/device.h"
 #include "analytic/workload.h"
+#include "daemon/catalog/models.h"
 #include "daemon/catalog/workload_file.h"
 #include "daemon/config/version.h"
+#include "daemon/report/report.h"
 #include "daemon/service/call.h"
 #include "fmt/format.h"
 
@@ -45,10 +47,8 @@ std::vector<std::string> PresentNames(const calibrate::Machine& machine) {
 grpc::Status CatalogService::ListModels(grpc::ServerContext*, const v1::ListModelsRequest*,
                                         v1::ListModelsResponse* response) {
   return Call(activity_, [&]() -> absl::Status {
-    for (const run::KnownModel& known : run::KnownModels()) {
-      if (known.is_available) {
-        DSOCR_ASSIGN_OR_RETURN(*response->add_models(), run::DescribeModel(known));
-      }
+    for (const analytic::ModelSpec& model : analytic::ModelCatalogue()) {
+      *response->add_models() = report::DescribeModel(model, catalog::BuiltInConfigPath(model.variant), std::nullopt);
     }
     return absl::OkStatus();
   });
@@ -67,9 +67,8 @@ grpc::Status CatalogService::ListWorkloads(grpc::ServerContext*, const v1::ListW
 grpc::Status CatalogService::DescribeWorkload(grpc::ServerContext*, const v1::DescribeWorkloadRequest* request,
                                               v1::WorkloadDescription* response) {
   return Answer(activity_, response, [&]() -> absl::StatusOr<v1::WorkloadDescription> {
-    DSOCR_RETURN_IF_ERROR(run::CheckModelVariant(request->model_variant()));
-    return catalog::DescribeWorkload(analytic::ModelSpec{}, run::ProfileOrDefault(request->workload_profile_id()),
-                                     request->workload());
+    DSOCR_ASSIGN_OR_RETURN(const analytic::ModelSpec model, catalog::FindModel("", request->model_variant()));
+    return catalog::DescribeWorkload(model, run::ProfileOrDefault(request->workload_profile_id()), request->workload());
   });
 }
 

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <variant>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -33,10 +34,10 @@ TEST(ParseModelConfig, ReadsEveryKeyOfAFixture) {
   EXPECT_EQ(spec->sam.neck_channels, 28);
   EXPECT_THAT(spec->sam.global_attention_layers, ElementsAre(2));
   EXPECT_THAT(spec->sam.downsample_channels, ElementsAre(40, 72));
-  EXPECT_EQ(spec->clip.layers, 2);
-  EXPECT_EQ(spec->clip.heads, 6);
-  EXPECT_EQ(spec->clip.ffn_hidden_size, 256);
-  EXPECT_EQ(spec->clip.image_size, 56);
+  EXPECT_EQ(std::get<analytic::ClipSpec>(spec->encoder).layers, 2);
+  EXPECT_EQ(std::get<analytic::ClipSpec>(spec->encoder).heads, 6);
+  EXPECT_EQ(std::get<analytic::ClipSpec>(spec->encoder).ffn_hidden_size, 256);
+  EXPECT_EQ(std::get<analytic::ClipSpec>(spec->encoder).image_size, 56);
   EXPECT_EQ(spec->decoder.vocab_size, 768);
   EXPECT_EQ(spec->decoder.layers, 4);
   EXPECT_EQ(spec->decoder.routed_experts, 16);
@@ -52,7 +53,7 @@ TEST(ParseModelConfig, AbsentAndNullKeysKeepThePublishedValues) {
   for (const char* text : {"{}", R"({"hidden_size": null, "encoder_dims": null, "language_config": {"x": 1}})"}) {
     const auto spec = ParseModelConfig(text);
     ASSERT_TRUE(spec.ok()) << spec.status();
-    EXPECT_EQ(ModelConfigJson(*spec), BuiltInConfigJson());
+    EXPECT_EQ(ModelConfigJson(*spec), ModelConfigJson(analytic::ModelSpec()));
   }
 }
 
@@ -70,7 +71,7 @@ TEST(ModelConfigJson, ReadsBackEqual) {
     const auto again = ParseModelConfig(json);
     ASSERT_TRUE(again.ok()) << again.status();
     EXPECT_EQ(ModelConfigJson(*again), json);
-    EXPECT_NE(json, BuiltInConfigJson());
+    EXPECT_NE(json, ModelConfigJson(analytic::ModelSpec()));
   }
 }
 
@@ -120,7 +121,7 @@ INSTANTIATE_TEST_SUITE_P(
         HostileCase{R"({"preprocess": {"min_num": 10}})", "min_num"}));
 
 TEST(ParseModelConfig, EveryTruncationIsAnError) {
-  const std::string text = BuiltInConfigJson();
+  const std::string text = ModelConfigJson(analytic::ModelSpec());
   for (size_t size = 0; size + 2 <= text.size(); ++size) {  // the last byte is the newline
     EXPECT_FALSE(ParseModelConfig(text.substr(0, size)).ok()) << size;
   }

@@ -96,6 +96,46 @@ TEST(ResolveWorkload, AProfileReadsBackAsTheSameWorkload) {
   }
 }
 
+// What a profile of the catalogue becomes for DeepSeek-OCR-2.
+TEST(ResolveWorkload, FitsEveryProfileToAnotherModel) {
+  const struct {
+    const char* profile_id;
+    const char* id;
+    int64_t image_tokens;
+    int64_t seq_len;
+  } rows[] = {{"dsocr-standard-v1", "dsocr-standard-v1+image_size=768", 257, 512},
+              {"dsocr-tiny-v1", "dsocr-tiny-v1+seq_len=200", 145, 200},
+              {"dsocr-small-v1", "dsocr-small-v1", 145, 256},
+              {"dsocr-base-v1", "dsocr-base-v1", 257, 512},
+              {"dsocr-large-v1", "dsocr-large-v1", 257, 640},
+              {"dsocr-a4-v1", "dsocr-a4-v1+image_size=768,seq_len=1242", 1121, 1242}};
+  const ModelSpec& model = analytic::ModelCatalogue()[1];
+  for (const auto& row : rows) {
+    const auto workload = ResolveWorkload(model, row.profile_id, {});
+    ASSERT_TRUE(workload.ok()) << workload.status();
+    EXPECT_EQ(workload->profile_id, row.id);
+    EXPECT_EQ(analytic::LayOutImage(model, *workload).image_tokens(), row.image_tokens) << row.id;
+    EXPECT_EQ(workload->seq_len, row.seq_len) << row.id;
+  }
+}
+
+TEST(ResolveWorkload, WhatTheCallerGivesIsNotFitted) {
+  const ModelSpec& model = analytic::ModelCatalogue()[1];
+  v1::WorkloadOverrides overrides;
+  overrides.set_image_size(640);
+  EXPECT_THAT(std::string(ResolveWorkload(model, "dsocr-standard-v1", overrides).status().message()),
+              HasSubstr("crop_mode 1 cuts crops of 768 pixels"));
+  overrides.set_crop_mode(0);  // 640 again, as the profile has it
+  EXPECT_EQ(ResolveWorkload(model, "dsocr-standard-v1", overrides)->profile_id, "dsocr-standard-v1+crop_mode=0");
+  v1::WorkloadOverrides short_prompt;
+  short_prompt.set_seq_len(1024);
+  EXPECT_THAT(std::string(ResolveWorkload(model, "dsocr-a4-v1", short_prompt).status().message()),
+              HasSubstr("seq_len 1024: the image alone takes 1121 tokens"));
+  v1::WorkloadOverrides own = Own();
+  own.mutable_profile()->set_crop_mode(true);
+  EXPECT_THAT(std::string(ResolveWorkload(model, "", own).status().message()), HasSubstr("image_size 512"));
+}
+
 TEST(ResolveWorkload, RefusesHostileProfiles) {
   const auto broken = [](auto change) {
     v1::WorkloadOverrides overrides = Own();

@@ -1,0 +1,33 @@
+// Which model a request means. Models are those of analytic::ModelCatalogue(), by id and variant.
+//
+// Safe from any thread.
+#ifndef DSOCR_DAEMON_CATALOG_MODELS_H_
+#define DSOCR_DAEMON_CATALOG_MODELS_H_
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "analytic/model_spec.h"
+#include "daemon/catalog/model_config.h"
+
+namespace dsocr::catalog {
+
+// The published model of that id and variant; an empty one stands for any. NOT_FOUND, with the nearest name, for one
+// that is not in the catalogue; INVALID_ARGUMENT for a variant of another model.
+absl::StatusOr<analytic::ModelSpec> FindModel(std::string_view model_id, std::string_view variant);
+
+// The model of a request: the built-in configuration, or where `model_dir` is not empty the one in that directory.
+// Errors: FindModel's, LoadModel's, and INVALID_ARGUMENT where the directory holds another model than the named one.
+absl::StatusOr<LoadedModel> ChooseModel(std::string_view model_id, std::string_view variant,
+                                        const std::string& model_dir);
+
+// Whether dsocr-runner has it. The others are predicted, and never run.
+bool IsExecutable(const analytic::ModelSpec& model);
+
+// <prefix>/share/dsocr/VARIANT.json of this installation.
+std::string BuiltInConfigPath(std::string_view variant);
+
+}  // namespace dsocr::catalog
+
+#endif  // DSOCR_DAEMON_CATALOG_MODELS_H_
