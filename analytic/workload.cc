@@ -147,7 +147,7 @@ std::vector<CropGrid> CropGridsOf(const PreprocessSpec& spec) {
 }
 
 ImageLayout LayOutImage(const ModelSpec& model, const Workload& workload) {
-  return LayOutImage(model, workload, CropGridsOf(model.preprocess));
+  return LayOutImage(model, workload, workload.crop_mode ? CropGridsOf(model.preprocess) : std::vector<CropGrid>());
 }
 
 ImageLayout LayOutImage(const ModelSpec& model, const Workload& workload, const std::vector<CropGrid>& grids) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -61,40 +62,68 @@ std::array<int64_t, kInKeys> InKeys(int64_t at1, int64_t at2, int64_t at3, int64
   return {at1 - linear - square, linear, square, at_image - at1};
 }
 
+// The passes that coefficients are found from, and those that they must explain.
+struct Probes {
+  Frame small[2][kInKeys];  // batch 1 and 2; (K, I) as InKeys has them
+  std::vector<Frame> witnesses;
+
+  Probes(const PassTable::FrameAt& frame_at, bool has_keys) {
+    constexpr Sizes kSmall[kInKeys] = {{1, 1, 0}, {1, 2, 0}, {1, 3, 0}, {1, 1, 1}};
+    for (int64_t batch : {1, 2}) {
+      for (size_t i = 0; i < kInKeys; ++i) {
+        small[batch - 1][i] = frame_at(batch, kSmall[i].keys, kSmall[i].image_tokens);
+      }
+    }
+    for (const Sizes& sizes : kWitnesses) {
+      witnesses.push_back(frame_at(sizes.batch, sizes.keys, sizes.image_tokens));
+      if (has_keys) {
+        witnesses.back().feature_rows = sizes.image_tokens + 1;  // no monomial has it: a slot that reads it must fail
+      }
+    }
+  }
+};
+
 // One slot as a polynomial, or nothing.
 class Fit {
  public:
-  Fit(const ModuleTree& tree, const Slot& slot, Precision precision, const PassTable::FrameAt& frame_at, bool has_keys)
-      : tree_(tree), slot_(slot), precision_(precision), frame_at_(frame_at), has_keys_(has_keys) {
-    const Frame first = frame_at_(1, 1, 0);
-    runs_ = RunsIn(tree_, slot_, first);
-    launches_ = runs_ ? CostOfSlot(tree_, slot_, first, precision_).launches : 0;
+  Fit(const ModuleTree& tree, const Slot& slot, Precision precision, const Probes& probes)
+      : tree_(tree),
+        slot_(slot),
+        precision_(precision),
+        probes_(probes),
+        runs_(RunsIn(tree, slot, probes.small[0][0])) {
+    launches_ = runs_ ? CostOfSlot(tree_, slot_, probes.small[0][0], precision_).launches : 0;
   }
 
   std::optional<Polynomials> Run() const {
-    Polynomials polynomials;
-    for (size_t figure = 0; figure < kFigures; ++figure) {
-      const auto once = InKeysAt(1, figure);
-      const auto twice = InKeysAt(2, figure);
-      for (size_t i = 0; i < kInKeys; ++i) {
-        polynomials[figure][i] = 2 * once[i] - twice[i];
-        polynomials[figure][kInKeys + i] = twice[i] - once[i];
+    Polynomials polynomials = {};
+    if (runs_) {
+      Figures figures[2][kInKeys];
+      for (size_t batch = 0; batch < 2; ++batch) {
+        for (size_t i = 0; i < kInKeys; ++i) {
+          figures[batch][i] = FiguresAt(probes_.small[batch][i]);
+        }
+      }
+      for (size_t f = 0; f < kFigures; ++f) {
+        const auto once = InKeys(figures[0][0][f], figures[0][1][f], figures[0][2][f], figures[0][3][f]);
+        const auto twice = InKeys(figures[1][0][f], figures[1][1][f], figures[1][2][f], figures[1][3][f]);
+        for (size_t i = 0; i < kInKeys; ++i) {
+          polynomials[f][i] = 2 * once[i] - twice[i];
+          polynomials[f][kInKeys + i] = twice[i] - once[i];
+        }
       }
     }
-    const auto is_good = [&](const Sizes& sizes) { return GivesTheFunction(polynomials, sizes); };
     const bool all_positive = std::all_of(polynomials.begin(), polynomials.end(), [](const Polynomial& polynomial) {
       return *std::min_element(polynomial.begin(), polynomial.end()) >= 0;  // so that no partial sum exceeds the sum
     });
-    if (!all_positive || !std::all_of(std::begin(kWitnesses), std::end(kWitnesses), is_good)) {
-      return std::nullopt;
-    }
-    return polynomials;
+    const bool all_explained = std::all_of(probes_.witnesses.begin(), probes_.witnesses.end(),
+                                           [&](const Frame& frame) { return Explains(polynomials, frame); });
+    return all_positive && all_explained ? std::optional(polynomials) : std::nullopt;
   }
 
   // Whether batch * tokens decides the work.
   bool DependsOnRowsAlone() const {
-    return std::all_of(std::begin(kWitnesses), std::end(kWitnesses), [this](const Sizes& sizes) {
-      Frame frame = frame_at_(sizes.batch, sizes.keys, sizes.image_tokens);
+    return std::all_of(probes_.witnesses.begin(), probes_.witnesses.end(), [this](const Frame& frame) {
       Frame rows;
       rows.batch = 1;
       rows.tokens = frame.batch * frame.tokens;
@@ -108,18 +137,7 @@ class Fit {
  private:
   Figures FiguresAt(const Frame& frame) const { return FiguresOf(CostOfSlot(tree_, slot_, frame, precision_)); }
 
-  std::array<int64_t, kInKeys> InKeysAt(int64_t batch, size_t figure) const {
-    const auto at = [&](int64_t keys, int64_t image_tokens) {
-      return runs_ ? FiguresAt(frame_at_(batch, keys, image_tokens))[figure] : 0;
-    };
-    return has_keys_ ? InKeys(at(1, 0), at(2, 0), at(3, 0), at(1, 1)) : std::array<int64_t, kInKeys>{at(1, 0), 0, 0, 0};
-  }
-
-  bool GivesTheFunction(const Polynomials& polynomials, const Sizes& sizes) const {
-    Frame frame = frame_at_(sizes.batch, sizes.keys, sizes.image_tokens);
-    if (has_keys_) {
-      frame.feature_rows = sizes.image_tokens + 1;  // no monomial has it: a slot that reads it must fail
-    }
+  bool Explains(const Polynomials& polynomials, const Frame& frame) const {
     if (RunsIn(tree_, slot_, frame) != runs_) {
       return false;
     }
@@ -133,12 +151,8 @@ class Fit {
     const int64_t b = frame.batch, k = frame.keys, i = frame.image_tokens;
     const Polynomial monomials = {1, k, k * k, i, b, b * k, b * k * k, b * i};
     const Figures figures = FiguresOf(cost);
-    for (size_t figure = 0; figure < kFigures; ++figure) {
-      int64_t sum = 0;
-      for (size_t m = 0; m < kMonomials; ++m) {
-        sum += polynomials[figure][m] * monomials[m];
-      }
-      if (sum != figures[figure]) {
+    for (size_t f = 0; f < kFigures; ++f) {
+      if (std::inner_product(monomials.begin(), monomials.end(), polynomials[f].begin(), int64_t{0}) != figures[f]) {
         return false;
       }
     }
@@ -148,9 +162,8 @@ class Fit {
   const ModuleTree& tree_;
   const Slot& slot_;
   const Precision precision_;
-  const PassTable::FrameAt& frame_at_;
-  const bool has_keys_;
-  bool runs_ = false;
+  const Probes& probes_;
+  const bool runs_;
   int64_t launches_ = 0;
 };
 
@@ -184,9 +197,10 @@ void PassTable::AddClass(size_t slot, const Class& added) {
 PassTable::PassTable(const ModuleTree& tree, const std::vector<Slot>& slots, Precision precision,
                      const FrameAt& frame_at, bool has_keys)
     : entry_of_slot_(slots.size()) {
+  const Probes probes(frame_at, has_keys);
   for (size_t i = 0; i < slots.size(); ++i) {
     const Node& leaf = tree.nodes[static_cast<size_t>(slots[i].node)];
-    const Fit fit(tree, slots[i], precision, frame_at, has_keys);
+    const Fit fit(tree, slots[i], precision, probes);
     if (const std::optional<Polynomials> polynomials = fit.Run()) {
       AddClass(i, {.category = slots[i].leaf_operator->category,
                    .split = SplitOf(leaf),

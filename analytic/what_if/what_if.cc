@@ -203,8 +203,8 @@ struct WhatIf::Impl {
   void PriceFree(const PassKind& kind, const Frame& frame, PassMemory& known, PassPrice* price) const;
   void CorrectByCurves(const PassTable& table, double passes, PassPrice* price) const;
   bool PricePasses(const Frames& of, double* peak_bytes);
-  void TakeFlops(std::vector<ModulePrice>* modules) const;
-  void TakeTimes(std::vector<ModulePrice>* modules) const;
+  template <typename Figure>
+  void Take(std::vector<double> PassPrice::*from, Figure ModulePrice::*to, std::vector<ModulePrice>* modules) const;
   void PriceEverySlot(std::vector<ModulePrice>* modules, double* peak_bytes) const;
   double AddCommunication(std::vector<ModulePrice>* modules) const;
   void SumUp(std::vector<ModulePrice>* modules) const;
@@ -387,31 +387,34 @@ bool WhatIf::Impl::PricePasses(const Frames& of, double* peak_bytes) {
 
 // A figure of all leaves, from the passes: that of an operator is the sum over its passes, and of a leaf over its
 // operators.
-void WhatIf::Impl::TakeTimes(std::vector<ModulePrice>* modules) const {
-  for (const Leaf& leaf : leaves) {
-    const PassKind& kind = kinds[leaf.set];
-    double time_ns = 0;
-    for (size_t slot = leaf.first; slot < leaf.first + leaf.count; ++slot) {
-      double operator_ns = 0;
-      for (size_t i = 0; i < kind.pass_count; ++i) {
-        operator_ns += kind.passes[i].price.time_ns[kind.passes[i].table->entry_of_slot()[slot]];
-      }
-      time_ns += operator_ns;
+template <typename Figure>
+void WhatIf::Impl::Take(std::vector<double> PassPrice::*from, Figure ModulePrice::*to,
+                        std::vector<ModulePrice>* modules) const {
+  struct Source {
+    const double* figures;
+    const uint32_t* entries;
+  };
+  ModulePrice* const prices = modules->data();
+  std::array<std::array<Source, 2>, kFrameSetCount> sources;
+  for (size_t set = 0; set < kinds.size(); ++set) {
+    for (size_t i = 0; i < 2; ++i) {
+      const PassKind::Pass& pass = kinds[set].passes[i];
+      const bool is_there = i < kinds[set].pass_count;
+      sources[set][i] = {is_there ? (pass.price.*from).data() : nullptr,
+                         is_there ? pass.table->entry_of_slot().data() : nullptr};
     }
-    (*modules)[leaf.node].time_ns = time_ns;
   }
-}
-
-void WhatIf::Impl::TakeFlops(std::vector<ModulePrice>* modules) const {
   for (const Leaf& leaf : leaves) {
-    const PassKind& kind = kinds[leaf.set];
-    double flops = 0;
+    const auto& [one, other] = sources[leaf.set];
+    double sum = 0;
     for (size_t slot = leaf.first; slot < leaf.first + leaf.count; ++slot) {
-      for (size_t i = 0; i < kind.pass_count; ++i) {
-        flops += kind.passes[i].price.flops[kind.passes[i].table->entry_of_slot()[slot]];
+      double of_operator = one.figures != nullptr ? one.figures[one.entries[slot]] : 0;
+      if (other.figures != nullptr) {
+        of_operator += other.figures[other.entries[slot]];
       }
+      sum += of_operator;
     }
-    (*modules)[leaf.node].flops = static_cast<int64_t>(flops);
+    prices[leaf.node].*to = static_cast<Figure>(sum);
   }
 }
 
@@ -520,7 +523,7 @@ absl::Status WhatIf::Impl::Price(const Scenario& scenario, ScenarioPrice* price)
   std::vector<ModulePrice>& modules = price->modules;
   modules.resize(tree.nodes.size());
   bool is_exact = PricePasses(frames, &peak_bytes);
-  TakeFlops(&modules);
+  Take(&PassPrice::flops, &ModulePrice::flops, &modules);
   if (is_dealt) {
     whole_frames = frames;
     workload.batch = parallel.DeviceBatch(batch);
@@ -529,7 +532,7 @@ absl::Status WhatIf::Impl::Price(const Scenario& scenario, ScenarioPrice* price)
     peak_bytes = 0;
     is_exact &= PricePasses(frames, &peak_bytes);
   }
-  TakeTimes(&modules);
+  Take(&PassPrice::time_ns, &ModulePrice::time_ns, &modules);
   if (!is_exact) {
     if (!is_dealt) {
       whole_frames = frames;

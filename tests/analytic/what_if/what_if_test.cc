@@ -1,11 +1,11 @@
 #include "analytic/what_if/what_if.h"
 
+#include <cmath>
 #include <string>
 
 #include "analytic/prediction.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/analytic/models.h"
 #include "tests/analytic/what_if/random_scenarios.h"
 
 namespace dsocr::analytic {
@@ -43,13 +43,121 @@ TEST(WhatIf, AnyMixOfKnobsEqualsAFreshReportToTheLastBit) {
   auto what_if = WhatIf::Create(Standard());
   ASSERT_TRUE(what_if.ok()) << what_if.status();
   RandomScenarios random(7);
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 2000; ++i) {
     SCOPED_TRACE(i);
     ExpectEqualToAFreshReport(*what_if, random.Next());
     if (HasFailure()) {
       break;
     }
   }
+}
+
+TEST(WhatIf, ACalibratedDeviceAndTheSecondModelEqualFreshReportsToo) {
+  const Device datasheet = *FindDevice("cpu");
+  const auto device = Calibrate(datasheet, Precision::kBf16,
+                                {{.category_id = "gemm", .flops = 1 << 30, .io_bytes = 1 << 24, .time_ns = 4e6},
+                                 {.category_id = "gemv", .flops = 1 << 22, .io_bytes = 1 << 22, .time_ns = 3e5},
+                                 {.category_id = "attention", .flops = 1 << 28, .io_bytes = 1 << 22, .time_ns = 9e6}},
+                                "c-1");
+  ASSERT_TRUE(device.ok());
+  for (const ModelSpec& model : ModelCatalogue()) {
+    Workload workload = *FindWorkload("dsocr-standard-v1");
+    workload.image_size = model.preprocess.crop_tile_size;
+    auto what_if = WhatIf::Create({model, workload, *device});
+    ASSERT_TRUE(what_if.ok()) << what_if.status();
+    RandomScenarios random(11);
+    for (int i = 0; i < 200 && !HasFailure(); ++i) {
+      SCOPED_TRACE(i);
+      Scenario scenario = random.Next();
+      scenario.device = nullptr;
+      ExpectEqualToAFreshReport(*what_if, scenario);
+    }
+  }
+}
+
+TEST(WhatIf, RequestsTooLargeForDoublesAreCountedInIntegers) {
+  auto what_if = WhatIf::Create(Standard());
+  Scenario scenario;
+  scenario.batch_scale = 8192;
+  scenario.seq_len = 8192;
+  ASSERT_GT(what_if->Price(scenario)->total_flops, int64_t{1} << 53);
+  ExpectEqualToAFreshReport(*what_if, scenario);
+}
+
+TEST(WhatIf, RefusesWhatCannotBe) {
+  auto what_if = WhatIf::Create(Standard());
+  Scenario infinite;
+  infinite.peak_tflops = HUGE_VAL;
+  EXPECT_EQ(what_if->Price(infinite).status().message(), "peak_tflops inf: not a positive finite number; give one");
+  Scenario half;
+  half.batch_scale = 0.5;
+  EXPECT_EQ(what_if->Price(half).status().code(), absl::StatusCode::kInvalidArgument);
+  Scenario none;
+  none.tensor_parallel = 0;
+  EXPECT_EQ(what_if->Price(none).status().code(), absl::StatusCode::kInvalidArgument);
+  Scenario short_prompt;
+  short_prompt.seq_len = 5;
+  EXPECT_EQ(what_if->Price(short_prompt).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(WhatIf, SmallWeightsAreReadAndStoredAsSuch) {
+  auto what_if = WhatIf::Create(Standard());
+  const ScenarioPrice bf16 = *what_if->Price({});
+  Scenario scenario;
+  scenario.dtype = Precision::kInt4w;
+  const ScenarioPrice int4 = *what_if->Price(scenario);
+  EXPECT_EQ(int4.total_flops, bf16.total_flops);
+  EXPECT_LT(int4.total_time_ns, bf16.total_time_ns);
+  EXPECT_EQ(int4.memory.kv_cache_bytes, bf16.memory.kv_cache_bytes);
+  // 0.515625 bytes a parameter, and two for the embedding, which stays as it is.
+  const int64_t embedding = int64_t{129280} * 1280;
+  const double matrices = static_cast<double>(3'336'106'240 - embedding);
+  EXPECT_NEAR(static_cast<double>(int4.memory.weight_bytes), 2.0 * embedding + 0.515625 * matrices, 2e7);
+}
+
+TEST(WhatIf, DevicesShareWorkAndMemoryAndTalk) {
+  auto what_if = WhatIf::Create(Standard());
+  Scenario eight;
+  eight.batch_scale = 8;
+  const ScenarioPrice one = *what_if->Price(eight);
+
+  Scenario data = eight;
+  data.data_parallel = 8;
+  const ScenarioPrice replicas = *what_if->Price(data);
+  EXPECT_EQ(replicas.total_time_ns, what_if->Price({})->total_time_ns);  // each has one request
+  EXPECT_EQ(replicas.total_flops, one.total_flops);
+  EXPECT_EQ(replicas.memory.weight_bytes, one.memory.weight_bytes);
+  EXPECT_EQ(replicas.communication_ns, 0);
+
+  Scenario tensor = eight;
+  tensor.tensor_parallel = 2;
+  tensor.link_gbs = 1e6;
+  const ScenarioPrice split = *what_if->Price(tensor);
+  EXPECT_EQ(split.total_flops, one.total_flops);
+  EXPECT_EQ(2 * split.memory.kv_cache_bytes, one.memory.kv_cache_bytes);
+  EXPECT_LT(split.memory.weight_bytes, one.memory.weight_bytes);
+  EXPECT_GT(split.communication_ns, 0);
+  tensor.link_gbs = 1;
+  EXPECT_GT(what_if->Price(tensor)->communication_ns, split.communication_ns);
+
+  Scenario expert = eight;
+  expert.expert_parallel = 8;
+  const ScenarioPrice experts = *what_if->Price(expert);
+  EXPECT_EQ(experts.devices, 8);
+  EXPECT_EQ(experts.total_flops, one.total_flops);
+  EXPECT_LT(experts.memory.weight_bytes, one.memory.weight_bytes / 2);
+  EXPECT_LT(experts.total_time_ns, one.total_time_ns);
+}
+
+TEST(WhatIf, SaysByHowMuchAScenarioFits) {
+  auto what_if = WhatIf::Create(Standard());
+  const ScenarioPrice price = *what_if->Price({});
+  EXPECT_TRUE(price.fits());
+  EXPECT_EQ(price.headroom_bytes(), 141'000'000'000 - price.memory.total_bytes());
+  Scenario large;
+  large.seq_len = 1 << 16;
+  large.batch_scale = 64;
+  EXPECT_FALSE(what_if->Price(large)->fits());
 }
 
 }  // namespace
