@@ -31,6 +31,15 @@ std::string Edited(Format format, const std::string& from, const std::string& to
   return text.replace(at, from.size(), to);
 }
 
+TEST(Parse, TakesANumberWithoutAFractionForAnInteger) {
+  v1::AnalyticModelReport report;
+  const std::string text = Edited(Format::kJson, "\"hidden_size\": 1280", "\"hidden_size\": 1280.0");
+  ASSERT_TRUE(Parse(text, Format::kJson, /*allow_unknown=*/false, &report).ok());
+  EXPECT_EQ(ToJson(report), ToJson(SampleReport()));
+  EXPECT_EQ(ReportError(Edited(Format::kJson, "\"hidden_size\": 1280", "\"hidden_size\": 1.0e16")),
+            "model.hidden_size: 1.0e+16: expected an integer");
+}
+
 TEST(Parse, NamesPathAndValueOfAWrongType) {
   EXPECT_EQ(ReportError(Edited(Format::kJson, "\"hidden_size\": 1280", "\"hidden_size\": \"big\"")),
             "model.hidden_size: \"big\": expected an integer");
