@@ -3,18 +3,22 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <iostream>
 #include <map>
 
 #include "model/calibrate/calibrate.h"
+#include "model/command/analyze.h"
 #include "model/command/exit_code.h"
 #include "model/command/inspect.h"
 #include "model/command/memory.h"
 #include "model/command/ocr.h"
 #include "model/command/serve.h"
+#include "model/command/torchinfo.h"
 #include "model/command/verify.h"
 #include "model/device.h"
 #include "model/error.h"
+#include "model/image/image.h"
 #include "model/memory.h"
 #include "model/text/tokenize.h"
 
@@ -42,6 +46,9 @@ struct CommandLine {
   std::string calibrate_device = "cpu";
   std::string calibrate_dtype = "bf16";
   double calibrate_budget_s = 15;
+  TorchInfoOptions torchinfo;
+  int torchinfo_crop_mode = 1;
+  std::string torchinfo_page;
   std::string format = "table";
 };
 
@@ -57,6 +64,19 @@ int ServeOnStandardStreams() {
     return PrintError("standard output: it is closed; start serve with both ends of a pipe", kExitUsage);
   }
   return RunServe(STDIN_FILENO, events_fd);
+}
+
+// "1240x1754"
+std::optional<Size> PageOf(const std::string& text) {
+  constexpr int kMaxSide = 1 << 16;
+  Size size{};
+  const char* const end = text.data() + text.size();
+  const auto [times, first_error] = std::from_chars(text.data(), end, size.width);
+  if (first_error != std::errc() || times == end || *times != 'x') return std::nullopt;
+  const auto [stop, second_error] = std::from_chars(times + 1, end, size.height);
+  const auto is_side = [](int side) { return side > 0 && side <= kMaxSide; };
+  if (second_error != std::errc() || stop != end || !is_side(size.width) || !is_side(size.height)) return std::nullopt;
+  return size;
 }
 
 void AddOcr(CLI::App& app, CommandLine& line) {
@@ -129,15 +149,53 @@ void AddOthers(CLI::App& app, CommandLine& line) {
       ->check(CLI::Range(0.001, 3600.0, "0.001s to 3600s"));
   calibrate->add_option("-o", line.format, "json")->check(CLI::IsMember({"json"}));
 
+  app.add_subcommand("analyze", "FLOPs of one request by range, traced on the meta device: JSON in, JSON out");
   app.add_subcommand("serve", "One request from dsocrd on standard input, events on standard output");
+}
+
+void AddTorchInfo(CLI::App& app, CommandLine& line) {
+  ServeRequest& request = line.torchinfo.request;
+  ServeWorkload& workload = request.workload;
+  CLI::App* torchinfo =
+      app.add_subcommand("torchinfo", "Write the model's layers, stages and summary as torchinfo does");
+  torchinfo->add_option("--out", line.torchinfo.out_dir, "Directory to write to; made if need be")->required();
+  torchinfo->add_option("--model", request.model_dir, "Directory with config.json (default: the published model)");
+  constexpr int kMaxSide = 8192;  // as in serve's requests
+  torchinfo->add_option("--base-size", workload.base_size, "Side of the global view, pixels")
+      ->capture_default_str()
+      ->check(CLI::Range(1, kMaxSide));
+  torchinfo->add_option("--image-size", workload.image_size, "Side of a crop or of the only view, pixels")
+      ->capture_default_str()
+      ->check(CLI::Range(1, kMaxSide));
+  torchinfo->add_option("--crop-mode", line.torchinfo_crop_mode, "1: crops besides the global view, 0: one view")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1));
+  torchinfo->add_option("--page", line.torchinfo_page, "WxH, pixels (default: 600x600)")
+      ->check([](const std::string& text) { return PageOf(text) ? "" : "expected WxH, such as 1240x1754"; });
+  torchinfo->add_option("--seq-len", workload.seq_len, "Tokens of the prompt, image tokens included")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20));
+}
+
+int RunTorchInfo(CommandLine& line) {
+  ServeRequest& request = line.torchinfo.request;
+  request.workload.crop_mode = line.torchinfo_crop_mode == 1;
+  if (const auto page = PageOf(line.torchinfo_page)) {
+    request.workload.page_width = page->width;
+    request.workload.page_height = page->height;
+  }
+  request.context = request.workload.seq_len;
+  return RunTorchInfo(line.torchinfo);
 }
 
 int Run(const CLI::App& app, CommandLine& line) {
   if (app.got_subcommand("serve")) return ServeOnStandardStreams();
+  if (app.got_subcommand("analyze")) return RunAnalyze(std::cin, std::cout);
   if (app.got_subcommand("verify")) {
     const VerifyFormat format = line.format == "json" ? VerifyFormat::kJson : VerifyFormat::kTable;
     return RunVerify(line.verify_dir, format, std::cout);
   }
+  if (app.got_subcommand("torchinfo")) return RunTorchInfo(line);
   if (app.got_subcommand("tokenize")) return RunTokenize(line.tokenizer_dir, std::cin, std::cout);
   if (app.got_subcommand("inspect")) {
     return RunInspect(line.inspect_image, line.inspect_model, line.inspect_prompt, std::cout);
@@ -168,6 +226,7 @@ int main(int argc, char** argv) {
   AddOcr(app, line);
   AddMemory(app, line);
   AddOthers(app, line);
+  AddTorchInfo(app, line);
   const auto is_argument = [&](const CLI::App* command) { return command->check_name(argv[1]); };
   const std::vector<CLI::App*> commands = app.get_subcommands([](CLI::App*) { return true; });
   if (argc > 1 && argv[1][0] != '-' && std::none_of(commands.begin(), commands.end(), is_argument)) {

@@ -20,6 +20,9 @@ absl::StatusOr<int> Execute(Session& session) {
     request.set_downsample_ratio(*ratio);
   }
   request.set_analytic_only(line.Has("--analytic-only"));
+  if (line.Has("--image")) {
+    request.set_image_path(AbsolutePath(session.io(), line.Text("--image")));
+  }
   DSOCR_ASSIGN_OR_RETURN(Daemon * daemon, session.Connect());
   DSOCR_ASSIGN_OR_RETURN(const v1::AnalyzeResponse response,
                          daemon->Call(&v1::AnalyticService::Stub::Analyze, request));
@@ -35,6 +38,8 @@ Command AnalyzeCommand() {
   std::vector<Flag> flags = RequestFlags();
   flags.push_back(
       {"--context", ValueKind::kInteger, "TOKENS", "tokens in the cache at the decode step (default: seq_len)"});
+  flags.push_back(
+      {"--image", ValueKind::kPath, "FILE", "take the page from this file (default: a synthetic grey page)"});
   flags.push_back({"--patch-size", ValueKind::kInteger, "PIXELS", "side of a vision patch (default 16)"});
   flags.push_back({"--downsample-ratio", ValueKind::kInteger, "N", "patches to a token, per side (default 4)"});
   flags.push_back({"--analytic-only", ValueKind::kSwitch, "", "closed formulas alone; trace nothing"});

@@ -48,6 +48,14 @@ absl::Status ApplyDuration(const std::string& value, absl::Duration* out) {
   return absl::OkStatus();
 }
 
+absl::Status ApplyBool(const std::string& value, bool* out) {
+  if (value != "true" && value != "false") {
+    return Unfit("expected true or false");
+  }
+  *out = value == "true";
+  return absl::OkStatus();
+}
+
 absl::Status ApplyUnixAddress(const std::string& value, std::string* out) {
   std::string path;
   DSOCR_RETURN_IF_ERROR(ApplyPath(value.substr(kUnixPrefix.size()), &path));
@@ -194,6 +202,14 @@ std::vector<Setting> MakeSettings() {
        .is_reloadable = true,
        .default_values = [](const Surroundings&) { return Values{"10m"}; },
        .apply = [](const Values& values, Config* c) { return ApplyDuration(values.front(), &c->runner_silence); }},
+      {.key = "analyzer.enabled",
+       .variable = "DSOCR_ANALYZER_ENABLED",
+       .value_name = "BOOL",
+       .default_words = "true",
+       .help = "let the static analyzer trace the model in a process of its own; false: closed formulas alone",
+       .is_reloadable = true,
+       .default_values = [](const Surroundings&) { return Values{"true"}; },
+       .apply = [](const Values& values, Config* c) { return ApplyBool(values.front(), &c->analyzer_enabled); }},
       {.key = "log_file",
        .variable = "DSOCR_LOG_FILE",
        .value_name = "FILE",
@@ -244,6 +260,32 @@ absl::StatusOr<Values> FileValues(const YAML::Node& node, const Setting& setting
   return values;
 }
 
+// The entries of a map into `origins`; a map inside has the keys "prefix.name".
+absl::Status ReadEntries(const YAML::Node& map, const std::string& prefix, const std::string& path, Origins* origins) {
+  for (const auto& entry : map) {
+    const std::string where = fmt::format("{}:{}", path, entry.first.Mark().line + 1);
+    if (!entry.first.IsScalar()) {
+      return BadFile(where, "expected a name");
+    }
+    const std::string key = prefix + entry.first.Scalar();
+    const auto setting =
+        std::find_if(Settings().begin(), Settings().end(), [&](const Setting& s) { return s.key == key; });
+    if (setting == Settings().end() && prefix.empty() && entry.second.IsMap()) {
+      DSOCR_RETURN_IF_ERROR(ReadEntries(entry.second, key + ".", path, origins));
+      continue;
+    }
+    if (setting == Settings().end()) {
+      return BadFile(where, fmt::format("unknown key '{}'{}", key, DidYouMean(key, Keys())));
+    }
+    if (origins->contains(key)) {
+      return BadFile(where, fmt::format("'{}' is there twice", key));
+    }
+    DSOCR_ASSIGN_OR_RETURN(Values values, FileValues(entry.second, *setting, where));
+    origins->emplace(key, Origin{std::move(values), where});
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Origins> ReadFile(const std::string& path) {
   std::error_code error;
   if (const std::uintmax_t size = std::filesystem::file_size(path, error); error) {
@@ -265,23 +307,7 @@ absl::StatusOr<Origins> ReadFile(const std::string& path) {
     if (!root.IsMap()) {
       return BadFile(path, "expected a map of settings");
     }
-    for (const auto& entry : root) {
-      const std::string where = fmt::format("{}:{}", path, entry.first.Mark().line + 1);
-      if (!entry.first.IsScalar()) {
-        return BadFile(where, "expected a name");
-      }
-      const std::string& key = entry.first.Scalar();
-      const auto setting =
-          std::find_if(Settings().begin(), Settings().end(), [&](const Setting& s) { return s.key == key; });
-      if (setting == Settings().end()) {
-        return BadFile(where, fmt::format("unknown key '{}'{}", key, DidYouMean(key, Keys())));
-      }
-      if (origins.contains(key)) {
-        return BadFile(where, fmt::format("'{}' is there twice", key));
-      }
-      DSOCR_ASSIGN_OR_RETURN(Values values, FileValues(entry.second, *setting, where));
-      origins.emplace(key, Origin{std::move(values), where});
-    }
+    DSOCR_RETURN_IF_ERROR(ReadEntries(root, "", path, &origins));
   } catch (const YAML::Exception& exception) {
     return BadFile(fmt::format("{}:{}", path, exception.mark.line + 1), exception.msg);
   }
@@ -314,7 +340,8 @@ bool IsLoopback(std::string_view host) {
 
 std::string FlagOf(const Setting& setting) {
   std::string flag = fmt::format("--{}", setting.key);
-  std::replace(flag.begin(), flag.end(), '_', '-');
+  const auto is_joint = [](char c) { return c == '_' || c == '.'; };
+  std::replace_if(flag.begin() + 2, flag.end(), is_joint, '-');
   return flag;
 }
 

@@ -23,12 +23,13 @@ struct Config {
   std::string agent_path;           // absolute
   absl::Duration idle_exit = absl::InfiniteDuration();
   absl::Duration drain_deadline;
+  bool analyzer_enabled = true;   // the static analyzer traces the model with the runner
   absl::Duration runner_silence;  // a runner that says nothing for so long is stopped
   std::string log_file;           // absolute; empty: stderr
 };
 
 struct Setting {
-  std::string_view key;            // in the file; the flag is --key with '-' for '_'
+  std::string_view key;            // in the file, a.b also as b in a map a; the flag is --key with '-' for '_' and '.'
   std::string_view variable;       // DSOCR_…
   std::string_view value_name;     // ADDR, DIR, DURATION, …
   std::string_view default_words;  // for a person

@@ -10,8 +10,7 @@
 #include "absl/time/time.h"
 #include "base/status.h"
 #include "daemon/calibrate/calibration.h"
-#include "daemon/catalog/models.h"
-#include "daemon/catalog/workload_file.h"
+#include "daemon/run/inquiry.h"
 #include "daemon/run/rejoin.h"
 #include "daemon/run/runner.h"
 #include "fmt/format.h"
@@ -26,7 +25,6 @@ using Json = nlohmann::ordered_json;
 // for loading LibTorch.
 constexpr std::string_view kCalibrationBudget = "15s";
 constexpr absl::Duration kCalibrationLimit = absl::Seconds(90);
-constexpr absl::Duration kInspectLimit = absl::Seconds(60);
 constexpr absl::Duration kCollectLimit = absl::Seconds(10);  // the runner has exited: what it wrote is in the ring
 constexpr int kMaxWarmup = 100;
 constexpr int kMaxRepeats = 1000;
@@ -34,6 +32,17 @@ constexpr int kMaxRepeats = 1000;
 std::string RunnerPath(const ModelRunTools& tools) { return tools.config->Get()->runner_path; }
 
 int64_t RepeatsOf(const v1::ModelRun& request) { return std::max(1, request.repeats()); }
+
+PageSource SourceOf(const v1::ModelRun& request) {
+  PageSource source;
+  if (request.has_image_path()) {
+    source.image_path = request.image_path();
+  }
+  if (request.has_prompt()) {
+    source.prompt = request.prompt();
+  }
+  return source;
+}
 
 std::string RequestJson(const v1::ModelRun& request, const Plan& plan) {
   const analytic::Workload& workload = plan.input.workload;
@@ -45,75 +54,13 @@ std::string RequestJson(const v1::ModelRun& request, const Plan& plan) {
                      {"random_seed", request.random_seed()},
                      {"device", plan.target.runner_device},
                      {"dtype", analytic::PrecisionName(workload.precision)},
-                     {"workload",
-                      {{"base_size", workload.base_size},
-                       {"image_size", workload.image_size},
-                       {"crop_mode", workload.crop_mode},
-                       {"page_width", workload.page_width},
-                       {"page_height", workload.page_height},
-                       {"seq_len", workload.seq_len},
-                       {"max_new_tokens", workload.max_new_tokens}}},
+                     {"workload", WorkloadJson(workload)},
                      {"image_path", text_or_null(request.has_image_path(), request.image_path())},
                      {"prompt", text_or_null(request.has_prompt(), request.prompt())},
                      {"warmup", request.warmup()},
                      {"repeats", RepeatsOf(request)},
                      {"cuda_graphs", request.cuda_graphs()}};
   return json.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
-}
-
-struct Inspection {
-  int64_t page_width = 0;
-  int64_t page_height = 0;
-  std::optional<int64_t> text_tokens;
-};
-
-absl::StatusOr<Inspection> ParseInspection(const std::string& text) {
-  constexpr int64_t kMaxSide = 1'000'000;
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  const auto count_of = [&](const char* key) -> std::optional<int64_t> {
-    const bool is_there = json.is_object() && json.contains(key) && json[key].is_number_integer();
-    const double value = is_there ? json[key].get<double>() : -1;
-    return value >= 0 && value <= kMaxSide ? std::optional(json[key].get<int64_t>()) : std::nullopt;
-  };
-  const std::optional<int64_t> width = count_of("page_width");
-  const std::optional<int64_t> height = count_of("page_height");
-  if (!width || !height) {
-    return absl::InternalError("dsocr-runner inspect: it printed no page size; is it of this version?");
-  }
-  return Inspection{*width, *height, count_of("text_tokens")};
-}
-
-// The page is the image's, and the prompt's tokens are counted by the model's tokenizer, before anything is predicted.
-absl::Status ApplyImage(const ModelRunTools& tools, const v1::ModelRun& request, const StopSource& stop, Plan* plan) {
-  Command command{.arguments = {RunnerPath(tools), "inspect", "--image", request.image_path(), "-o", "json"},
-                  .environment = {}};
-  if (!request.request().model_dir().empty()) {
-    command.arguments.insert(command.arguments.end(), {"--model", request.request().model_dir()});
-  }
-  if (request.has_prompt()) {
-    command.arguments.insert(command.arguments.end(), {"--prompt", request.prompt()});
-  }
-  DSOCR_ASSIGN_OR_RETURN(const std::string answer, Ask(command, kInspectLimit, stop));
-  DSOCR_ASSIGN_OR_RETURN(const Inspection inspection, ParseInspection(answer));
-
-  // Text tokens stay those of the profile where no tokenizer counts them.
-  const analytic::Workload& before = plan->input.workload;
-  const int64_t text_tokens =
-      inspection.text_tokens.value_or(before.seq_len - analytic::LayOutImage(plan->input.model, before).image_tokens());
-  v1::DeepSeekOCRAnalyticRequest inspected = request.request();
-  v1::WorkloadOverrides& overrides = *inspected.mutable_workload();
-  overrides.set_page_width(inspection.page_width);
-  overrides.set_page_height(inspection.page_height);
-  if (!overrides.has_seq_len() || inspection.text_tokens) {
-    DSOCR_ASSIGN_OR_RETURN(
-        const v1::WorkloadDescription layout,
-        catalog::DescribeWorkload(plan->input.model, ProfileOrDefault(inspected.workload_profile_id()), overrides));
-    overrides.set_seq_len(layout.image_tokens() + text_tokens);
-  }
-  DSOCR_ASSIGN_OR_RETURN(plan->input.workload,
-                         catalog::ResolveWorkload(plan->input.model, ProfileOrDefault(inspected.workload_profile_id()),
-                                                  overrides, inspected.dtype()));
-  return absl::OkStatus();
 }
 
 // The first run on a device measures it. A calibration that fails is told and logged; the datasheet is used.
@@ -207,9 +154,6 @@ absl::Status CheckModelRun(const v1::ModelRun& request, const Plan& plan) {
     return bad(fmt::format("device '{}'", plan.target.info.name()),
                "known from the catalogue alone; run on cpu or cuda:N, or predict with --analytic-only");
   }
-  if (const analytic::ModelSpec& model = plan.input.model; !catalog::IsExecutable(model)) {
-    return bad(fmt::format("model_variant '{}'", model.variant), "analytic only; predict it with --analytic-only");
-  }
   if (request.warmup() < 0 || request.warmup() > kMaxWarmup) {
     return bad(fmt::format("warmup {}", request.warmup()), fmt::format("out of range; give 0 to {}", kMaxWarmup));
   }
@@ -232,9 +176,8 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
                              v1::Run* run, const Tell& tell) {
   const absl::Time start = absl::Now();
   tell(v1::RUN_STATE_PREDICTING, "reading the request", std::nullopt);
-  if (request.has_image_path()) {
-    DSOCR_RETURN_IF_ERROR(ApplyImage(tools, request, stop, &plan));
-  }
+  const PageSource source = SourceOf(request);
+  DSOCR_RETURN_IF_ERROR(ApplyImage(RunnerPath(tools), source, request.request(), stop, &plan));
   const std::string& calibration = request.request().calibration();
   if (calibration.empty() && !plan.target.runner_device.empty() && !request.request().has_profile_run_id()) {
     DSOCR_RETURN_IF_ERROR(CalibrateOnce(tools, plan, stop, tell));
@@ -249,6 +192,13 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
   }
   DSOCR_ASSIGN_OR_RETURN(const analytic::Prediction prediction,
                          analytic::Predict(plan.input.model, plan.input.workload, plan.input.device));
+  if (!request.request().has_profile_run_id()) {
+    // Before anything is measured, so that it disturbs nothing; a run goes on without it.
+    plan.trace = tools.planner->Trace(plan, source, /*context=*/std::nullopt, stop);
+    if (stop.is_stopped()) {
+      return plan.trace.status();
+    }
+  }
   DSOCR_ASSIGN_OR_RETURN(v1::AnalyticModelReport report, tools.planner->Publish(plan, /*digest=*/""));
   run->set_artifacts_dir(ArtifactsDirOf(report));
   if (request.request().has_profile_run_id()) {

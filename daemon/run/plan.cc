@@ -7,6 +7,7 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "analytic/stages.h"
 #include "base/status.h"
 #include "daemon/calibrate/calibration.h"
 #include "daemon/catalog/models.h"
@@ -14,6 +15,7 @@
 #include "daemon/config/version.h"
 #include "daemon/export/artifacts.h"
 #include "daemon/report/static_compute.h"
+#include "daemon/run/inquiry.h"
 #include "daemon/run/rejoin.h"
 #include "daemon/store/new_id.h"
 #include "fmt/format.h"
@@ -98,9 +100,9 @@ absl::Status Planner::Calibrate(const std::string& request, Plan* plan) const {
 }
 
 absl::Status Planner::WriteArtifacts(const Plan& plan, const v1::AnalyticModelReport& report, bool is_new) const {
-  DSOCR_ASSIGN_OR_RETURN(
-      const v1::AnalyzeResponse analysis,
-      report::AnalyzeStatic(plan.input.model, plan.input.workload, /*context=*/std::nullopt, config::kVersion));
+  DSOCR_ASSIGN_OR_RETURN(const v1::AnalyzeResponse analysis,
+                         report::AnalyzeStatic(plan.input.model, plan.input.workload, /*context=*/std::nullopt,
+                                               config::kVersion, plan.trace));
   return exporter::WriteArtifacts(plan.artifacts_root, report.report_id(), report, &analysis,
                                   is_new ? exporter::Existing::kRefuse : exporter::Existing::kReplace)
       .status();
@@ -170,6 +172,16 @@ absl::StatusOr<v1::DeepSeekOCRAnalyticAccepted> Planner::RunAnalytic(const v1::D
   return accepted;
 }
 
+absl::StatusOr<std::string> Planner::Trace(const Plan& plan, const PageSource& source, std::optional<int64_t> context,
+                                           const StopSource& stop) const {
+  const std::shared_ptr<const config::Config> config = config_->Get();
+  if (!config->analyzer_enabled) {
+    return absl::FailedPreconditionError("analyzer.enabled is false");
+  }
+  absl::MutexLock lock(&trace_mutex_);
+  return TraceModel(config->runner_path, plan, source, context, stop);
+}
+
 absl::StatusOr<v1::AnalyzeResponse> Planner::Analyze(const v1::AnalyzeRequest& request, Caller caller) const {
   DSOCR_ASSIGN_OR_RETURN(Plan plan, Resolve(request.request(), caller));
   if (request.has_patch_size() && request.patch_size() != plan.input.model.sam.patch_size) {
@@ -182,7 +194,24 @@ absl::StatusOr<v1::AnalyzeResponse> Planner::Analyze(const v1::AnalyzeRequest& r
                     "the model has two stride-2 convolutions", fmt::format("it is {}", kDownsampleRatio));
   }
   const std::optional<int64_t> context = request.has_context() ? std::optional(request.context()) : std::nullopt;
-  return report::AnalyzeStatic(plan.input.model, plan.input.workload, context, config::kVersion);
+  const StopSource never;
+  PageSource source;
+  if (request.has_image_path()) {
+    if (request.analytic_only()) {
+      return BadField("image_path", request.image_path(), "closed formulas open no image", "give the page's size");
+    }
+    DSOCR_RETURN_IF_ERROR(CheckAbsolute("image_path", request.image_path()));
+    source.image_path = request.image_path();
+    DSOCR_RETURN_IF_ERROR(ApplyImage(config_->Get()->runner_path, source, request.request(), never, &plan));
+  }
+  // What cannot be analyzed at all is refused before a process is started for it.
+  DSOCR_RETURN_IF_ERROR(
+      analytic::AnalyzeStages(plan.input.model, plan.input.workload, context.value_or(plan.input.workload.seq_len))
+          .status());
+  const absl::StatusOr<std::string> trace = request.analytic_only()
+                                                ? absl::FailedPreconditionError("closed formulas alone were asked for")
+                                                : Trace(plan, source, context, never);
+  return report::AnalyzeStatic(plan.input.model, plan.input.workload, context, config::kVersion, trace);
 }
 
 std::string ArtifactsDirOf(const v1::AnalyticModelReport& report) {

@@ -14,6 +14,7 @@
 #include "daemon/calibrate/machine.h"
 #include "daemon/config/current.h"
 #include "daemon/report/report.h"
+#include "daemon/run/stop_source.h"
 #include "daemon/store/store.h"
 #include "dsocr/v1/analytic.pb.h"
 
@@ -24,10 +25,14 @@ struct Plan {
   report::ReportInput input;
   calibrate::Target target;
   std::string artifacts_root;  // absolute
+  // What `dsocr-runner analyze` printed, for static_compute.*; or why it was not asked, which they then say.
+  absl::StatusOr<std::string> trace = absl::FailedPreconditionError("an analytic report starts no LibTorch process");
 };
 
 // Who asks: only a caller on the unix socket chooses where artifacts go.
 enum class Caller { kSameUser, kRemote };
+
+struct PageSource;
 
 // Thread-safe. Borrows what it is given.
 class Planner {
@@ -45,6 +50,10 @@ class Planner {
 
   // Replaces the device's datasheet figures. `request`: as DeepSeekOCRAnalyticRequest.calibration.
   absl::Status Calibrate(const std::string& request, Plan* plan) const;
+
+  // The runner's traces for AnalyzeStatic, one process at a time; FAILED_PRECONDITION where analyzer.enabled is off.
+  absl::StatusOr<std::string> Trace(const Plan& plan, const PageSource& source, std::optional<int64_t> context,
+                                    const StopSource& stop) const;
 
   // Prediction, artifacts, store, in this order, so that a stored report always has had its artifacts.
   // `digest`: InputDigest; empty: never reused, because a measurement is to come.
@@ -67,6 +76,7 @@ class Planner {
   store::Store* const store_;
   const config::Current* const config_;
   const calibrate::Machine* const machine_;
+  mutable absl::Mutex trace_mutex_;
   absl::Mutex publish_mutex_;  // two requests with one run id: the second one sees the first
 };
 

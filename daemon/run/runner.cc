@@ -158,6 +158,13 @@ std::string_view Doing(v1::RunState state) {
   }
 }
 
+absl::Status CheckFits(size_t request_bytes) {
+  return request_bytes <= kMaxRequestBytes ? absl::OkStatus()
+                                           : absl::InvalidArgumentError(fmt::format(
+                                                 "prompt: the request has {} bytes, expected at most {}; shorten it",
+                                                 request_bytes, kMaxRequestBytes));
+}
+
 absl::Status ProtocolError(const absl::Status& status, std::string_view doing) {
   return absl::InternalError(fmt::format("dsocr-runner broke its protocol: it sent {} while {}; is it of this version?",
                                          std::string(status.message()), doing));
@@ -206,10 +213,7 @@ class Conversation {
 }  // namespace
 
 absl::Status Serve(const Command& command, const ServeOptions& options) {
-  if (options.request_json.size() > kMaxRequestBytes) {
-    return absl::InvalidArgumentError(fmt::format("prompt: the request has {} bytes, expected at most {}; shorten it",
-                                                  options.request_json.size(), kMaxRequestBytes));
-  }
+  DSOCR_RETURN_IF_ERROR(CheckFits(options.request_json.size()));
   DSOCR_ASSIGN_OR_RETURN(const std::unique_ptr<Subprocess> process, Subprocess::Start(command));
   const std::string frame = EncodeFrame(options.request_json);
   // A runner that has died already gives EPIPE here; what it died of is found below.
@@ -237,8 +241,11 @@ absl::Status Serve(const Command& command, const ServeOptions& options) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> Ask(const Command& command, absl::Duration limit, const StopSource& stop) {
+absl::StatusOr<std::string> Ask(const Command& command, absl::Duration limit, const StopSource& stop,
+                                std::string_view input) {
+  DSOCR_RETURN_IF_ERROR(CheckFits(input.size()));
   DSOCR_ASSIGN_OR_RETURN(const std::unique_ptr<Subprocess> process, Subprocess::Start(command));
+  [[maybe_unused]] const ssize_t written = ::write(process->input().get(), input.data(), input.size());  // as in Serve
   process->input().reset();
   Talk talk(nullptr);
   std::string answer;

@@ -1,4 +1,4 @@
-// dsocr-runner as the daemon sees it: three commands over pipes (docs/runner-protocol.md). It may crash, lie or say
+// dsocr-runner as the daemon sees it: commands over pipes (docs/runner-protocol.md). It may crash, lie or say
 // nothing; each of these is an error here, and the process is gone when a call returns.
 #ifndef DSOCR_DAEMON_RUN_RUNNER_H_
 #define DSOCR_DAEMON_RUN_RUNNER_H_
@@ -32,8 +32,9 @@ struct ServeOptions {
 absl::Status Serve(const Command& command, const ServeOptions& options);
 
 // Runs a command that prints one document and ends, such as inspect and calibrate. Its error line and exit code become
-// the status.
-absl::StatusOr<std::string> Ask(const Command& command, absl::Duration limit, const StopSource& stop);
+// the status. `input`: all that it finds on its stdin, at most kMaxRequestBytes.
+absl::StatusOr<std::string> Ask(const Command& command, absl::Duration limit, const StopSource& stop,
+                                std::string_view input = "");
 
 }  // namespace dsocr::run
 

@@ -13,16 +13,13 @@
 
 #include "model/command/exit_code.h"
 #include "model/command/frame.h"
+#include "model/command/inputs.h"
 #include "model/command/serve_request.h"
 #include "model/device.h"
 #include "model/error.h"
 #include "model/generate.h"
-#include "model/image/image.h"
-#include "model/image/preprocess.h"
 #include "model/load.h"
 #include "model/output_text.h"
-#include "model/synthetic.h"
-#include "model/text/prompt.h"
 
 namespace dsocr::model {
 namespace {
@@ -66,60 +63,13 @@ void WatchForCancellation(int fd) {
   }).detach();
 }
 
-PreprocessConfig ViewsOf(const ModelConfig& config, const ServeWorkload& workload) {
-  PreprocessConfig preprocess = config.preprocess;
-  preprocess.base_size = workload.base_size;
-  preprocess.image_size = workload.image_size;
-  preprocess.crop_mode = workload.crop_mode;
-  CheckConfig(preprocess);
-  return preprocess;
-}
-
-Image PageOf(const ServeRequest& request) {
-  const Size size{request.workload.page_width, request.workload.page_height};
-  if (!request.image_path) return SyntheticPage(size);
-  Image page = LoadImage(*request.image_path);
-  if (page.width != size.width || page.height != size.height) {
-    throw InputError(ErrorCode::kFailedPrecondition, "image '" + *request.image_path + "'",
-                     "it is " + std::to_string(page.width) + "x" + std::to_string(page.height) +
-                         ", the workload predicts a page of " + std::to_string(size.width) + "x" +
-                         std::to_string(size.height),
-                     "ask 'dsocr-runner inspect' for the size");
-  }
-  return page;
-}
-
-std::vector<int64_t> IdsOf(const ServeRequest& request, const ModelConfig& config, int image_tokens,
-                           const std::optional<Tokenizer>& tokenizer) {
-  const int64_t seq_len = request.workload.seq_len;
-  if (!tokenizer) return SyntheticPrompt(config, image_tokens, seq_len);
-  std::vector<int64_t> ids =
-      PromptIds(*tokenizer, *request.prompt,
-                {.bos_id = config.bos_token_id, .image_id = config.image_token_id, .image_count = image_tokens});
-  if (static_cast<int64_t>(ids.size()) != seq_len) {
-    throw InputError(ErrorCode::kFailedPrecondition, "prompt",
-                     "it has " + std::to_string(ids.size()) + " tokens with the image, the workload predicts " +
-                         std::to_string(seq_len),
-                     "ask 'dsocr-runner inspect' for its length");
-  }
-  return ids;
-}
-
 void Serve(const ServeRequest& request, const EventWriter& events) {
   const c10::InferenceMode inference;
   events.State("loading", "opening device " + request.device, 0.0);
   const at::Device device = OpenDevice(request.device);
   const at::ScalarType dtype = ParseDtype(request.dtype);
-  const ModelConfig config = request.model_dir ? LoadModelConfig(*request.model_dir) : ModelConfig();
-
-  // All that is cheap to refuse comes before the weights.
-  const PreprocessConfig preprocess = ViewsOf(config, request.workload);
-  std::optional<Tokenizer> tokenizer;
-  if (request.prompt) tokenizer = Tokenizer::Load(*request.model_dir);
-  const Image page = PageOf(request);
-  const TokenLayout layout = LayoutTokens({page.width, page.height}, preprocess);
-  std::vector<int64_t> ids = IdsOf(request, config, layout.image_tokens(), tokenizer);
-  const Views views = MakeViews(page, preprocess);
+  const ModelConfig config = ConfigOf(request);
+  Inputs inputs = MakeInputs(request, config);  // all that is cheap to refuse comes before the weights
 
   events.State("loading", request.model_dir ? "loading weights" : "making random weights", 0.2);
   const Clock::time_point load_start = Clock::now();
@@ -134,12 +84,12 @@ void Serve(const ServeRequest& request, const EventWriter& events) {
        {"seconds", load_seconds},
        {"device", {{"name", info.name}, {"kind", info.kind}, {"driver", info.driver}, {"cores", info.cores}}}});
 
-  const Request prepared = loaded.model->Prepare(views, std::move(ids));
+  const Request prepared = loaded.model->Prepare(inputs.views, std::move(inputs.ids));
   KvCache cache = loaded.model->MakeCache(request.workload.seq_len + request.workload.max_new_tokens - 1);
   events.Write({{"event", "prepared"},
                 {"seq_len", prepared.ids.size()},
-                {"image_tokens", layout.image_tokens()},
-                {"crop_grid", {layout.crops_wide, layout.crops_high}}});
+                {"image_tokens", inputs.layout.image_tokens()},
+                {"crop_grid", {inputs.layout.crops_wide, inputs.layout.crops_high}}});
 
   const Generator generator(*loaded.model);
   std::vector<int64_t> tokens;
@@ -157,7 +107,7 @@ void Serve(const ServeRequest& request, const EventWriter& events) {
   }
   Json done = {
       {"event", "done"}, {"text", nullptr}, {"peak_rss_bytes", PeakRssBytes()}, {"kv_cache_bytes", cache.size_bytes()}};
-  if (tokenizer) done["text"] = OutputText(*tokenizer, tokens, config.eos_token_id);
+  if (inputs.tokenizer) done["text"] = OutputText(*inputs.tokenizer, tokens, config.eos_token_id);
   is_finished = true;
   events.Write(done);
 }

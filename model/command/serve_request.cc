@@ -53,6 +53,8 @@ ServeRequest ParseServeRequest(std::string_view text) {
   if (request.prompt && !request.model_dir) root.Fail("prompt", "needs a model_dir whose tokenizer can read it");
   root.Int("warmup", 0, kMaxRequests, request.warmup);
   root.Int("repeats", 1, kMaxRequests, request.repeats);
+  request.context = request.workload.seq_len;
+  root.Int("context", 0, kMaxTokens, request.context);
   bool cuda_graphs = false;
   root.Bool("cuda_graphs", cuda_graphs);
   if (cuda_graphs) root.Fail("cuda_graphs", "is true, and this runner does not capture CUDA graphs");

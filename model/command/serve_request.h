@@ -1,4 +1,4 @@
-// The request of `dsocr-runner serve`, as docs/runner-protocol.md has it.
+// The request of `dsocr-runner serve` and `analyze`, as docs/runner-protocol.md has it.
 #ifndef DSOCR_MODEL_COMMAND_SERVE_REQUEST_H_
 #define DSOCR_MODEL_COMMAND_SERVE_REQUEST_H_
 
@@ -29,6 +29,7 @@ struct ServeRequest {
   std::optional<std::string> prompt;      // absent: synthetic text ids
   int warmup = 1;
   int repeats = 1;
+  int64_t context = 512;  // of analyze: tokens in the cache at the decode step; absent: seq_len
 };
 
 // Throws InputError naming the field: malformed JSON, a wrong type, a value out of range, a prompt without a model to

@@ -12,6 +12,7 @@
 //   undone     ends without "done"
 //   silent     says nothing and waits
 //   stubborn   as silent, and ignores SIGTERM
+//   untraced   a good run, but `analyze` dies
 //
 // The request it was sent goes, as it came, into the file that FAKE_RUNNER_REQUEST names.
 #include <signal.h>
@@ -137,6 +138,23 @@ int Inspect() {
   return 0;
 }
 
+// The request goes, as it came, into the file that FAKE_RUNNER_TRACE names.
+int Analyze() {
+  std::string request;
+  for (int c = std::getchar(); c != EOF; c = std::getchar()) {
+    request += static_cast<char>(c);
+  }
+  if (const std::string path = Variable("FAKE_RUNNER_TRACE"); !path.empty()) {
+    std::ofstream(path) << request;
+  }
+  if (Variable("FAKE_RUNNER") == "untraced") {
+    std::abort();
+  }
+  std::puts(R"({"seconds": 0.1, "extracted": {"error": "the fake traces nothing"}, "isolated": {)"
+            R"("projector": {"ranges": {"projector/linear/matmul": {"flops": {"aten::mm": 10}, "activations": 5}}}}})");
+  return 0;
+}
+
 int Calibrate() {
   std::puts(
       R"({"device": {"name": "Fake CPU", "kind": "cpu", "driver": "", "cores": 2}, "dtype": "bf16", "seconds": 0.1, "points": [)"
@@ -154,6 +172,9 @@ int main(int argc, char** argv) {
   }
   if (command == "inspect") {
     return Inspect();
+  }
+  if (command == "analyze") {
+    return Analyze();
   }
   if (command == "calibrate") {
     return Calibrate();

@@ -56,6 +56,20 @@ TEST_F(SettingsTest, UnknownKeyIsAnErrorWithLineAndSuggestion) {
               HasSubstr("dsocrd.yaml:2': unknown key 'lisen'; did you mean 'listen'?"));
 }
 
+TEST_F(SettingsTest, DottedKeyMayStandInAMapOfItsOwn) {
+  for (const char* text : {"analyzer:\n  enabled: false\n", "analyzer.enabled: false\n"}) {
+    const absl::StatusOr<Resolved> resolved = Resolve({}, File(text), surroundings_);
+    ASSERT_TRUE(resolved.ok()) << resolved.status();
+    EXPECT_FALSE(resolved->config.analyzer_enabled) << text;
+  }
+  EXPECT_THAT(ErrorOf("analyzer:\n  enabled: maybe\n"), HasSubstr("expected true or false"));
+  EXPECT_THAT(ErrorOf("analyzer:\n  enable: true\n"), HasSubstr("unknown key 'analyzer.enable'"));
+  EXPECT_THAT(ErrorOf("analyzer.enabled: true\nanalyzer:\n  enabled: true\n"), HasSubstr("is there twice"));
+  for (const Setting& setting : Settings()) {
+    EXPECT_EQ(FlagOf(setting).find_first_of("_."), std::string::npos) << setting.key;
+  }
+}
+
 TEST_F(SettingsTest, FileThatIsNoMapIsAnError) {
   EXPECT_THAT(ErrorOf("- a\n- b\n"), HasSubstr("expected a map of settings"));
 }

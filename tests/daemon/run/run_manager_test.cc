@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,12 +12,14 @@
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
 #include "tests/daemon/report/sample_join.h"
 #include "tests/scratch_directory.h"
 
 namespace dsocr::run {
 namespace {
 
+using nlohmann::json;
 using ::testing::HasSubstr;
 
 // Stands for the agents: every session ends with the measurement that was put in.
@@ -114,6 +117,10 @@ class RunManagerTest : public ::testing::Test {
     Follow(run_id, &end);
     return end;
   }
+  static json StaticCompute(const v1::Run& run) {
+    std::ifstream file(std::filesystem::path(run.artifacts_dir()).parent_path() / "static_compute.json");
+    return json::parse(file);
+  }
   static void BehaveAs(const std::string& mode) { ::setenv("FAKE_RUNNER", mode.c_str(), 1); }
 
   const ScratchDirectory directory_;
@@ -186,6 +193,37 @@ TEST_F(RunManagerTest, ImageDecidesThePage) {
   const v1::Run end = End(Start(request));
   EXPECT_EQ(end.error(), "");
   EXPECT_EQ(store_->GetReport(end.report_id())->workload().page_width(), 300);
+}
+
+TEST_F(RunManagerTest, StaticComputeHoldsWhatTheRunnerTraced) {
+  const v1::Run end = End(Start(TinyRun()));
+  EXPECT_EQ(end.error(), "");
+  const json stages = StaticCompute(end)["stages"];
+  EXPECT_EQ(stages["projector"]["flops_isolated"], 10);
+  EXPECT_EQ(stages["sam"]["source"], "analytical");
+  EXPECT_THAT(stages["sam"]["notes"].dump(), HasSubstr("extracted: not traced: the fake traces nothing"));
+}
+
+TEST_F(RunManagerTest, RunWhoseTraceDiesGoesOnAndSaysWhy) {
+  BehaveAs("untraced");
+  const v1::Run end = End(Start(TinyRun()));
+  EXPECT_EQ(end.error(), "");
+  EXPECT_EQ(end.state(), v1::RUN_STATE_DONE);
+  EXPECT_THAT(StaticCompute(end)["notes"].dump(), HasSubstr("not traced: dsocr-runner was killed by signal 6 (SIGABRT)"));
+}
+
+TEST_F(RunManagerTest, TraceIsOfTheRequestThatRuns) {
+  const std::string seen = (directory_ / "trace.json").string();
+  ::setenv("FAKE_RUNNER_TRACE", seen.c_str(), 1);
+  v1::StartRunRequest request = TinyRun();
+  request.mutable_model()->set_image_path((directory_ / "page.png").string());
+  EXPECT_EQ(End(Start(request)).error(), "");
+  ::unsetenv("FAKE_RUNNER_TRACE");
+  std::ifstream file(seen);
+  const json traced = json::parse(file);
+  EXPECT_EQ(traced["image_path"], (directory_ / "page.png").string());
+  EXPECT_EQ(traced["workload"]["page_width"], 300);
+  EXPECT_EQ(traced["context"], traced["workload"]["seq_len"]);
 }
 
 TEST_F(RunManagerTest, TakenRunIdIsRefused) {

@@ -104,6 +104,15 @@ TEST_F(RunnerTest, AskGivesWhatTheCommandPrinted) {
   EXPECT_THAT(*answer, HasSubstr("\"page_width\": 300"));
 }
 
+TEST_F(RunnerTest, AskHandsItsInputToTheCommand) {
+  const std::string seen = (directory_ / "seen").string();
+  const auto answer = Ask({.arguments = {DSOCR_FAKE_RUNNER, "analyze"}, .environment = {{"FAKE_RUNNER_TRACE", seen}}},
+                          absl::Seconds(30), stop_, "{\"context\": 7}");
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  std::ifstream file(seen);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), "{\"context\": 7}");
+}
+
 TEST_F(RunnerTest, AskTurnsAnErrorLineIntoItsStatus) {
   const auto answer = Ask({.arguments = {DSOCR_FAKE_RUNNER, "fly"}, .environment = {}}, absl::Seconds(30), stop_);
   EXPECT_EQ(answer.status().code(), absl::StatusCode::kInvalidArgument);
