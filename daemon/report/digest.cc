@@ -1,13 +1,12 @@
-#include <openssl/evp.h>
-
-#include <array>
-#include <cstdlib>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "analytic/category.h"
 #include "analytic/precision.h"
 #include "daemon/catalog/model_config.h"
+#include "daemon/catalog/sha256.h"
 #include "daemon/report/report.h"
 #include "fmt/format.h"
 
@@ -81,30 +80,16 @@ void AddDevice(const analytic::Device& device, Canonical* out) {
   }
 }
 
-std::string Sha256Hex(std::string_view text) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> bytes;
-  unsigned int size = 0;
-  // Fails only where OpenSSL cannot allocate or is built without SHA-256: nothing that a caller could mend.
-  if (EVP_Digest(text.data(), text.size(), bytes.data(), &size, EVP_sha256(), nullptr) != 1) {
-    std::abort();
-  }
-  std::string hex;
-  for (unsigned int i = 0; i < size; ++i) {
-    hex += fmt::format("{:02x}", bytes[i]);
-  }
-  return hex;
-}
-
 }  // namespace
 
-std::string InputDigest(const ReportInput& input, std::string_view operator_snapshot) {
+std::string InputDigest(const ReportInput& input) {
   Canonical canonical;
   canonical.Add("tool_version", input.provenance.tool_version());
   AddModel(input, &canonical);
   AddWorkload(input.workload, &canonical);
   AddDevice(input.device, &canonical);
-  canonical.Add("operator_snapshot", operator_snapshot);
-  return Sha256Hex(canonical.text());
+  canonical.Add("operator_snapshot", input.operators ? input.operators->snapshot_id() : "");
+  return catalog::Sha256Hex(canonical.text());
 }
 
 }  // namespace dsocr::report

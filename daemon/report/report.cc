@@ -7,6 +7,7 @@
 #include "analytic/category.h"
 #include "base/status.h"
 #include "daemon/catalog/models.h"
+#include "daemon/catalog/operator_snapshot.h"
 #include "daemon/catalog/workload_file.h"
 #include "daemon/report/parts.h"
 #include "daemon/report/units.h"
@@ -215,7 +216,13 @@ v1::AnalyticModelReport BuildReport(const ReportInput& input, const Prediction& 
     *report.add_modules() = NodeOf(prediction, module);
     *report.add_module_metrics() = MetricsOf(module, input.workload.profile_id, model_time_ns);
   }
-  AddOperatorCategories(&report);
+  if (input.operators) {
+    for (v1::OperatorCategory& category : catalog::CategoriesOf(*input.operators)) {
+      *report.add_operator_categories() = std::move(category);
+    }
+  } else {
+    AddOperatorCategories(&report);
+  }
   if (input.profile_run_id) {
     report.set_profile_run_id(*input.profile_run_id);
   }

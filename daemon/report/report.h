@@ -18,6 +18,7 @@
 #include "analytic/workload.h"
 #include "cupti/attribution/attribution.h"
 #include "dsocr/v1/analytic.pb.h"
+#include "dsocr/v1/operators.pb.h"
 #include "dsocr/v1/report.pb.h"
 
 namespace dsocr::report {
@@ -32,6 +33,7 @@ struct ReportInput {
   v1::Provenance provenance;
   std::string layer_docs_dir;  // absolute
   std::optional<std::string> profile_run_id;
+  std::optional<v1::TargetOperatorList> operators;  // nullopt: the built-in list
 };
 
 // The model as contracts show it.
@@ -71,9 +73,8 @@ v1::DeepSeekOCRAnalyticReportSummary Summarize(const v1::AnalyticModelReport& re
 v1::DeepSeekOCRAnalyticModel ModelOf(const v1::AnalyticModelReport& report);
 
 // 64 hex digits: SHA-256 over model spec, weights or config, every workload value, device with its calibration, dtype,
-// operator snapshot and tool version. Two inputs with equal digests give equal predictions. `operator_snapshot`: what
-// identifies its content; empty: none.
-std::string InputDigest(const ReportInput& input, std::string_view operator_snapshot = "");
+// operator snapshot and tool version. Two inputs with equal digests give equal predictions.
+std::string InputDigest(const ReportInput& input);
 
 }  // namespace dsocr::report
 

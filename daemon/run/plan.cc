@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "daemon/calibrate/calibration.h"
 #include "daemon/catalog/models.h"
+#include "daemon/catalog/operator_snapshot.h"
 #include "daemon/catalog/workload_file.h"
 #include "daemon/config/version.h"
 #include "daemon/export/artifacts.h"
@@ -34,24 +35,17 @@ absl::Status CheckAbsolute(std::string_view field, const std::string& path) {
                                                : BadField(field, path, "not an absolute path", "give the whole path");
 }
 
-// What is asked for and not built yet is said, never silently left out.
-absl::Status CheckAvailable(const v1::DeepSeekOCRAnalyticRequest& request) {
-  if (!request.operator_snapshot().empty()) {
-    return BadField("operator_snapshot", request.operator_snapshot(), "operator snapshots belong to a later release",
-                    "leave it out: the built-in operator list is used");
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::StatusOr<Plan> Planner::Resolve(const v1::DeepSeekOCRAnalyticRequest& request, Caller caller) const {
-  DSOCR_RETURN_IF_ERROR(CheckAvailable(request));
   DSOCR_RETURN_IF_ERROR(CheckAbsolute("model_dir", request.model_dir()));
   DSOCR_RETURN_IF_ERROR(CheckAbsolute("artifacts_root", request.artifacts_root()));
   DSOCR_ASSIGN_OR_RETURN(catalog::LoadedModel model,
                          catalog::ChooseModel(request.model_id(), request.model_variant(), request.model_dir()));
   Plan plan;
+  if (!request.operator_snapshot().empty()) {
+    DSOCR_ASSIGN_OR_RETURN(plan.input.operators, catalog::LoadOperatorSnapshot(request.operator_snapshot()));
+  }
   DSOCR_ASSIGN_OR_RETURN(plan.target, calibrate::ResolveDevice(request.device(), *machine_));
   DSOCR_ASSIGN_OR_RETURN(plan.input.workload,
                          catalog::ResolveWorkload(model.spec, ProfileOrDefault(request.workload_profile_id()),
@@ -104,7 +98,8 @@ absl::Status Planner::WriteArtifacts(const Plan& plan, const v1::AnalyticModelRe
                          report::AnalyzeStatic(plan.input.model, plan.input.workload, /*context=*/std::nullopt,
                                                config::kVersion, plan.trace));
   return exporter::WriteArtifacts(plan.artifacts_root, report.report_id(), report, &analysis,
-                                  is_new ? exporter::Existing::kRefuse : exporter::Existing::kReplace)
+                                  is_new ? exporter::Existing::kRefuse : exporter::Existing::kReplace, /*origin=*/nullptr,
+                                  plan.input.operators ? &*plan.input.operators : nullptr)
       .status();
 }
 

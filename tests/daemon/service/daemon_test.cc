@@ -140,7 +140,7 @@ TEST_F(DaemonTest, ErrorsCarryCodeOneLineAndErrorInfo) {
       {[](auto* r) { r->set_run_id("../escape"); }, grpc::StatusCode::INVALID_ARGUMENT, "run id"},
       {[](auto* r) { r->set_artifacts_root("relative"); }, grpc::StatusCode::INVALID_ARGUMENT, "artifacts_root"},
       {[](auto* r) { r->set_calibration("c-000000000000"); }, grpc::StatusCode::NOT_FOUND, "c-000000000000"},
-      {[](auto* r) { r->set_operator_snapshot("/x"); }, grpc::StatusCode::INVALID_ARGUMENT, "operator_snapshot"},
+      {[](auto* r) { r->set_operator_snapshot("/nowhere"); }, grpc::StatusCode::INVALID_ARGUMENT, "'/nowhere'"},
   };
   for (const Case& wrong : cases) {
     v1::DeepSeekOCRAnalyticRequest request = Tiny();
