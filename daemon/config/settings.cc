@@ -111,11 +111,8 @@ absl::Status ApplyHttp(const Values& values, Config* config) {
     config->http.clear();
     return absl::OkStatus();
   }
-  if (address.find(':') == std::string::npos) {
-    address.insert(0, ":");
-  }
-  if (address.starts_with(':')) {
-    address.insert(0, "127.0.0.1");
+  if (const size_t colon = address.find(':'); colon == 0 || colon == std::string::npos) {
+    address = fmt::format("127.0.0.1:{}", address.substr(colon + 1));  // npos + 1 is 0: the port alone
   }
   DSOCR_RETURN_IF_ERROR(CheckTcpAddress(address, "expected HOST:PORT, a port alone, or off"));
   config->http = std::move(address);
