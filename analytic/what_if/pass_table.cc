@@ -203,7 +203,7 @@ PassTable::PassTable(const ModuleTree& tree, const std::vector<Slot>& slots, Pre
     const Fit fit(tree, slots[i], precision, probes);
     if (const std::optional<Polynomials> polynomials = fit.Run()) {
       AddClass(i, {.category = slots[i].leaf_operator->category,
-                   .split = SplitOf(leaf),
+                   .split = slots[i].split,
                    .polynomials = *polynomials,
                    .launches = fit.launches(),
                    .calls = fit.runs() ? leaf.instances : 0});

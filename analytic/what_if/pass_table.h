@@ -33,6 +33,7 @@ inline constexpr double kExactLimit = 9007199254740992.0;  // 2^53
 struct Slot {
   int node = 0;  // index into ModuleTree::nodes
   const LeafOperator* leaf_operator = nullptr;
+  Split split = Split::kNone;
 };
 
 // What the classes of a pass cost, and then the slots that have none: as many entries as PassTable::entries().

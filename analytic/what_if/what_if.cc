@@ -228,7 +228,7 @@ WhatIf::Impl::Impl(Baseline b)
     leaves.push_back({static_cast<uint32_t>(i), static_cast<uint32_t>(set), static_cast<uint32_t>(slots.size()),
                       static_cast<uint32_t>(node.spec.operators.size())});
     for (const LeafOperator& leaf_operator : node.spec.operators) {
-      slots.push_back({static_cast<int>(i), &leaf_operator});
+      slots.push_back({static_cast<int>(i), &leaf_operator, SplitOf(node)});
     }
     if (!node.spec.kv_cache.empty()) {
       cache_leaves.push_back(i);
@@ -305,18 +305,17 @@ double WhatIf::Impl::TimeOfFree(const Slot& slot, const FreeWork& work) const {
   if (work.cost.pieces <= 0) {
     return 0;
   }
-  const Split split = SplitOf(tree.nodes[static_cast<size_t>(slot.node)]);
   PieceWork over = work.over;
   PieceWork piece = work.piece;
   double pieces = work.cost.pieces;
   if (parallel.devices() > 1) {
-    const double share = shares[static_cast<size_t>(split)];
+    const double share = shares[static_cast<size_t>(slot.split)];
     for (PieceWork* part : {&over, &piece}) {
       part->flops *= share;
       part->vector_flops *= share;
       part->bytes *= share;
     }
-    if (split == Split::kExperts) {
+    if (slot.split == Split::kExperts) {
       pieces = std::max(1.0, pieces * ShareOfExperts(parallel, baseline.model.decoder));
     }
   }
@@ -343,7 +342,7 @@ void WhatIf::Impl::PriceFree(const PassKind& kind, const Frame& frame, PassMemor
     const Slot& slot = kind.slots[slots[i]];
     const Node& leaf = tree.nodes[static_cast<size_t>(slot.node)];
     if (is_new) {
-      works[i] = WorkOfFree(slot, SplitOf(leaf) == Split::kExperts ? group : frame);
+      works[i] = WorkOfFree(slot, slot.split == Split::kExperts ? group : frame);
     }
     const auto calls = static_cast<double>(frame.passes * leaf.instances);
     const size_t entry = known.table.first_free_entry() + i;
@@ -430,7 +429,7 @@ void WhatIf::Impl::PriceEverySlot(std::vector<ModulePrice>* modules, double* pea
       double operator_ns = 0;
       for (Frame frame : frames.Of(kind.set)) {
         const auto calls = static_cast<double>(frame.passes * instances);
-        if (SplitOf(tree.nodes[leaf.node]) == Split::kExperts) {
+        if (slot.split == Split::kExperts) {
           frame.batch = std::max(frame.batch, parallel.GroupBatch(workload.batch));
         }
         const FreeWork work = WorkOfFree(slot, frame);
