@@ -73,7 +73,11 @@ std::string Grouped(int64_t count) {
   return text;
 }
 
-std::string Text(const std::vector<int64_t>& shape) { return shape.empty() ? "--" : Json(shape).dump(); }
+std::string Text(const std::vector<int64_t>& shape) {
+  std::string text;
+  for (const int64_t size : shape) text += (text.empty() ? "[" : ", ") + std::to_string(size);
+  return text.empty() ? "--" : text + "]";
+}
 
 // All that is known of the model and one request.
 class TorchInfo {

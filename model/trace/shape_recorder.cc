@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <string_view>
 
 namespace dsocr::model {
 namespace {
@@ -12,8 +13,12 @@ namespace {
 constinit thread_local ShapeRecorder* recorder = nullptr;
 
 std::unique_ptr<at::ObserverContext> OnStart(const at::RecordFunction& function) {
-  if (recorder->wants_input() && !function.inputs().empty() && function.inputs().front().isTensor()) {
-    recorder->OnInput(function.inputs().front().toTensor().sizes().vec());
+  const std::string_view name = function.name();
+  const size_t operand = name == "aten::embedding" ? 1 : 0;  // the table comes before the ids
+  const bool is_of_weight = name == "aten::t";               // a linear turns its weight first
+  if (recorder->wants_input() && !is_of_weight && function.inputs().size() > operand &&
+      function.inputs()[operand].isTensor()) {
+    recorder->OnInput(function.inputs()[operand].toTensor().sizes().vec());
   }
   return nullptr;
 }
