@@ -57,8 +57,8 @@ void AppendEscaped(char32_t c, std::string* out) {
   }
 }
 
-// The length of the well-formed sequence at the start of `text`, or 0. Table 3-7 of the Unicode standard: no overlong
-// forms, no surrogates, nothing above U+10FFFF.
+}  // namespace
+
 size_t Utf8SequenceLength(std::string_view text) {
   if (text.empty()) {
     return 0;
@@ -84,8 +84,6 @@ size_t Utf8SequenceLength(std::string_view text) {
                          (first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F);
   return malformed ? 0 : length;
 }
-
-}  // namespace
 
 bool IsShape(const google::protobuf::Descriptor* type) { return type == v1::Shape::descriptor(); }
 bool IsParamValue(const google::protobuf::Descriptor* type) { return type == v1::ParamValue::descriptor(); }

@@ -26,6 +26,10 @@ std::string PathStep(std::string_view key);
 // At most so many bytes of `text`, whole characters, "…" behind what was cut.
 std::string Shorten(std::string_view text);
 
+// The length of the well-formed UTF-8 sequence at the start of `text` (1 to 4), or 0. Table 3-7 of the Unicode
+// standard: no overlong forms, no surrogates, nothing above U+10FFFF.
+size_t Utf8SequenceLength(std::string_view text);
+
 // Offset of the first byte that is not UTF-8.
 std::optional<size_t> FindMalformedUtf8(std::string_view text);
 

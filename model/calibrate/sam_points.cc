@@ -186,10 +186,8 @@ class SamTable {
         ElementwiseWork(2 * squares * length * side, squares * length * length, element_),
         [squares, side](Bench& bench) {
           return [h = bench.Filled({side, squares, side, side, 1}, 0.5).permute({1, 0, 2, 3, 4}),
-                  w = bench.Filled({side, squares, side, 1, side}, 0.5).permute({1, 2, 0, 3, 4}),
-] {
-            at::Tensor bias =
-                at::empty({h.size(0), h.size(1), h.size(2), h.size(3), w.size(4)}, h.options());
+                  w = bench.Filled({side, squares, side, 1, side}, 0.5).permute({1, 2, 0, 3, 4})] {
+            at::Tensor bias = at::empty({h.size(0), h.size(1), h.size(2), h.size(3), w.size(4)}, h.options());
             at::add_out(bias, h, w);
           };
         });
