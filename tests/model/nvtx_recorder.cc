@@ -57,4 +57,6 @@ const RecordedRanges& RangesSeen() { return ranges; }
 
 }  // namespace dsocr::model
 
-extern "C" NvtxInitializeInjectionNvtxFunc_t InitializeInjectionNvtx2_fnptr = &dsocr::model::Initialize;
+extern "C" {
+NvtxInitializeInjectionNvtxFunc_t InitializeInjectionNvtx2_fnptr = &dsocr::model::Initialize;
+}

@@ -70,11 +70,11 @@ TEST_P(DescribeTest, SymbolsAreDistinctAndEachIsUsed) {
   const OperatorDescription description = Describe(op(), Precision::kBf16);
   std::string formulas;
   for (const Abbreviation& abbreviation : description.abbreviations) {
-    formulas += " " + abbreviation.expression.Symbolic();
+    formulas.append(" ").append(abbreviation.expression.Symbolic());
   }
   for (const Expression* formula : {&description.flops, &description.vector_flops, &description.read_bytes,
                                     &description.write_bytes, &description.launches, &description.pieces}) {
-    formulas += " " + formula->Symbolic();
+    formulas.append(" ").append(formula->Symbolic());
   }
   for (const SymbolMeaning& symbol : description.symbols) {
     EXPECT_NE(formulas.find(symbol.tex), std::string::npos) << symbol.tex;
