@@ -2,6 +2,8 @@
 
 #include <signal.h>
 
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <string>
 #include <vector>
@@ -9,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::run {
 namespace {
@@ -105,7 +108,8 @@ TEST_F(RunnerTest, AskGivesWhatTheCommandPrinted) {
 }
 
 TEST_F(RunnerTest, AskHandsItsInputToTheCommand) {
-  const std::string seen = (directory_ / "seen").string();
+  const ScratchDirectory directory;
+  const std::string seen = directory / "seen";
   const auto answer = Ask({.arguments = {DSOCR_FAKE_RUNNER, "analyze"}, .environment = {{"FAKE_RUNNER_TRACE", seen}}},
                           absl::Seconds(30), stop_, "{\"context\": 7}");
   ASSERT_TRUE(answer.ok()) << answer.status();
