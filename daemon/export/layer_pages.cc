@@ -113,11 +113,10 @@ std::string DefinitionSection(const Book& book, const v1::AnalyticModuleNode& no
   if (module) {
     text += fmt::format("{}\n\n", Definition(*module));
   }
-  Table table({{"", Table::Align::kLeft}, {"", Table::Align::kLeft}});
+  Table table({{"stage", Table::Align::kLeft}, {StageWord(node.stage()), Table::Align::kLeft}});
   if (!node.qualified_class_name().empty()) {
     table.Add({"class in the original", Code(node.qualified_class_name())});
   }
-  table.Add({"stage", StageWord(node.stage())});
   if (const auto* metrics = book.index().metrics(node.module_id())) {
     table.Add({node.children().empty() ? "operator category" : "operator categories", OperatorWords(*metrics)});
   }

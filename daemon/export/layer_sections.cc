@@ -89,17 +89,19 @@ std::string BoundName(analytic::Bound bound) {
   return "-";
 }
 
-// "0.7 × 989,400": a share of a peak, in units a nanosecond.
+// "(0.7 × 989,400)": a share of a peak, in units a nanosecond.
 std::string Rate(double share, double per_second) {
   constexpr double kNsPerS = 1e9;
-  return fmt::format("({:g} × {})", share, GroupedReal(per_second / kNsPerS, 1));
+  const double per_ns = per_second / kNsPerS;
+  return fmt::format("({:g} × {})", share, GroupedReal(per_ns, std::abs(per_ns - std::round(per_ns)) < 0.05 ? 0 : 1));
 }
 
 // The terms of the time of one call, and which of them decides.
 std::string TimeTable(const Origin& origin, const std::vector<DistinctCall>& calls, size_t index) {
   const analytic::Device& device = origin.device;
   const bool is_cpu = device.kind == analytic::DeviceKind::kCpu;
-  Table table(WithCallColumns({{"time of a call, ns", Table::Align::kLeft}, {"from", Table::Align::kLeft}}, calls));
+  Table table(
+      WithCallColumns({{"time of a call, ns", Table::Align::kLeft}, {"from, peaks a ns", Table::Align::kLeft}}, calls));
   const auto row = [&](std::string name, std::string formula, auto value) {
     std::vector<std::string> cells = {std::move(name), std::move(formula)};
     for (const DistinctCall& call : calls) {
@@ -148,7 +150,7 @@ std::string OperatorSection(const Book& book, const std::vector<DistinctCall>& c
   return text;
 }
 
-// Of one call, all operators together.
+// Of one operator in one call, or of all of them.
 struct CallSum {
   int64_t flops = 0;
   int64_t vector_flops = 0;
@@ -158,17 +160,43 @@ struct CallSum {
   double time_ns = 0;
 };
 
+void Add(const OperatorUse& use, CallSum* sum) {
+  sum->flops += use.description.flops.Integer();
+  sum->vector_flops += use.description.vector_flops.Integer();
+  sum->read_bytes += use.description.read_bytes.Integer();
+  sum->write_bytes += use.description.write_bytes.Integer();
+  sum->launches += use.description.launches.Integer();
+  sum->time_ns += use.time.ns;
+}
+
 CallSum SumOf(const DistinctCall& call) {
   CallSum sum;
   for (const OperatorUse& use : call.operators) {
-    sum.flops += use.description.flops.Integer();
-    sum.vector_flops += use.description.vector_flops.Integer();
-    sum.read_bytes += use.description.read_bytes.Integer();
-    sum.write_bytes += use.description.write_bytes.Integer();
-    sum.launches += use.description.launches.Integer();
-    sum.time_ns += use.time.ns;
+    Add(use, &sum);
   }
   return sum;
+}
+
+// What the operators of one call add up to.
+std::string OperatorsTable(const DistinctCall& call) {
+  Table table({{call.label, Table::Align::kLeft},
+               {"FLOPs"},
+               {"vector FLOPs"},
+               {"bytes read"},
+               {"bytes written"},
+               {"launches"},
+               {"ns"}});
+  const auto add = [&table](std::string name, const CallSum& sum) {
+    table.Add({std::move(name), Grouped(sum.flops), Grouped(sum.vector_flops), Grouped(sum.read_bytes),
+               Grouped(sum.write_bytes), Grouped(sum.launches), GroupedReal(sum.time_ns, kNsDecimals)});
+  };
+  for (size_t i = 0; i < call.operators.size(); ++i) {
+    CallSum one;
+    Add(call.operators[i], &one);
+    add(fmt::format("{}. {}", i + 1, call.operators[i].description.family), one);
+  }
+  add("**sum**", SumOf(call));
+  return table.ToString();
 }
 
 std::string Field(std::string_view name, double value) {
@@ -218,6 +246,9 @@ std::vector<std::string> FormulaLines(const OperatorDescription& op) {
   add("bytes read", op.read_bytes);
   add("bytes written", op.write_bytes);
   add("launches", op.launches);
+  if (!op.pieces.is_constant()) {
+    add("pieces", op.pieces);
+  }
   return lines;
 }
 
@@ -252,6 +283,10 @@ std::string WorkSections(const Book& book, const ModuleView& module) {
   for (size_t i = 0; i < operators; ++i) {
     text += fmt::format("\n### {}. {}\n\n{}", i + 1, calls.front().operators[i].description.family,
                         OperatorSection(book, calls, i));
+  }
+  text += "\n### Sum of the operators\n";
+  for (const DistinctCall& call : calls) {
+    text += fmt::format("\n{}", OperatorsTable(call));
   }
   return text;
 }
@@ -316,7 +351,8 @@ std::string MemorySection(const Book& book, const ModuleView& module) {
   std::string weights = "the sum of its children";
   std::string kv_cache = weights;
   if (node.is_leaf()) {
-    weights = !node.owns_weights
+    weights = node.spec.parameters == 0 ? "has none"
+              : !node.owns_weights
                   ? "stand in prefill, once"
                   : fmt::format("{} parameters in {} bytes, × {} instances", Grouped(node.spec.parameters),
                                 Grouped(analytic::WeightBytes(node, precision)), node.instances);
