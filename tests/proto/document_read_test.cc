@@ -205,7 +205,7 @@ TEST(Parse, RefusesMoreValuesThanAnyReportHas) {
   for (size_t i = 0; i <= kMaxValues; ++i) {
     many += "0,";
   }
-  EXPECT_THAT(ReportError(many, Format::kJson, true), HasSubstr("a document has at most 500000 values"));
+  EXPECT_THAT(ReportError(many, Format::kJson, true), HasSubstr("a document has at most 250000 values"));
 }
 
 TEST(Parse, RefusesDocumentsOverTheLimit) {
