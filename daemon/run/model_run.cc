@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "base/status.h"
 #include "daemon/calibrate/calibration.h"
+#include "daemon/catalog/models.h"
 #include "daemon/run/inquiry.h"
 #include "daemon/run/rejoin.h"
 #include "daemon/run/runner.h"
@@ -153,6 +154,9 @@ absl::Status CheckModelRun(const v1::ModelRun& request, const Plan& plan) {
   if (plan.target.runner_device.empty() && !request.request().has_profile_run_id()) {
     return bad(fmt::format("device '{}'", plan.target.info.name()),
                "known from the catalogue alone; run on cpu or cuda:N, or predict with --analytic-only");
+  }
+  if (const analytic::ModelSpec& model = plan.input.model; !catalog::IsExecutable(model)) {
+    return bad(fmt::format("model_variant '{}'", model.variant), "analytic only; predict it with --analytic-only");
   }
   if (request.warmup() < 0 || request.warmup() > kMaxWarmup) {
     return bad(fmt::format("warmup {}", request.warmup()), fmt::format("out of range; give 0 to {}", kMaxWarmup));

@@ -97,8 +97,9 @@ absl::Status Planner::WriteArtifacts(const Plan& plan, const v1::AnalyticModelRe
   DSOCR_ASSIGN_OR_RETURN(const v1::AnalyzeResponse analysis,
                          report::AnalyzeStatic(plan.input.model, plan.input.workload, /*context=*/std::nullopt,
                                                config::kVersion, plan.trace));
+  const exporter::Origin origin = {plan.input.model, plan.input.workload, plan.input.device};
   return exporter::WriteArtifacts(plan.artifacts_root, report.report_id(), report, &analysis,
-                                  is_new ? exporter::Existing::kRefuse : exporter::Existing::kReplace, /*origin=*/nullptr,
+                                  is_new ? exporter::Existing::kRefuse : exporter::Existing::kReplace, &origin,
                                   plan.input.operators ? &*plan.input.operators : nullptr)
       .status();
 }

@@ -129,7 +129,7 @@ TEST_F(DaemonTest, ErrorsCarryCodeOneLineAndErrorInfo) {
       {[](auto* r) { r->set_workload_profile_id("dsocr-tiny-v2"); }, grpc::StatusCode::NOT_FOUND, "dsocr-tiny-v1"},
       {[](auto* r) { r->set_model_id("deepseek-ai/DeepSeek-OCX"); }, grpc::StatusCode::NOT_FOUND,
        "deepseek-ai/DeepSeek-OCR"},
-      {[](auto* r) { r->set_model_variant("deepseek-ocr-v2"); }, grpc::StatusCode::INVALID_ARGUMENT, "later release"},
+      {[](auto* r) { r->set_model_variant("deepseek-ocr-v3"); }, grpc::StatusCode::NOT_FOUND, "deepseek-ocr-v2"},
       {[](auto* r) { r->set_device("cuda:99"); }, grpc::StatusCode::NOT_FOUND, "cuda:99"},
       {[](auto* r) { r->set_device("h2OO"); }, grpc::StatusCode::NOT_FOUND, "h2OO"},
       {[](auto* r) { r->set_dtype("fp8"); }, grpc::StatusCode::INVALID_ARGUMENT, "fp8"},
