@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <iterator>
 
 #include "base/status.h"
 #include "base/suggest.h"
@@ -189,7 +190,7 @@ class Parser {
       value = arguments_[next_++];
     }
     DSOCR_RETURN_IF_ERROR(CheckValue(flag, value.value_or("")));
-    line_.flags[flag.name] = value.value_or("");
+    line_.flags.emplace(flag.name, value.value_or(""));
     return absl::OkStatus();
   }
 
@@ -222,8 +223,16 @@ class Parser {
 }  // namespace
 
 std::string CommandLine::Text(std::string_view flag, std::string_view otherwise) const {
-  const auto found = flags.find(flag);
-  return found == flags.end() ? std::string(otherwise) : found->second;
+  const auto [first, end] = flags.equal_range(flag);
+  return first == end ? std::string(otherwise) : std::prev(end)->second;
+}
+
+std::vector<std::string> CommandLine::All(std::string_view flag) const {
+  std::vector<std::string> values;
+  for (auto [at, end] = flags.equal_range(flag); at != end; ++at) {
+    values.push_back(at->second);
+  }
+  return values;
 }
 
 std::optional<int64_t> CommandLine::Integer(std::string_view flag) const {

@@ -63,12 +63,14 @@ struct CommandLine {
   const Command* command = nullptr;  // null: only help or the version was asked for
   bool wants_help = false;           // of `command`, or of everything
   bool wants_version = false;
-  std::map<std::string_view, std::string> flags;  // by Flag::name; a switch is ""; the last one given counts
+  std::multimap<std::string_view, std::string> flags;  // by Flag::name, in the order given; a switch is ""
   std::vector<std::string> arguments;
   std::vector<std::string> program;  // after "--"
 
   bool Has(std::string_view flag) const { return flags.contains(flag); }
+  // The last one given counts.
   std::string Text(std::string_view flag, std::string_view otherwise = "") const;
+  std::vector<std::string> All(std::string_view flag) const;  // of a flag that may be given several times
   std::optional<int64_t> Integer(std::string_view flag) const;
   std::optional<std::pair<int64_t, int64_t>> Page(std::string_view flag) const;  // width, height
   std::optional<absl::Duration> Duration(std::string_view flag) const;

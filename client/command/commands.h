@@ -24,6 +24,7 @@ Command RunCommand();
 Command StatusCommand();
 Command SummaryCommand();
 Command VersionCommand();
+Command WhatIfCommand();
 Command WorkloadsCommand();
 
 // -o of a command that prints one result; table is the default, always.

@@ -26,12 +26,10 @@ std::string AbsoluteFlag(const CommandLine& line, const Io& io, std::string_view
   return line.Has(flag) ? AbsolutePath(io, line.Text(flag)) : "";
 }
 
-// An id or none as it is; what looks like a path, or is a file, as an absolute path.
+// An id or none as it is, a file as an absolute path.
 std::string CalibrationOf(const CommandLine& line, const Io& io) {
   const std::string value = line.Text("--calibration");
-  const bool is_path =
-      value.find('/') != std::string::npos || (!value.empty() && ::access(AbsolutePath(io, value).c_str(), F_OK) == 0);
-  return is_path ? AbsolutePath(io, value) : value;
+  return NamesFile(io, value) ? AbsolutePath(io, value) : value;
 }
 
 std::string ArtifactsRoot(const CommandLine& line, const Io& io) {
@@ -71,6 +69,13 @@ std::vector<Flag> RequestFlags() {
   const std::vector<Flag> workload = WorkloadFlags();
   flags.insert(flags.end(), workload.begin(), workload.end());
   return flags;
+}
+
+bool NamesFile(const Io& io, const std::string& argument) {
+  struct stat info;
+  return argument.find('/') != std::string::npos || argument.ends_with(".json") || argument.ends_with(".yaml") ||
+         argument.ends_with(".yml") ||
+         (!argument.empty() && ::stat(AbsolutePath(io, argument).c_str(), &info) == 0 && !S_ISDIR(info.st_mode));
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& what, const std::string& path, size_t max_bytes) {

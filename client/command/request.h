@@ -2,6 +2,7 @@
 #ifndef DSOCR_CLIENT_COMMAND_REQUEST_H_
 #define DSOCR_CLIENT_COMMAND_REQUEST_H_
 
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -20,6 +21,10 @@ absl::StatusOr<v1::WorkloadOverrides> MakeOverrides(const CommandLine& line, con
 // Paths become absolute; artifacts_root is --artifacts-dir, else DSOCR_ARTIFACTS_DIR, else tmp/profile-output below the
 // working directory. What is not given stays empty where the daemon has a default.
 absl::StatusOr<v1::DeepSeekOCRAnalyticRequest> MakeRequest(const CommandLine& line, const Io& io);
+
+// Of an argument that is an id or a file: whether it has a slash or the ending of a document, or is a file there. A
+// directory may have the name of a run.
+bool NamesFile(const Io& io, const std::string& argument);
 
 // The whole of a file of at most `max_bytes`. INVALID_ARGUMENT, naming `what` and the path.
 absl::StatusOr<std::string> ReadFile(const std::string& what, const std::string& path, size_t max_bytes);

@@ -4,16 +4,28 @@
 namespace dsocr::client {
 
 const std::vector<Command>& Commands() {
-  static const auto& commands =
-      *new std::vector<Command>{RunCommand(),     SummaryCommand(), ModelCommand(),     ListCommand(),
-                                ExportCommand(),  CheckCommand(),   DeleteCommand(),    AnalyzeCommand(),
-                                LaunchCommand(),  ModelsCommand(),  WorkloadsCommand(), DescribeWorkloadCommand(),
-                                DevicesCommand(), StatusCommand(),  VersionCommand(),   CompletionCommand()};
+  static const auto& commands = *new std::vector<Command>{RunCommand(),
+                                                          SummaryCommand(),
+                                                          ModelCommand(),
+                                                          ListCommand(),
+                                                          ExportCommand(),
+                                                          CheckCommand(),
+                                                          DeleteCommand(),
+                                                          AnalyzeCommand(),
+                                                          WhatIfCommand(),
+                                                          LaunchCommand(),
+                                                          ModelsCommand(),
+                                                          WorkloadsCommand(),
+                                                          DescribeWorkloadCommand(),
+                                                          DevicesCommand(),
+                                                          StatusCommand(),
+                                                          VersionCommand(),
+                                                          CompletionCommand()};
   return commands;
 }
 
 const std::vector<std::string_view>& LaterCommands() {
-  static const auto& names = *new std::vector<std::string_view>{"what-if",   "ps",       "attach", "detach", "kernels",
+  static const auto& names = *new std::vector<std::string_view>{"ps",        "attach",   "detach", "kernels",
                                                                 "calibrate", "validate", "import", "diff"};
   return names;
 }

@@ -1,7 +1,6 @@
 #include "client/render/report_table.h"
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -16,7 +15,6 @@ namespace {
 
 constexpr size_t kTopModules = 12;
 constexpr size_t kLabelWidth = 46;  // the other columns take 53 of the 100
-constexpr int kBarWidth = 10;
 
 std::string Exact(std::optional<double> value) { return value ? document::FormatDouble(*value) : ""; }
 
@@ -49,17 +47,6 @@ std::string ShortenedLabel(const std::string& label) {
     ++begin;
   }
   return fmt::format("…{}", label.substr(begin));
-}
-
-// Eighths of a block make a bar of ten characters 80 steps long.
-std::string Bar(double share) {
-  static constexpr const char* kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-  const int eighths = static_cast<int>(std::lround(std::clamp(share, 0.0, 1.0) * kBarWidth * 8));
-  std::string bar;
-  for (int i = 0; i < eighths / 8; ++i) {
-    bar += "█";
-  }
-  return bar + kEighths[eighths % 8];
 }
 
 // One of the three tables: `figures` with their shares of `total`.

@@ -1,5 +1,6 @@
 #include "client/render/units.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -62,6 +63,18 @@ std::string HumanCount(int64_t count) {
 std::string HumanFlops(double tflops) {
   constexpr std::array<Unit, 4> kUnits = {{{1, "TF"}, {1e-3, "GF"}, {1e-6, "MF"}, {1e-9, "KF"}}};
   return Scaled(tflops, kUnits);
+}
+
+// Eighths of a block make a bar of ten characters 80 steps long.
+std::string Bar(double share) {
+  constexpr int kWidth = 10;
+  static constexpr const char* kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  const int eighths = static_cast<int>(std::lround(std::clamp(share, 0.0, 1.0) * kWidth * 8));
+  std::string bar;
+  for (int i = 0; i < eighths / 8; ++i) {
+    bar += "█";
+  }
+  return bar + kEighths[eighths % 8];
 }
 
 }  // namespace dsocr::client

@@ -15,6 +15,8 @@ std::string HumanShare(double share);                     // 40.0 %
 std::string HumanCount(int64_t count);                    // 92,688
 std::string HumanFlops(double tflops);                    // 3.50 TF, 69.0 GF
 
+std::string Bar(double share);  // of ten characters: ████▌
+
 }  // namespace dsocr::client
 
 #endif  // DSOCR_CLIENT_RENDER_UNITS_H_

@@ -167,4 +167,11 @@ absl::StatusOr<Target> ResolveDevice(std::string_view name, const Machine& machi
   return name.starts_with("cuda:") ? GpuTarget(name, machine) : CatalogueTarget(name);
 }
 
+absl::StatusOr<analytic::Device> DatasheetOf(const v1::DeviceInfo& info) {
+  if (std::optional<analytic::Device> figures = CatalogueEntryOf(info.name())) {
+    return *std::move(figures);
+  }
+  return analytic::FindDevice(info.kind() == "cpu" ? "cpu" : info.name());
+}
+
 }  // namespace dsocr::calibrate

@@ -34,6 +34,9 @@ struct Target {
 // figures for.
 absl::StatusOr<Target> ResolveDevice(std::string_view name, const Machine& machine);
 
+// The catalogue's figures behind a report's provenance.device, on whichever machine it was made. NOT_FOUND as above.
+absl::StatusOr<analytic::Device> DatasheetOf(const v1::DeviceInfo& info);
+
 }  // namespace dsocr::calibrate
 
 #endif  // DSOCR_DAEMON_CALIBRATE_MACHINE_H_

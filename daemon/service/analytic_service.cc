@@ -3,10 +3,12 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "daemon/export/csv.h"
 #include "daemon/export/markdown.h"
 #include "daemon/service/call.h"
+#include "daemon/what_if/answer.h"
 #include "fmt/format.h"
 #include "proto/document.h"
 
@@ -32,6 +34,25 @@ absl::StatusOr<std::string> Render(const v1::AnalyticModelReport& report, v1::Ex
 }
 
 absl::Status Gone() { return absl::CancelledError("call: the caller has gone; call again"); }
+
+// The first message of an upload, and the data of all.
+template <typename Request, typename Reader>
+absl::Status ReadUpload(Reader* reader, Request* first, std::string* text) {
+  Request message;
+  for (bool is_first = true; reader->Read(&message); is_first = false) {
+    if (message.data().size() > kChunkBytes || text->size() + message.data().size() > document::kMaxBytes) {
+      return absl::InvalidArgumentError(
+          fmt::format("data: more than {} bytes in a chunk or {} in all; is '{}' a report?", kChunkBytes,
+                      document::kMaxBytes, is_first ? message.file_name() : first->file_name()));
+    }
+    *text += message.data();
+    if (is_first) {
+      *first = std::move(message);
+      first->clear_data();
+    }
+  }
+  return absl::OkStatus();
+}
 
 v1::ReportState StateOfReport(v1::RunState state) {
   switch (state) {
@@ -139,26 +160,51 @@ grpc::Status AnalyticService::Analyze(grpc::ServerContext* context, const v1::An
 grpc::Status AnalyticService::CheckReport(grpc::ServerContext*, grpc::ServerReader<v1::CheckReportRequest>* reader,
                                           v1::CheckReportResponse* response) {
   return Call(activity_, [&]() -> absl::Status {
-    v1::CheckReportRequest message;
-    std::string file_name;
+    v1::CheckReportRequest request;
     std::string text;
-    bool allow_unknown = false;
-    for (bool is_first = true; reader->Read(&message); is_first = false) {
-      if (is_first) {
-        file_name = message.file_name();
-        allow_unknown = message.allow_unknown();
-      }
-      if (message.data().size() > kChunkBytes || text.size() + message.data().size() > document::kMaxBytes) {
-        return absl::InvalidArgumentError(
-            fmt::format("data: more than {} bytes in a chunk or {} in all; is '{}' a report?", kChunkBytes,
-                        document::kMaxBytes, file_name));
-      }
-      text += message.data();
-    }
-    for (v1::CheckProblem& problem : document::Check(text, document::FormatOfFileName(file_name), allow_unknown)) {
+    DSOCR_RETURN_IF_ERROR(ReadUpload(reader, &request, &text));
+    for (v1::CheckProblem& problem :
+         document::Check(text, document::FormatOfFileName(request.file_name()), request.allow_unknown())) {
       *response->add_problems() = std::move(problem);
     }
     return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<v1::AnalyticModelReport> AnalyticService::ReportOf(const v1::WhatIfRequest& request,
+                                                                  std::string_view upload) const {
+  if (!request.report_id().empty()) {
+    if (!upload.empty()) {
+      return absl::InvalidArgumentError("report_id: the request has data, too; give one of them");
+    }
+    return store_->GetReport(request.report_id());
+  }
+  const auto refuse = [&](std::string_view problem) {
+    return absl::InvalidArgumentError(
+        fmt::format("report '{}': {}; 'dsocrctl check' names every problem", request.file_name(), problem));
+  };
+  v1::AnalyticModelReport report;
+  const absl::Status status = document::Parse(upload, document::FormatOfFileName(request.file_name()),
+                                              /*allow_unknown=*/false, &report);
+  if (!status.ok()) {
+    return refuse(std::string(status.message()));
+  }
+  if (const std::vector<v1::CheckProblem> problems = document::Validate(report); !problems.empty()) {
+    return refuse(fmt::format("{}: {}: {}", problems[0].path(), problems[0].value(), problems[0].reason()));
+  }
+  return report;
+}
+
+grpc::Status AnalyticService::WhatIf(grpc::ServerContext* context,
+                                     grpc::ServerReaderWriter<v1::WhatIfResponse, v1::WhatIfRequest>* stream) {
+  return Call(activity_, [&]() -> absl::Status {
+    v1::WhatIfRequest request;
+    std::string upload;
+    DSOCR_RETURN_IF_ERROR(ReadUpload(stream, &request, &upload));
+    DSOCR_ASSIGN_OR_RETURN(const v1::AnalyticModelReport report, ReportOf(request, upload));
+    return what_if::Answer(report, request, store_, [&](const v1::WhatIfResponse& part) {
+      return !context->IsCancelled() && stream->Write(part);
+    });
   });
 }
 

@@ -2,6 +2,9 @@
 #ifndef DSOCR_DAEMON_SERVICE_ANALYTIC_SERVICE_H_
 #define DSOCR_DAEMON_SERVICE_ANALYTIC_SERVICE_H_
 
+#include <string_view>
+
+#include "absl/status/statusor.h"
 #include "daemon/ops/activity.h"
 #include "daemon/run/plan.h"
 #include "daemon/run/run_manager.h"
@@ -36,8 +39,12 @@ class AnalyticService final : public v1::AnalyticService::Service {
                        v1::AnalyzeResponse* response) override;
   grpc::Status CheckReport(grpc::ServerContext* context, grpc::ServerReader<v1::CheckReportRequest>* reader,
                            v1::CheckReportResponse* response) override;
+  grpc::Status WhatIf(grpc::ServerContext* context,
+                      grpc::ServerReaderWriter<v1::WhatIfResponse, v1::WhatIfRequest>* stream) override;
 
  private:
+  absl::StatusOr<v1::AnalyticModelReport> ReportOf(const v1::WhatIfRequest& request, std::string_view upload) const;
+
   run::Planner* const planner_;
   run::RunManager* const runs_;
   store::Store* const store_;

@@ -116,6 +116,22 @@ grpc::Status FakeDaemon::CheckReport(grpc::ServerContext*, grpc::ServerReader<v1
   return grpc::Status::OK;
 }
 
+grpc::Status FakeDaemon::WhatIf(grpc::ServerContext*,
+                                grpc::ServerReaderWriter<v1::WhatIfResponse, v1::WhatIfRequest>* stream) {
+  v1::WhatIfRequest request;
+  for (bool is_first = true; stream->Read(&request); is_first = false) {
+    uploaded += request.data();
+    if (is_first) {
+      what_if_request = request;
+      what_if_request.clear_data();
+    }
+  }
+  for (const v1::WhatIfResponse& part : what_if_parts) {
+    stream->Write(part);
+  }
+  return refusal;
+}
+
 grpc::Status FakeDaemon::StartRun(grpc::ServerContext*, const v1::StartRunRequest* request,
                                   v1::StartRunResponse* response) {
   run_request = *request;

@@ -31,13 +31,15 @@ class FakeDaemon : private v1::AnalyticService::Service,
   std::map<std::string, v1::AnalyticModelReport> reports;
   std::vector<v1::RunEvent> run_events;  // of WatchRun; then it waits for CancelRun unless the last one is final
   std::vector<v1::CheckProblem> problems;
-  grpc::Status refusal;  // of RunAnalytic and StartRun, where not OK
+  std::vector<v1::WhatIfResponse> what_if_parts;
+  grpc::Status refusal;  // of RunAnalytic, StartRun and WhatIf, where not OK
 
   // What it was asked.
   v1::DeepSeekOCRAnalyticRequest analytic_request;
   v1::StartRunRequest run_request;
   v1::DescribeWorkloadRequest describe_request;
   v1::FinishLaunchRequest finish_request;
+  v1::WhatIfRequest what_if_request;  // the first message, without its data
   std::string uploaded;
   std::atomic<bool> was_cancelled = false;
   std::atomic<bool> is_watched = false;
@@ -55,6 +57,7 @@ class FakeDaemon : private v1::AnalyticService::Service,
                             grpc::ServerWriter<v1::Chunk>*) override;
   grpc::Status CheckReport(grpc::ServerContext*, grpc::ServerReader<v1::CheckReportRequest>*,
                            v1::CheckReportResponse*) override;
+  grpc::Status WhatIf(grpc::ServerContext*, grpc::ServerReaderWriter<v1::WhatIfResponse, v1::WhatIfRequest>*) override;
   grpc::Status StartRun(grpc::ServerContext*, const v1::StartRunRequest*, v1::StartRunResponse*) override;
   grpc::Status WatchRun(grpc::ServerContext*, const v1::GetRunRequest*, grpc::ServerWriter<v1::RunEvent>*) override;
   grpc::Status CancelRun(grpc::ServerContext*, const v1::GetRunRequest*, v1::Run*) override;

@@ -1,0 +1,108 @@
+#include "daemon/what_if/baseline.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "base/status.h"
+#include "daemon/calibrate/calibration.h"
+#include "daemon/calibrate/machine.h"
+#include "daemon/catalog/model_config.h"
+#include "daemon/catalog/models.h"
+#include "daemon/catalog/workload_file.h"
+#include "daemon/report/units.h"
+#include "fmt/format.h"
+
+namespace dsocr::what_if {
+namespace {
+
+absl::Status Refuse(const v1::AnalyticModelReport& report, std::string_view why, std::string_view todo) {
+  return absl::InvalidArgumentError(fmt::format("report '{}': {}; {}", report.report_id(), why, todo));
+}
+
+absl::StatusOr<analytic::ModelSpec> ModelOf(const v1::DeepSeekOCRModelSpec& model) {
+  const std::filesystem::path config = model.config_path();
+  std::error_code error;
+  if (config.filename() != "config.json" || !std::filesystem::exists(config, error)) {
+    return catalog::FindModel(model.model_id(), model.model_variant());
+  }
+  DSOCR_ASSIGN_OR_RETURN(catalog::LoadedModel loaded, catalog::LoadModel(config.parent_path().string()));
+  return std::move(loaded.spec);
+}
+
+// What the report itself says about its device: leaves that are one operator of one shape.
+std::vector<analytic::CalibrationPoint> PointsOf(const v1::AnalyticModelReport& report) {
+  constexpr double kLargest = 9e18;  // of what 64 bits hold; a file may say anything
+  std::vector<analytic::CalibrationPoint> points;
+  for (int i = 0; i < std::min(report.modules_size(), report.module_metrics_size()); ++i) {
+    const v1::AnalyticModuleNode& node = report.modules(i);
+    const v1::ModuleMetricsSnapshot& metrics = report.module_metrics(i);
+    if (!node.children().empty() || node.input_shapes_size() > 1 || metrics.operator_breakdown_size() != 1 ||
+        metrics.operator_breakdown(0).calls() != metrics.calls() || metrics.launches() < metrics.calls() ||
+        !(metrics.calls() > 0 && metrics.total_time_ms() > 0)) {
+      continue;
+    }
+    const auto calls = static_cast<double>(metrics.calls());
+    const auto each = [&](double total) { return std::llround(std::min(total / calls, kLargest)); };
+    points.push_back({.category_id = metrics.operator_breakdown(0).category_id(),
+                      .flops = each(metrics.total_flops_tflops() * 1e12),
+                      .vector_flops = each(metrics.vector_flops_tflops() * 1e12),
+                      .io_bytes = each(metrics.total_io_tb() * 1e12 / 8),
+                      .launches = metrics.launches() / metrics.calls(),
+                      .time_ns = metrics.total_time_ms() * 1e6 / calls});
+  }
+  return points;
+}
+
+// The device with its calibration, or one near it; a note says which.
+absl::StatusOr<analytic::Device> DeviceOf(const v1::AnalyticModelReport& report, analytic::Precision precision,
+                                          store::Store* store, std::vector<std::string>* notes) {
+  const v1::Provenance& provenance = report.provenance();
+  DSOCR_ASSIGN_OR_RETURN(const analytic::Device datasheet, calibrate::DatasheetOf(provenance.device()));
+  if (!provenance.has_calibration_id()) {
+    return datasheet;
+  }
+  const std::string& id = provenance.calibration_id();
+  const store::CalibrationKey key = {.device_name = provenance.device().name(),
+                                     .dtype = provenance.dtype(),
+                                     .driver = provenance.device().driver(),
+                                     .tool_version = provenance.tool_version()};
+  absl::StatusOr<analytic::Device> calibrated = calibrate::ApplyCalibration(datasheet, id, key, store);
+  if (!calibrated.ok()) {
+    notes->push_back(fmt::format("calibration '{}' is not at hand, the report's own times stand in for it", id));
+    return analytic::Calibrate(datasheet, precision, PointsOf(report), id);
+  }
+  return calibrated;
+}
+
+}  // namespace
+
+absl::StatusOr<ReportBaseline> BaselineOf(const v1::AnalyticModelReport& report, store::Store* store) {
+  if (!report.has_model() || !report.has_workload() || report.module_metrics().empty()) {
+    return Refuse(report, "it predicts nothing, its model is not known", "name a report of 'dsocrctl run'");
+  }
+  std::vector<std::string> notes;
+  analytic::Baseline baseline;
+  DSOCR_ASSIGN_OR_RETURN(baseline.model, ModelOf(report.model()));
+  DSOCR_ASSIGN_OR_RETURN(baseline.workload, catalog::WorkloadOf(report.workload()));
+  DSOCR_ASSIGN_OR_RETURN(baseline.device, DeviceOf(report, baseline.workload.precision, store, &notes));
+  DSOCR_ASSIGN_OR_RETURN(analytic::WhatIf what_if, analytic::WhatIf::Create(std::move(baseline)));
+  DSOCR_ASSIGN_OR_RETURN(analytic::ScenarioPrice price, what_if.Price({}));
+  if (report::Tflops(price.total_flops) != report.module_metrics(0).total_flops_tflops()) {
+    return Refuse(
+        report,
+        fmt::format("it has {} TFLOPs, and the model of '{}' makes {}", report.module_metrics(0).total_flops_tflops(),
+                    report.model().config_path(), report::Tflops(price.total_flops)),
+        "bring back the config.json that it was made with, or make a new report");
+  }
+  if (const double ms = report::Milliseconds(price.total_time_ns); ms != report.predicted_total_time_ms()) {
+    notes.push_back(fmt::format("the baseline takes {} ms, the report says {}", ms, report.predicted_total_time_ms()));
+  }
+  return ReportBaseline{std::move(what_if), std::move(price), std::move(notes)};
+}
+
+}  // namespace dsocr::what_if
