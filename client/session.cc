@@ -17,6 +17,7 @@ namespace {
 
 constexpr int kMaxMessageBytes = 64 << 20;  // a full report is about 0.5 MB; a daemon gone mad must not fill our memory
 constexpr int kBackoffMs = 20;              // a daemon that has just been started serves after about 10 ms
+constexpr int kConnectMs = 3000;  // for one attempt, handshake and all: what gRPC means by the smallest backoff
 constexpr size_t kMaxSecretBytes = 1 << 20;  // certificates, keys and tokens are a few KiB
 
 absl::StatusOr<std::string> ReadSecret(const CommandLine& line, std::string_view flag) {
@@ -73,7 +74,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(const Address& address,
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // a daemon is never behind one
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kBackoffMs);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kBackoffMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMs);
   if (!address.socket_path.empty()) {
     arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");  // a path is no host name
   }
