@@ -87,8 +87,9 @@ TEST(LayerPages, SumsOfEveryPageAreTheFiguresOfTheReport) {
                                               {"vector FLOPs", 1e12}, {"bytes, both", 1e12 / 8}, {"time, ns", 1e6}};
   for (const char* profile : {"dsocr-a4-v1", "dsocr-tiny-v1"}) {
     const Document document = Published(profile);
-    for (const v1::AnalyticModuleNode& node : document.report.modules()) {
-      const std::string file = document.pages[static_cast<size_t>(&node - &document.report.modules(0)) + 1].file_name;
+    for (int module = 0; module < document.report.modules_size(); ++module) {
+      const v1::AnalyticModuleNode& node = document.report.modules(module);
+      const std::string file = document.pages[static_cast<size_t>(module) + 1].file_name;  // the summary is first
       SCOPED_TRACE(file);
       const auto rows = TableBelow(document.Text(file), "## Result");
       ASSERT_FALSE(rows.empty());
