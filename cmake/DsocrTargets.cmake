@@ -52,6 +52,8 @@ function(dsocr_test NAME)
   add_executable(${NAME} ${ARG_SOURCES})
   set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${NAME} PRIVATE dsocr_options ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  # A third less to compile than at -O3; what is tested keeps its own.
+  target_compile_options(${NAME} PRIVATE $<$<CONFIG:Release>:-O1>)
   target_compile_definitions(${NAME} PRIVATE
     DSOCR_SOURCE_DIR="${CMAKE_SOURCE_DIR}" DSOCR_BIN_DIR="${CMAKE_BINARY_DIR}/bin" DSOCR_SHARED_DIR="${DSOCR_SHARED_DIR}")
   gtest_discover_tests(${NAME} TEST_PREFIX "${NAME}." DISCOVERY_TIMEOUT 60
