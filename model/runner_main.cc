@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
 #include <iostream>
 #include <map>
 
@@ -13,12 +12,12 @@
 #include "model/command/inspect.h"
 #include "model/command/memory.h"
 #include "model/command/ocr.h"
+#include "model/command/page_size.h"
 #include "model/command/serve.h"
 #include "model/command/torchinfo.h"
 #include "model/command/verify.h"
 #include "model/device.h"
 #include "model/error.h"
-#include "model/image/image.h"
 #include "model/memory.h"
 #include "model/text/tokenize.h"
 
@@ -64,19 +63,6 @@ int ServeOnStandardStreams() {
     return PrintError("standard output: it is closed; start serve with both ends of a pipe", kExitUsage);
   }
   return RunServe(STDIN_FILENO, events_fd);
-}
-
-// "1240x1754"
-std::optional<Size> PageOf(const std::string& text) {
-  constexpr int kMaxSide = 1 << 16;
-  Size size{};
-  const char* const end = text.data() + text.size();
-  const auto [times, first_error] = std::from_chars(text.data(), end, size.width);
-  if (first_error != std::errc() || times == end || *times != 'x') return std::nullopt;
-  const auto [stop, second_error] = std::from_chars(times + 1, end, size.height);
-  const auto is_side = [](int side) { return side > 0 && side <= kMaxSide; };
-  if (second_error != std::errc() || stop != end || !is_side(size.width) || !is_side(size.height)) return std::nullopt;
-  return size;
 }
 
 void AddOcr(CLI::App& app, CommandLine& line) {
@@ -171,7 +157,7 @@ void AddTorchInfo(CLI::App& app, CommandLine& line) {
       ->capture_default_str()
       ->check(CLI::Range(0, 1));
   torchinfo->add_option("--page", line.torchinfo_page, "WxH, pixels (default: 600x600)")
-      ->check([](const std::string& text) { return PageOf(text) ? "" : "expected WxH, such as 1240x1754"; });
+      ->check([](const std::string& text) { return ParsePageSize(text) ? "" : "expected WxH, such as 1240x1754"; });
   torchinfo->add_option("--seq-len", workload.seq_len, "Tokens of the prompt, image tokens included")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20));
@@ -180,7 +166,7 @@ void AddTorchInfo(CLI::App& app, CommandLine& line) {
 int RunTorchInfo(CommandLine& line) {
   ServeRequest& request = line.torchinfo.request;
   request.workload.crop_mode = line.torchinfo_crop_mode == 1;
-  if (const auto page = PageOf(line.torchinfo_page)) {
+  if (const auto page = ParsePageSize(line.torchinfo_page)) {
     request.workload.page_width = page->width;
     request.workload.page_height = page->height;
   }

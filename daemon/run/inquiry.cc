@@ -4,6 +4,7 @@
 
 #include "absl/time/time.h"
 #include "base/status.h"
+#include "daemon/catalog/models.h"
 #include "daemon/catalog/workload_file.h"
 #include "daemon/run/runner.h"
 #include "fmt/format.h"
@@ -40,13 +41,6 @@ absl::StatusOr<Inspection> ParseInspection(const std::string& text) {
 }
 
 const std::string& ModelDirOf(const Plan& plan) { return plan.input.provenance.weights().path(); }
-
-absl::Status CheckModel(const Plan& plan) {
-  const std::string known = analytic::ModelSpec().variant;
-  return plan.input.model.variant == known ? absl::OkStatus()
-                                           : absl::FailedPreconditionError(fmt::format(
-                                                 "dsocr-runner has {} alone, not {}", known, plan.input.model.variant));
-}
 
 }  // namespace
 
@@ -92,7 +86,10 @@ absl::Status ApplyImage(const std::string& runner, const PageSource& source,
 
 absl::StatusOr<std::string> TraceModel(const std::string& runner, const Plan& plan, const PageSource& source,
                                        std::optional<int64_t> context, const StopSource& stop) {
-  DSOCR_RETURN_IF_ERROR(CheckModel(plan));
+  if (const analytic::ModelSpec& model = plan.input.model; !catalog::IsExecutable(model)) {
+    return absl::FailedPreconditionError(
+        fmt::format("dsocr-runner has {} alone, not {}", analytic::ModelSpec().variant, model.variant));
+  }
   const analytic::Workload& workload = plan.input.workload;
   const Json request = {{"model_dir", ModelDirOf(plan).empty() ? Json(nullptr) : Json(ModelDirOf(plan))},
                         {"workload", WorkloadJson(workload)},
@@ -101,22 +98,6 @@ absl::StatusOr<std::string> TraceModel(const std::string& runner, const Plan& pl
                         {"context", context.value_or(workload.seq_len)}};
   const Command command{.arguments = {runner, "analyze"}, .environment = {}};
   return Ask(command, kLimit, stop, request.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace));
-}
-
-absl::Status WriteTorchInfo(const std::string& runner, const Plan& plan, const std::string& directory,
-                            const StopSource& stop) {
-  DSOCR_RETURN_IF_ERROR(CheckModel(plan));
-  const analytic::Workload& workload = plan.input.workload;
-  Command command{
-      .arguments = {runner, "torchinfo", "--out", directory, "--base-size", std::to_string(workload.base_size),
-                    "--image-size", std::to_string(workload.image_size), "--crop-mode", workload.crop_mode ? "1" : "0",
-                    "--page", fmt::format("{}x{}", workload.page_width, workload.page_height), "--seq-len",
-                    std::to_string(workload.seq_len)},
-      .environment = {}};
-  if (!ModelDirOf(plan).empty()) {
-    command.arguments.insert(command.arguments.end(), {"--model", ModelDirOf(plan)});
-  }
-  return Ask(command, kLimit, stop).status();
 }
 
 }  // namespace dsocr::run

@@ -1,5 +1,5 @@
-// What the daemon asks dsocr-runner without having it execute the model: the size of a page, the static analyzer's
-// traces, TorchInfo artifacts. Each is a process of its own that ends with its answer.
+// What the daemon asks dsocr-runner without having it execute the model: the size of a page, and the static
+// analyzer's traces. Each is a process of its own that ends with its answer.
 #ifndef DSOCR_DAEMON_RUN_INQUIRY_H_
 #define DSOCR_DAEMON_RUN_INQUIRY_H_
 
@@ -34,10 +34,6 @@ absl::Status ApplyImage(const std::string& runner, const PageSource& source,
 // `context`: absent: seq_len. FAILED_PRECONDITION for a model that the runner does not have.
 absl::StatusOr<std::string> TraceModel(const std::string& runner, const Plan& plan, const PageSource& source,
                                        std::optional<int64_t> context, const StopSource& stop);
-
-// Writes torchinfo-* of the plan's model and workload into `directory`, which it makes.
-absl::Status WriteTorchInfo(const std::string& runner, const Plan& plan, const std::string& directory,
-                            const StopSource& stop);
 
 }  // namespace dsocr::run
 

@@ -3,12 +3,12 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
-#include <charconv>
 #include <iomanip>
 #include <nlohmann/json.hpp>
 
 #include "model/allocation_counter.h"
 #include "model/command/exit_code.h"
+#include "model/command/page_size.h"
 #include "model/device.h"
 #include "model/error.h"
 #include "model/generate.h"
@@ -23,8 +23,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kMaxPageSide = 1 << 16;  // that of `serve`
-
 struct MemoryReport {
   std::string dtype;
   int64_t seq_len = 0;
@@ -36,17 +34,9 @@ struct MemoryReport {
   std::vector<StageMemory> stages;
 };
 
-// "1240x1754"
-Size ParsePage(const std::string& text) {
-  Size page;
-  const char* const end = text.data() + text.size();
-  const auto [cross, width_error] = std::from_chars(text.data(), end, page.width);
-  if (width_error == std::errc() && cross != end && *cross == 'x') {
-    const auto [rest, height_error] = std::from_chars(cross + 1, end, page.height);
-    const auto is_side = [](int side) { return side >= 1 && side <= kMaxPageSide; };
-    if (height_error == std::errc() && rest == end && is_side(page.width) && is_side(page.height)) return page;
-  }
-  throw InputError(ErrorCode::kInvalidArgument, "page '" + text + "'",
+Size PageOf(const MemoryOptions& options) {
+  if (const std::optional<Size> page = ParsePageSize(options.page)) return *page;
+  throw InputError(ErrorCode::kInvalidArgument, "page '" + options.page + "'",
                    "not WIDTHxHEIGHT in pixels, each from 1 to " + std::to_string(kMaxPageSide), "take 1240x1754");
 }
 
@@ -59,7 +49,7 @@ MemoryReport Measure(const MemoryOptions& options) {
   preprocess.image_size = options.image_size.value_or(preprocess.image_size);
   preprocess.crop_mode = options.crop_mode.value_or(preprocess.crop_mode);
   CheckConfig(preprocess);
-  const Size page = ParsePage(options.page);
+  const Size page = PageOf(options);
 
   MemoryReport report = {.dtype = options.dtype,
                          .seq_len = options.seq_len,
