@@ -18,11 +18,11 @@ namespace dsocr::document {
 namespace {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__)
-constexpr double kSlowdown = 20;  // what sanitizers and debug builds may cost
+constexpr double kOverhead = 20;  // what sanitizers and debug builds add
 #else
-constexpr double kSlowdown = 1;
+constexpr double kOverhead = 1;
 #endif
-constexpr double kMaxMegabytes = 256 * kSlowdown;
+constexpr double kMaxMegabytes = 256 * kOverhead;
 
 // A document of any size: `prefix`, then `unit` again and again. "#" in a unit is a running number.
 struct Hostile {

@@ -1,13 +1,12 @@
 #include "daemon/catalog/models.h"
 
-#include <filesystem>
-#include <fstream>
 #include <string>
 #include <string_view>
 #include <variant>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/scratch_directory.h"
 
 namespace dsocr::catalog {
 namespace {
@@ -92,15 +91,14 @@ TEST(FindModel, SuggestsTheNearestNameAndSaysWhatDoesNotFit) {
 }
 
 TEST(ChooseModel, ADirectoryHoldsTheModelThatIsNamed) {
-  std::string directory = ::testing::TempDir() + "dsocr-models.XXXXXX";
-  ASSERT_NE(mkdtemp(directory.data()), nullptr);
-  std::ofstream(directory + "/config.json") << kSecondConfig;
+  const ScratchDirectory scratch;
+  const std::string config = scratch.Write("config.json", kSecondConfig);
+  const std::string directory = scratch.path();
   EXPECT_EQ(ChooseModel("", "", directory)->spec.variant, "deepseek-ocr-v2");
-  EXPECT_EQ(ChooseModel("", "deepseek-ocr-v2", directory)->config_path, directory + "/config.json");
+  EXPECT_EQ(ChooseModel("", "deepseek-ocr-v2", directory)->config_path, config);
   const auto other = ChooseModel("", "deepseek-ocr-v1-base", directory);
   EXPECT_EQ(other.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(other.status().message()), HasSubstr("config.json' is of deepseek-ocr-v2"));
-  std::filesystem::remove_all(directory);
 }
 
 TEST(ChooseModel, WithoutADirectoryTheInstallationsFileIsNamed) {
