@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
+#include <new>
 
 #include "cupti/agent/recorder.h"
 
@@ -19,6 +20,7 @@ namespace {
 // freed, as NVTX's own strings are not.
 struct RegisteredText {
   Text text;
+  PathMemo memo;
 };
 
 struct Domain {
@@ -79,9 +81,9 @@ bool IsIgnored(nvtxDomainHandle_t domain) {
   return domain != nullptr && reinterpret_cast<const Domain*>(domain)->is_ignored;
 }
 
-int Push(nvtxDomainHandle_t domain, const Text& text) {
+int Push(nvtxDomainHandle_t domain, const Text& text, PathMemo* memo = nullptr) {
   ThreadState* thread = RangeThread();
-  return thread == nullptr ? NVTX_NO_PUSH_POP_TRACKING : thread->recorder->PushRange(*thread, text, domain);
+  return thread == nullptr ? NVTX_NO_PUSH_POP_TRACKING : thread->recorder->PushRange(*thread, text, domain, memo);
 }
 
 int PushWide(nvtxDomainHandle_t domain, const wchar_t* message) {
@@ -98,7 +100,8 @@ int PushAttributes(nvtxDomainHandle_t domain, const nvtxEventAttributes_t* event
       return PushWide(domain, event->message.unicode);
     case NVTX_MESSAGE_TYPE_REGISTERED:
       if (event->message.registered != nullptr) {
-        return Push(domain, reinterpret_cast<const RegisteredText*>(event->message.registered)->text);
+        auto* registered = reinterpret_cast<RegisteredText*>(event->message.registered);
+        return Push(domain, registered->text, &registered->memo);
       }
       break;
     default:
@@ -147,10 +150,11 @@ void End(nvtxRangeId_t id) {
 }
 
 nvtxStringHandle_t Register(const char* bytes, size_t size) {
-  auto* registered = static_cast<RegisteredText*>(std::malloc(sizeof(RegisteredText) + size));
-  if (registered == nullptr) {
+  void* memory = std::malloc(sizeof(RegisteredText) + size);
+  if (memory == nullptr) {
     return nullptr;
   }
+  auto* registered = new (memory) RegisteredText{};
   auto* copy = reinterpret_cast<char*>(registered + 1);
   std::memcpy(copy, bytes, size);
   registered->text = MakeText(copy, size);

@@ -9,17 +9,10 @@
 
 #include <cstring>
 
-#include "cupti/agent/clock.h"
-
 namespace dsocr::agent {
 namespace {
 
-std::atomic<Recorder*> process_recorder{nullptr};
-
-// Initial-exec: one load instead of a call, and glibc keeps room for such variables of libraries loaded late. Two words
-// only.
-__attribute__((tls_model("initial-exec"))) thread_local ThreadState* current_thread = nullptr;
-__attribute__((tls_model("initial-exec"))) thread_local Recorder* thread_recorder = nullptr;
+std::atomic<uint32_t> recordings{0};
 
 pthread_key_t thread_key;
 pthread_once_t thread_key_once = PTHREAD_ONCE_INIT;
@@ -35,8 +28,9 @@ void MakeThreadKey() { has_thread_key = pthread_key_create(&thread_key, ReleaseT
 
 }  // namespace
 
-Recorder* ProcessRecorder() noexcept { return process_recorder.load(std::memory_order_acquire); }
-void SetProcessRecorder(Recorder* recorder) noexcept { process_recorder.store(recorder, std::memory_order_release); }
+constinit thread_local ThreadState* current_thread = nullptr;
+constinit thread_local Recorder* thread_recorder = nullptr;
+constinit std::atomic<Recorder*> process_recorder{nullptr};
 
 void SetThreadRecorder(Recorder* recorder) noexcept {
   thread_recorder = recorder;
@@ -46,11 +40,6 @@ void SetThreadRecorder(Recorder* recorder) noexcept {
       pthread_setspecific(thread_key, nullptr);
     }
   }
-}
-
-ThreadState* HookThread() noexcept {
-  Recorder* recorder = thread_recorder != nullptr ? thread_recorder : ProcessRecorder();
-  return recorder == nullptr ? nullptr : recorder->CurrentThread();
 }
 
 Recorder::~Recorder() {
@@ -90,6 +79,7 @@ int Recorder::Start(uint32_t slot_count) noexcept {
     close(fd);
     return -1;
   }
+  recording_ = recordings.fetch_add(1, std::memory_order_relaxed) + 1;
   set_mode(Mode::kOn);
   return fd;
 }
@@ -139,7 +129,22 @@ void Recorder::Announce(ThreadState& thread) noexcept {
   thread.is_announced = ring_.Write(record);
 }
 
-int Recorder::PushRange(ThreadState& thread, const Text& name, const void* domain) noexcept {
+record::PathId Recorder::PathBelow(ThreadState& thread, record::PathId parent, const Text& name,
+                                   PathMemo* memo) noexcept {
+  constexpr uint64_t kPathMask = 0xffff;
+  const uint64_t place = uint64_t{recording_} << 32 | uint64_t{parent} << 16;
+  const uint64_t known = memo == nullptr ? 0 : memo->load(std::memory_order_acquire);
+  if ((known & ~kPathMask) == place) {
+    return static_cast<record::PathId>(known & kPathMask);
+  }
+  const record::PathId path = interner_.Path(parent, NameOn(thread, name), thread.number);
+  if (memo != nullptr && path != 0) {
+    memo->store(place | path, std::memory_order_release);  // its definition is in the ring
+  }
+  return path;
+}
+
+int Recorder::PushRange(ThreadState& thread, const Text& name, const void* domain, PathMemo* memo) noexcept {
   const uint32_t before = thread.depth + thread.excess;
   if (thread.depth == record::kMaxPathDepth) {
     ++thread.excess;
@@ -155,7 +160,7 @@ int Recorder::PushRange(ThreadState& thread, const Text& name, const void* domai
   if (!thread.is_announced) {
     Announce(thread);
   }
-  const record::PathId path = interner_.Path(record::OwnerPath(enclosing), NameOn(thread, name), thread.number);
+  const record::PathId path = PathBelow(thread, record::OwnerPath(enclosing), name, memo);
   if (path == 0) {
     overflowed_.fetch_add(1, std::memory_order_relaxed);
     return static_cast<int>(before);
@@ -218,21 +223,6 @@ void Recorder::CloseRange(ThreadState& thread, uint32_t index) noexcept {
   record.thread = thread.number;
   record.range = {NowNs(), range.owner};
   ring_.Write(record);
-}
-
-void Recorder::BeginCall(ThreadState& thread, const void* call) noexcept {
-  if (thread.operation != nullptr && call < thread.operation) {
-    ++thread.operation_nested_calls;
-    return;
-  }
-  if (mode() != Mode::kOn) {
-    thread.operation = nullptr;
-    return;
-  }
-  thread.operation = call;
-  thread.operation_owner = CurrentOwner(thread);
-  thread.operation_nested_calls = 0;
-  thread.operation_start_ns = NowNs();
 }
 
 record::NameId Recorder::NameOn(ThreadState& thread, const Text& name) noexcept {

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "cupti/agent/clock.h"
 #include "cupti/agent/intern.h"
 #include "cupti/record/ring.h"
 
@@ -15,8 +16,9 @@ namespace dsocr::agent {
 
 class Recorder;
 
-// What one thread is in the middle of. Only its own thread touches it, so a mark of an open range needs no lock.
-struct ThreadState {
+// What one thread is in the middle of. Only its own thread touches it, so a mark of an open range needs no lock. What
+// every operator call touches lies on the first cache line: between two calls a job's own data drives all out.
+struct alignas(64) ThreadState {
   struct OpenRange {
     record::Owner owner;   // of the innermost recorded range, this one or one around it
     const void* domain;    // NVTX domain; null: the default one
@@ -24,31 +26,35 @@ struct ThreadState {
     bool has_external_id;  // its owner was pushed to CUPTI
   };
 
-  // A name seen on this thread: one line of cache instead of the shared table's entry and text, which a job's own data
-  // has driven out by the next operator.
+  // A name seen on this thread: one line of cache instead of the shared table's entry and text.
   struct KnownName {
     uint64_t hash;
     record::NameId id;  // 0: free
   };
-  static constexpr int kKnownNamesShift = 58;  // by the hash's upper bits: 64 names
+  static constexpr int kKnownNamesShift = 56;  // by the hash's upper bits: 256 names, of some dozens of operators
 
   Recorder* recorder;
-  std::atomic<bool> in_use;
-  bool is_announced;  // its kThread record is in the ring
-  uint32_t number;
-  uint32_t depth;       // open ranges in `open`
-  uint32_t excess;      // ranges opened beyond those
-  uint64_t next_entry;  // entries are taken from a process-wide counter in blocks
-  uint64_t end_entry;
   // The outermost operator call in progress. `operation` is the address of its at::RecordFunction, on this thread's
   // stack; null: none.
   const void* operation;
   record::Owner operation_owner;
   int64_t operation_start_ns;
   uint64_t operation_nested_calls;
+  uint32_t number;
+  uint32_t depth;   // open ranges in `open`
+  uint32_t excess;  // ranges opened beyond those
+  std::atomic<bool> in_use;
+  bool is_announced;    // its kThread record is in the ring
+  uint64_t next_entry;  // entries are taken from a process-wide counter in blocks
+  uint64_t end_entry;
   OpenRange open[record::kMaxPathDepth];
   KnownName known_names[uint64_t{1} << (64 - kKnownNamesShift)];  // names of one 64-bit hash are taken for equal
 };
+
+// Where the path of a registered range is remembered, so that its next push asks no table: recording << 32 | parent <<
+// 16 | path. One that comes below another parent, or in another recording, is looked up and remembered anew.
+using PathMemo = std::atomic<uint64_t>;
+static_assert(record::kMaxPaths <= 1 << 16);
 
 // Who else must hear of a recorded range: CUPTI's external correlation. Called on the range's thread.
 struct RangeListener {
@@ -56,7 +62,7 @@ struct RangeListener {
   void (*on_pop)();
 };
 
-class Recorder {
+class alignas(64) Recorder {
  public:
   enum class Mode : int { kOff, kPaused, kOn };
 
@@ -81,8 +87,8 @@ class Recorder {
   ThreadState* CurrentThread() noexcept;
 
   // The depth before the push, as NVTX wants it. A range inside an operator call is part of that call and is not
-  // recorded.
-  int PushRange(ThreadState& thread, const Text& name, const void* domain) noexcept;
+  // recorded. `memo`: may be null.
+  int PushRange(ThreadState& thread, const Text& name, const void* domain, PathMemo* memo = nullptr) noexcept;
   // Closes the innermost open range of `domain`; the depth after it, or -1 where none is open.
   int PopRange(ThreadState& thread, const void* domain) noexcept;
   // Closes the range with this owner, wherever it stands among this thread's; false: not open on this thread.
@@ -94,7 +100,21 @@ class Recorder {
   // An operator call begins, ends. `call` identifies it by its place on the stack: deeper calls lie at lower addresses,
   // so a call that lies higher than the outermost one shows that that one ended unseen. `name` is asked only for
   // outermost calls.
-  void BeginCall(ThreadState& thread, const void* call) noexcept;
+  void BeginCall(ThreadState& thread, const void* call) noexcept {
+    if (thread.operation != nullptr && call < thread.operation) {
+      ++thread.operation_nested_calls;
+      return;
+    }
+    if (mode() != Mode::kOn) {
+      thread.operation = nullptr;
+      return;
+    }
+    ring_.Prefetch();
+    thread.operation = call;
+    thread.operation_owner = CurrentOwner(thread);
+    thread.operation_nested_calls = 0;
+    thread.operation_start_ns = NowNs();
+  }
   template <typename NameFunction>
   void EndCall(ThreadState& thread, const void* call, NameFunction name) noexcept {
     if (thread.operation == call) {
@@ -115,12 +135,14 @@ class Recorder {
   static constexpr uint64_t kEntryBlock = 1024;
 
   ThreadState* AcquireThread() noexcept;
+  record::PathId PathBelow(ThreadState& thread, record::PathId parent, const Text& name, PathMemo* memo) noexcept;
   void Announce(ThreadState& thread) noexcept;
   void CloseRange(ThreadState& thread, uint32_t index) noexcept;
   void WriteOperation(ThreadState& thread, const Text& name) noexcept;
   record::NameId NameOn(ThreadState& thread, const Text& name) noexcept;
 
   std::atomic<Mode> mode_{Mode::kOff};
+  uint32_t recording_ = 0;  // 1, 2, … in this process
   std::atomic<const RangeListener*> listener_{nullptr};
   record::RingWriter ring_;
   Interner interner_;
@@ -134,16 +156,31 @@ class Recorder {
   ThreadState* threads_ = nullptr;  // kMaxThreads of them in one mapping, touched as threads come
 };
 
+// Initial-exec: one load instead of a call, and glibc keeps room for such variables of libraries loaded late. Two words
+// only. HookThread's own.
+extern __attribute__((tls_model("initial-exec"))) constinit thread_local ThreadState* current_thread;
+extern __attribute__((tls_model("initial-exec"))) constinit thread_local Recorder* thread_recorder;
+extern std::atomic<Recorder*> process_recorder;
+
 // The recorder of this process; null until the agent starts. A forked child has none.
-Recorder* ProcessRecorder() noexcept;
-void SetProcessRecorder(Recorder* recorder) noexcept;
+inline Recorder* ProcessRecorder() noexcept { return process_recorder.load(std::memory_order_acquire); }
+inline void SetProcessRecorder(Recorder* recorder) noexcept {
+  process_recorder.store(recorder, std::memory_order_release);
+}
 
 // Makes `recorder` the one that this thread writes to, whatever the process's is: for measuring the agent's own cost.
 // Null undoes it.
 void SetThreadRecorder(Recorder* recorder) noexcept;
 
 // The recorder that the hooks of this thread write to, and this thread's state in it. Null: nothing is recorded here.
-ThreadState* HookThread() noexcept;
+inline ThreadState* HookThread() noexcept {
+  Recorder* recorder = thread_recorder != nullptr ? thread_recorder : ProcessRecorder();
+  if (recorder == nullptr || recorder->mode() == Recorder::Mode::kOff) {
+    return nullptr;
+  }
+  ThreadState* thread = current_thread;
+  return thread != nullptr && thread->recorder == recorder ? thread : recorder->CurrentThread();
+}
 
 }  // namespace dsocr::agent
 
