@@ -209,13 +209,10 @@ void Attribution::State::CloseInnermost(Thread& thread, int64_t time_ns, bool is
     call.request->is_open = false;
     call.request->is_complete = is_popped;
   }
-  if (call.request == nullptr) {
-    return;
-  }
-  // A lost push has no entry to be found by; it retires in its turn all the same.
-  static constexpr uint64_t kNoEntry = 0;
+  // Calls of warm-up too: their kernels may run when a measured request has begun, and are not its own. A lost push has
+  // no entry to be found by.
   const uint64_t entry = call.entry;
-  if (entry == kNoEntry) {
+  if (entry == 0) {
     return;
   }
   closing_order.push_back(entry);

@@ -314,6 +314,21 @@ TEST(AttributionTest, KernelsThatComeAfterTheirRangeClosedBelongToIt) {
   ExpectPartsAddUp(result, 700);
 }
 
+TEST(AttributionTest, KernelsOfWarmUpThatRunLateAreNotTheMeasuredRequests) {
+  Recording job(Model(1));
+  job.Push(100, "request");
+  const record::Owner warmup = job.Owner();
+  job.Pop(150);
+  job.Push(160, "request");
+  const record::Owner measured = job.Owner();
+  job.Pop(260);
+  job.Kernel(warmup, 170, 200);
+  job.Kernel(measured, 200, 230);
+  const Result result = job.Finish();
+  EXPECT_EQ(result.request.operations, 1);
+  EXPECT_EQ(result.request.total_ns, 30);
+}
+
 TEST(AttributionTest, OperatorCallsAreNoOperationsOfAGpuJob) {
   Recording job(Model());
   job.Push(100, "request");
