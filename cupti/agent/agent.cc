@@ -39,8 +39,8 @@ namespace {
 constexpr int kSleepingPollMs = 50;
 constexpr int kStatisticsPeriodMs = 1000;
 constexpr int kAnswerTimeoutMs = 5000;  // a daemon that takes longer to say welcome is taken for dead
-constexpr int kExitWaitMs =
-    500;  // a job shorter than the handshake waits this long for it, so that its records are not lost
+// A job shorter than the handshake waits this long for it, so that its records are not lost and have a cost.
+constexpr int kExitWaitMs = 500;
 constexpr size_t kControlStackBytes = 512 << 10;
 constexpr int kMeasuredCalls = 4096;
 // The cost is measured anew with the first so many statistics and the least one holds: a job that is loading weights on
@@ -58,6 +58,7 @@ struct Session {
 constinit Session session;
 constinit std::mutex wake_mutex;  // serialises Wake
 constinit std::atomic<Phase> phase{Phase::kAsleep};
+constinit std::atomic<bool> is_measured{false};  // the cost of a record, once at least
 constinit std::atomic<int> ring_fd{-1};
 constinit std::atomic<int> socket_fd{-1};
 constinit int wake_fd = -1;
@@ -320,6 +321,7 @@ void Serve(int fd) {
       if (has_come || measurements < kCostMeasurements) {
         MeasureCost(torch == TorchState::kInstalled, &recorder.statistics());
         ++measurements;
+        is_measured.store(true);
       }
       recorder.WriteStatistics();
       last_statistics_ns = NowNs();
@@ -390,9 +392,12 @@ __attribute__((constructor)) void OnLoad() {
 }
 
 // Before the process takes itself apart: what is on its way arrives, and from here on nothing of the host is called.
-// May run twice.
+// The control thread alone measures: this thread's variables, those of torch and CUPTI too, are gone. May run twice.
 void OnExit() noexcept {
-  for (int waited_ms = 0; phase.load() == Phase::kRecording && waited_ms < kExitWaitMs; ++waited_ms) {
+  const auto is_under_way = [] {
+    return phase.load() == Phase::kRecording || (phase.load() == Phase::kJoined && !is_measured.load());
+  };
+  for (int waited_ms = 0; is_under_way() && waited_ms < kExitWaitMs; ++waited_ms) {
     poll(nullptr, 0, 1);
   }
   if (phase.load() != Phase::kJoined || is_exiting.exchange(true)) {
@@ -400,10 +405,6 @@ void OnExit() noexcept {
   }
   if (LockHost()) {
     FlushCupti();
-    if (record::Statistics& statistics = ProcessRecorder()->statistics(); statistics.range_record_ps == 0) {
-      // Over before the control thread came to it: the records still have a cost.
-      MeasureCost(InstallTorch() == TorchState::kInstalled, &statistics);
-    }
     host_mutex.unlock();
   }
   ProcessRecorder()->WriteStatistics();
