@@ -29,7 +29,7 @@ using analytic::CategoryId;
 constexpr int kMaxClasses = 4096;
 constexpr size_t kMaxNameBytes = 256;
 
-absl::Status Wrong(std::string_view path, std::string_view value, std::string_view why) {
+absl::Status WrongAt(std::string_view path, std::string_view value, std::string_view why) {
   return absl::InvalidArgumentError(fmt::format("{}: {}: {}", path, value, why));
 }
 
@@ -40,7 +40,7 @@ absl::Status BadFile(const std::filesystem::path& path, std::string_view why) {
 
 absl::Status CheckName(std::string_view path, const std::string& name) {
   if (name.empty() || name.size() > kMaxNameBytes) {
-    return Wrong(path, fmt::format("{} bytes", name.size()), fmt::format("a class name has 1 to {}", kMaxNameBytes));
+    return WrongAt(path, fmt::format("{} bytes", name.size()), fmt::format("a class name has 1 to {}", kMaxNameBytes));
   }
   return absl::OkStatus();
 }
@@ -50,8 +50,8 @@ using ClassIndex = absl::flat_hash_map<std::string_view, int>;
 
 absl::StatusOr<ClassIndex> IndexClasses(const v1::TorchInfoLayers& info) {
   if (info.layers().empty() || info.layers_size() > kMaxClasses) {
-    return Wrong("layers", fmt::format("{} classes", info.layers_size()),
-                 fmt::format("a snapshot has 1 to {}", kMaxClasses));
+    return WrongAt("layers", fmt::format("{} classes", info.layers_size()),
+                   fmt::format("a snapshot has 1 to {}", kMaxClasses));
   }
   ClassIndex index;
   for (int i = 0; i < info.layers_size(); ++i) {
@@ -60,15 +60,15 @@ absl::StatusOr<ClassIndex> IndexClasses(const v1::TorchInfoLayers& info) {
     DSOCR_RETURN_IF_ERROR(CheckName(path, layer.class_name()));
     DSOCR_RETURN_IF_ERROR(CheckName(path + "_qualified", layer.class_name_qualified()));
     if (!index.emplace(layer.class_name_qualified(), i).second) {
-      return Wrong(path + "_qualified", layer.class_name_qualified(), "this class stands twice");
+      return WrongAt(path + "_qualified", layer.class_name_qualified(), "this class stands twice");
     }
   }
   for (int i = 0; i < info.layers_size(); ++i) {
     for (int c = 0; c < info.layers(i).children_size(); ++c) {
       const std::string& child = info.layers(i).children(c);
       if (!index.contains(child)) {
-        return Wrong(fmt::format("layers[{}].children[{}]", i, c), child.substr(0, kMaxNameBytes),
-                     "no class of the snapshot has this name");
+        return WrongAt(fmt::format("layers[{}].children[{}]", i, c), child.substr(0, kMaxNameBytes),
+                       "no class of the snapshot has this name");
       }
     }
   }
@@ -163,8 +163,8 @@ absl::StatusOr<std::string> ReadArtifact(const std::filesystem::path& path) {
   return text;
 }
 
-absl::Status ReadDocument(const std::filesystem::path& path, google::protobuf::Message* message) {
-  DSOCR_ASSIGN_OR_RETURN(const std::string text, ReadArtifact(path));
+absl::Status ParseArtifact(const std::filesystem::path& path, const std::string& text,
+                           google::protobuf::Message* message) {
   const absl::Status parsed = document::ParseForeign(text, document::Format::kJson, message);
   return parsed.ok() ? parsed : BadFile(path, std::string(parsed.message()));
 }
@@ -189,7 +189,7 @@ absl::StatusOr<std::vector<std::string>> MissingArtifacts(const std::string& dir
     return BadFile(directory, "not a directory");
   }
   std::vector<std::string> missing;
-  for (const std::string_view name : {kLayersJson, kLayersMarkdown, kStagesJson}) {
+  for (const std::string_view name : {kLayersJson, kLayersMarkdown, kStagesJson, kSummary}) {
     const std::string path = (std::filesystem::path(directory) / name).string();
     if (stat(path.c_str(), &info) != 0) {
       if (errno != ENOENT) {
@@ -201,18 +201,30 @@ absl::StatusOr<std::vector<std::string>> MissingArtifacts(const std::string& dir
   return missing;
 }
 
+absl::StatusOr<ArtifactTexts> ReadArtifacts(const std::string& directory, const std::vector<std::string>& names) {
+  ArtifactTexts texts;
+  for (const std::string& name : names) {
+    DSOCR_ASSIGN_OR_RETURN(texts[name], ReadArtifact(std::filesystem::path(directory) / name));
+  }
+  return texts;
+}
+
 absl::StatusOr<v1::TargetOperatorList> LoadOperatorSnapshot(const std::string& directory,
-                                                            const std::string& substitute) {
-  DSOCR_ASSIGN_OR_RETURN(const std::vector<std::string> missing, MissingArtifacts(directory));
+                                                            const ArtifactTexts& substitutes) {
   const auto path_of = [&](std::string_view name) {
-    const bool is_missing = std::find(missing.begin(), missing.end(), name) != missing.end();
-    return std::filesystem::path(is_missing && !substitute.empty() ? substitute : directory).lexically_normal() / name;
+    return std::filesystem::path(directory).lexically_normal() / name;
   };
+  DSOCR_RETURN_IF_ERROR(MissingArtifacts(directory).status());
+  ArtifactTexts texts = substitutes;
+  for (const std::string_view name : {kLayersJson, kLayersMarkdown, kStagesJson}) {
+    if (!substitutes.contains(std::string(name))) {
+      DSOCR_ASSIGN_OR_RETURN(texts[std::string(name)], ReadArtifact(path_of(name)));
+    }
+  }
   v1::TorchInfoLayers info;
   v1::TorchInfoStages stages;
-  DSOCR_RETURN_IF_ERROR(ReadDocument(path_of(kLayersJson), &info));
-  DSOCR_RETURN_IF_ERROR(ReadDocument(path_of(kStagesJson), &stages));
-  DSOCR_RETURN_IF_ERROR(ReadArtifact(path_of(kLayersMarkdown)).status());
+  DSOCR_RETURN_IF_ERROR(ParseArtifact(path_of(kLayersJson), texts[std::string(kLayersJson)], &info));
+  DSOCR_RETURN_IF_ERROR(ParseArtifact(path_of(kStagesJson), texts[std::string(kStagesJson)], &stages));
   if (!stages.has_stages()) {
     return BadFile(path_of(kStagesJson), "stages: \"stages\": this key is missing");
   }
@@ -225,10 +237,24 @@ absl::StatusOr<v1::TargetOperatorList> LoadOperatorSnapshot(const std::string& d
   stages.clear_generated_at();
   list->set_snapshot_id(Sha256Hex(document::ToJson(info) + document::ToJson(stages)));
   list->set_source_artifact_dir(std::filesystem::path(directory).lexically_normal().string());
-  list->set_layers_md_path(path_of(kLayersMarkdown).string());
-  list->set_layers_json_path(path_of(kLayersJson).string());
-  list->set_stages_json_path(path_of(kStagesJson).string());
+  const auto place_of = [&](std::string_view name) {
+    return substitutes.contains(std::string(name)) ? "" : path_of(name).string();
+  };
+  list->set_layers_md_path(place_of(kLayersMarkdown));
+  list->set_layers_json_path(place_of(kLayersJson));
+  list->set_stages_json_path(place_of(kStagesJson));
   return list;
+}
+
+void PlaceSubstitutes(const std::string& directory, v1::TargetOperatorList* list) {
+  const auto place = [&](std::string_view name, std::string* path) {
+    if (path->empty()) {
+      *path = (std::filesystem::path(directory) / name).string();
+    }
+  };
+  place(kLayersMarkdown, list->mutable_layers_md_path());
+  place(kLayersJson, list->mutable_layers_json_path());
+  place(kStagesJson, list->mutable_stages_json_path());
 }
 
 std::vector<v1::OperatorCategory> CategoriesOf(const v1::TargetOperatorList& operators) {

@@ -6,6 +6,7 @@
 #ifndef DSOCR_DAEMON_CATALOG_OPERATOR_SNAPSHOT_H_
 #define DSOCR_DAEMON_CATALOG_OPERATOR_SNAPSHOT_H_
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,10 @@ namespace dsocr::catalog {
 inline constexpr std::string_view kLayersJson = "torchinfo-unique-layers.json";
 inline constexpr std::string_view kLayersMarkdown = "torchinfo-unique-layers.md";
 inline constexpr std::string_view kStagesJson = "torchinfo-stages.json";
+inline constexpr std::string_view kSummary = "torchinfo-summary.txt";
+
+// Artifacts by the names above.
+using ArtifactTexts = std::map<std::string, std::string>;
 
 // The classes of torchinfo-unique-layers.json, each with its category: by its name, else, where the name says nothing,
 // the first in the documented list among those of the classes below it, else `other`. A list is sorted by qualified
@@ -30,10 +35,16 @@ absl::StatusOr<v1::TargetOperatorList> ParseUniqueLayers(std::string_view json_t
 // can be read.
 absl::StatusOr<std::vector<std::string>> MissingArtifacts(const std::string& directory);
 
-// The operator list of the artifacts in `directory`. What it lacks comes from `substitute`, another such directory;
-// "" has none, and a file that neither has is INVALID_ARGUMENT too. Both absolute. Reads at most 16 MiB a file.
+// The artifacts `names` of a directory. INVALID_ARGUMENT for one that is not there, is no plain file or has over 16 MiB.
+absl::StatusOr<ArtifactTexts> ReadArtifacts(const std::string& directory, const std::vector<std::string>& names);
+
+// The operator list of the artifacts in `directory`, an absolute path. What it lacks comes from `substitutes`, and has
+// the path "" until PlaceSubstitutes; a list that neither has is INVALID_ARGUMENT too.
 absl::StatusOr<v1::TargetOperatorList> LoadOperatorSnapshot(const std::string& directory,
-                                                            const std::string& substitute = "");
+                                                            const ArtifactTexts& substitutes = {});
+
+// Says where the substitutes were written.
+void PlaceSubstitutes(const std::string& directory, v1::TargetOperatorList* list);
 
 // The operator categories of contracts, with the classes of `operators` in place of the built-in ones. Each class is in
 // one category.

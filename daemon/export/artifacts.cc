@@ -25,6 +25,7 @@ namespace fs = std::filesystem;
 constexpr size_t kLongestRunId = 100;
 constexpr std::string_view kStatic = "static_analysis";
 constexpr std::string_view kModel = "analytic_model";
+constexpr std::string_view kTorchInfo = "torchinfo";
 
 absl::Status Failed(std::string_view what, const std::string& path, int error) {
   const std::string cause = fmt::format("{} '{}': {}", what, path, std::strerror(error));
@@ -118,23 +119,29 @@ absl::Status WriteFile(const fs::path& path, std::string_view text) {
 }
 
 // Everything of one run below `directory`, which is not there yet.
-absl::Status WriteTree(const fs::path& directory, const v1::AnalyticModelReport& report, const Origin* origin,
-                       const v1::AnalyzeResponse* analysis, const v1::TargetOperatorList* operators) {
-  const fs::path model = directory / kStatic / kModel;
+absl::Status WriteTree(const fs::path& directory, const Artifacts& artifacts) {
+  const fs::path analysis = directory / kStatic;
+  const fs::path model = analysis / kModel;
   const fs::path layers = model / "layers";
   DSOCR_RETURN_IF_ERROR(MakeDirectories(layers).status());
-  DSOCR_RETURN_IF_ERROR(WriteFile(model / "report.json", document::ToJson(report)));
-  DSOCR_RETURN_IF_ERROR(WriteFile(model / "report.yaml", document::ToYaml(report)));
-  for (const Page& page : LayerPages(report, origin)) {
+  DSOCR_RETURN_IF_ERROR(WriteFile(model / "report.json", document::ToJson(artifacts.report)));
+  DSOCR_RETURN_IF_ERROR(WriteFile(model / "report.yaml", document::ToYaml(artifacts.report)));
+  for (const Page& page : LayerPages(artifacts.report, artifacts.origin)) {
     DSOCR_RETURN_IF_ERROR(WriteFile(layers / page.file_name, page.text));
   }
-  if (analysis != nullptr) {
-    DSOCR_RETURN_IF_ERROR(WriteFile(directory / kStatic / "static_compute.json", analysis->json()));
-    DSOCR_RETURN_IF_ERROR(WriteFile(directory / kStatic / "static_compute.md", analysis->markdown()));
-    DSOCR_RETURN_IF_ERROR(WriteFile(directory / kStatic / "static_compute_table.md", analysis->table_markdown()));
+  if (artifacts.analysis != nullptr) {
+    DSOCR_RETURN_IF_ERROR(WriteFile(analysis / "static_compute.json", artifacts.analysis->json()));
+    DSOCR_RETURN_IF_ERROR(WriteFile(analysis / "static_compute.md", artifacts.analysis->markdown()));
+    DSOCR_RETURN_IF_ERROR(WriteFile(analysis / "static_compute_table.md", artifacts.analysis->table_markdown()));
   }
-  if (operators != nullptr) {
-    DSOCR_RETURN_IF_ERROR(WriteFile(directory / kStatic / "target_operators.json", document::ToJson(*operators)));
+  if (artifacts.operators != nullptr) {
+    DSOCR_RETURN_IF_ERROR(WriteFile(analysis / "target_operators.json", document::ToJson(*artifacts.operators)));
+  }
+  if (!artifacts.torchinfo.empty()) {
+    DSOCR_RETURN_IF_ERROR(MakeDirectories(analysis / kTorchInfo).status());
+  }
+  for (const auto& [name, text] : artifacts.torchinfo) {
+    DSOCR_RETURN_IF_ERROR(WriteFile(analysis / kTorchInfo / name, text));
   }
   return absl::OkStatus();
 }
@@ -191,6 +198,10 @@ class Cleanup {
 
 }  // namespace
 
+std::string TorchInfoDir(const std::string& root, const std::string& run_id) {
+  return (fs::path(root).lexically_normal() / run_id / kStatic / kTorchInfo).string();
+}
+
 std::string ArtifactsDir(const std::string& root, const std::string& run_id) {
   return (fs::path(root).lexically_normal() / run_id / kStatic / kModel).string();
 }
@@ -205,9 +216,7 @@ absl::Status CheckNewRun(const std::string& root, const std::string& run_id) {
 }
 
 absl::StatusOr<std::string> WriteArtifacts(const std::string& root, const std::string& run_id,
-                                           const v1::AnalyticModelReport& report, const v1::AnalyzeResponse* analysis,
-                                           Existing existing, const Origin* origin,
-                                           const v1::TargetOperatorList* operators) {
+                                           const Artifacts& artifacts, Existing existing) {
   DSOCR_RETURN_IF_ERROR(CheckRunId(run_id));
   const fs::path directory = fs::path(root).lexically_normal();
   DSOCR_RETURN_IF_ERROR(CheckRoot(directory));
@@ -220,7 +229,7 @@ absl::StatusOr<std::string> WriteArtifacts(const std::string& root, const std::s
   }
   cleanup.set_staged(staged);
   const fs::path content = fs::path(staged) / run_id;
-  DSOCR_RETURN_IF_ERROR(WriteTree(content, report, origin, analysis, operators));
+  DSOCR_RETURN_IF_ERROR(WriteTree(content, artifacts));
   DSOCR_RETURN_IF_ERROR(Sync(content));
   DSOCR_RETURN_IF_ERROR(Publish(content, directory / run_id, run_id, existing));
   return ArtifactsDir(root, run_id);

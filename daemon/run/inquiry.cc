@@ -1,5 +1,9 @@
 #include "daemon/run/inquiry.h"
 
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/time/time.h"
@@ -41,6 +45,42 @@ absl::StatusOr<Inspection> ParseInspection(const std::string& text) {
 }
 
 const std::string& ModelDirOf(const Plan& plan) { return plan.input.provenance.weights().path(); }
+
+absl::Status CheckRunnerHas(const analytic::ModelSpec& model) {
+  return catalog::IsExecutable(model)
+             ? absl::OkStatus()
+             : absl::FailedPreconditionError(
+                   fmt::format("dsocr-runner has {} alone, not {}", analytic::ModelSpec().variant, model.variant));
+}
+
+// A new directory for what a process writes; it goes with the object.
+class TemporaryDirectory {
+ public:
+  static absl::StatusOr<TemporaryDirectory> Make() {
+    std::error_code error;
+    std::string path = (std::filesystem::temp_directory_path(error) / "dsocr-XXXXXX").string();
+    if (error || ::mkdtemp(path.data()) == nullptr) {
+      return absl::ErrnoToStatus(error ? error.value() : errno,
+                                 fmt::format("temporary directory '{}': cannot be made; set TMPDIR", path));
+    }
+    return TemporaryDirectory(std::move(path));
+  }
+  TemporaryDirectory(TemporaryDirectory&& other) noexcept : path_(std::exchange(other.path_, "")) {}
+  TemporaryDirectory& operator=(TemporaryDirectory&&) = delete;
+  ~TemporaryDirectory() {
+    std::error_code ignored;
+    if (!path_.empty()) {
+      std::filesystem::remove_all(path_, ignored);
+    }
+  }
+
+  const std::string& path() const { return path_; }
+
+ private:
+  explicit TemporaryDirectory(std::string path) : path_(std::move(path)) {}
+
+  std::string path_;  // "": moved from
+};
 
 }  // namespace
 
@@ -86,10 +126,7 @@ absl::Status ApplyImage(const std::string& runner, const PageSource& source,
 
 absl::StatusOr<std::string> TraceModel(const std::string& runner, const Plan& plan, const PageSource& source,
                                        std::optional<int64_t> context, const StopSource& stop) {
-  if (const analytic::ModelSpec& model = plan.input.model; !catalog::IsExecutable(model)) {
-    return absl::FailedPreconditionError(
-        fmt::format("dsocr-runner has {} alone, not {}", analytic::ModelSpec().variant, model.variant));
-  }
+  DSOCR_RETURN_IF_ERROR(CheckRunnerHas(plan.input.model));
   const analytic::Workload& workload = plan.input.workload;
   const Json request = {{"model_dir", ModelDirOf(plan).empty() ? Json(nullptr) : Json(ModelDirOf(plan))},
                         {"workload", WorkloadJson(workload)},
@@ -98,6 +135,24 @@ absl::StatusOr<std::string> TraceModel(const std::string& runner, const Plan& pl
                         {"context", context.value_or(workload.seq_len)}};
   const Command command{.arguments = {runner, "analyze"}, .environment = {}};
   return Ask(command, kLimit, stop, request.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace));
+}
+
+absl::StatusOr<catalog::ArtifactTexts> MakeTorchInfo(const std::string& runner, const Plan& plan,
+                                                     const std::vector<std::string>& names, const StopSource& stop) {
+  DSOCR_RETURN_IF_ERROR(CheckRunnerHas(plan.input.model));
+  DSOCR_ASSIGN_OR_RETURN(const TemporaryDirectory directory, TemporaryDirectory::Make());
+  const analytic::Workload& workload = plan.input.workload;
+  Command command{
+      .arguments = {runner, "torchinfo", "--out", directory.path(), "--base-size", fmt::to_string(workload.base_size),
+                    "--image-size", fmt::to_string(workload.image_size), "--crop-mode", workload.crop_mode ? "1" : "0",
+                    "--page", fmt::format("{}x{}", workload.page_width, workload.page_height), "--seq-len",
+                    fmt::to_string(workload.seq_len)},
+      .environment = {}};
+  if (!ModelDirOf(plan).empty()) {
+    command.arguments.insert(command.arguments.end(), {"--model", ModelDirOf(plan)});
+  }
+  DSOCR_RETURN_IF_ERROR(Ask(command, kLimit, stop).status());
+  return catalog::ReadArtifacts(directory.path(), names);
 }
 
 }  // namespace dsocr::run

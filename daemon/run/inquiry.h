@@ -1,14 +1,16 @@
-// What the daemon asks dsocr-runner without having it execute the model: the size of a page, and the static
-// analyzer's traces. Each is a process of its own that ends with its answer.
+// What the daemon asks dsocr-runner without having it execute the model: the size of a page, the static analyzer's
+// traces, and the model's TorchInfo artifacts. Each is a process of its own that ends with its answer.
 #ifndef DSOCR_DAEMON_RUN_INQUIRY_H_
 #define DSOCR_DAEMON_RUN_INQUIRY_H_
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "daemon/catalog/operator_snapshot.h"
 #include "daemon/run/plan.h"
 #include "daemon/run/stop_source.h"
 #include "dsocr/v1/analytic.pb.h"
@@ -34,6 +36,10 @@ absl::Status ApplyImage(const std::string& runner, const PageSource& source,
 // `context`: absent: seq_len. FAILED_PRECONDITION for a model that the runner does not have.
 absl::StatusOr<std::string> TraceModel(const std::string& runner, const Plan& plan, const PageSource& source,
                                        std::optional<int64_t> context, const StopSource& stop);
+
+// The artifacts `names` of `dsocr-runner torchinfo`. Errors as TraceModel.
+absl::StatusOr<catalog::ArtifactTexts> MakeTorchInfo(const std::string& runner, const Plan& plan,
+                                                     const std::vector<std::string>& names, const StopSource& stop);
 
 }  // namespace dsocr::run
 

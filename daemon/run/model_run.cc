@@ -182,6 +182,7 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
   tell(v1::RUN_STATE_PREDICTING, "reading the request", std::nullopt);
   const PageSource source = SourceOf(request);
   DSOCR_RETURN_IF_ERROR(ApplyImage(RunnerPath(tools), source, request.request(), stop, &plan));
+  DSOCR_RETURN_IF_ERROR(tools.planner->LoadOperators(request.request(), stop, &plan));
   const std::string& calibration = request.request().calibration();
   if (calibration.empty() && !plan.target.runner_device.empty() && !request.request().has_profile_run_id()) {
     DSOCR_RETURN_IF_ERROR(CalibrateOnce(tools, plan, stop, tell));

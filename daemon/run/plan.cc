@@ -44,7 +44,7 @@ absl::StatusOr<Plan> Planner::Resolve(const v1::DeepSeekOCRAnalyticRequest& requ
                          catalog::ChooseModel(request.model_id(), request.model_variant(), request.model_dir()));
   Plan plan;
   if (!request.operator_snapshot().empty()) {
-    DSOCR_ASSIGN_OR_RETURN(plan.input.operators, catalog::LoadOperatorSnapshot(request.operator_snapshot()));
+    DSOCR_RETURN_IF_ERROR(catalog::MissingArtifacts(request.operator_snapshot()).status());
   }
   DSOCR_ASSIGN_OR_RETURN(plan.target, calibrate::ResolveDevice(request.device(), *machine_));
   DSOCR_ASSIGN_OR_RETURN(plan.input.workload,
@@ -83,6 +83,20 @@ absl::Status Planner::NameReport(const v1::DeepSeekOCRAnalyticRequest& request, 
   return absl::OkStatus();
 }
 
+absl::Status Planner::LoadOperators(const v1::DeepSeekOCRAnalyticRequest& request, const StopSource& stop,
+                                    Plan* plan) const {
+  const std::string& directory = request.operator_snapshot();
+  if (directory.empty()) {
+    return absl::OkStatus();
+  }
+  DSOCR_ASSIGN_OR_RETURN(const std::vector<std::string> missing, catalog::MissingArtifacts(directory));
+  if (!missing.empty()) {
+    DSOCR_ASSIGN_OR_RETURN(plan->torchinfo, MakeTorchInfo(config_->Get()->runner_path, *plan, missing, stop));
+  }
+  DSOCR_ASSIGN_OR_RETURN(plan->input.operators, catalog::LoadOperatorSnapshot(directory, plan->torchinfo));
+  return absl::OkStatus();
+}
+
 absl::Status Planner::Calibrate(const std::string& request, Plan* plan) const {
   const store::CalibrationKey key = CalibrationKeyOf(plan->target, plan->input.workload.precision);
   DSOCR_ASSIGN_OR_RETURN(plan->input.device, calibrate::ApplyCalibration(plan->target.figures, request, key, store_));
@@ -97,10 +111,19 @@ absl::Status Planner::WriteArtifacts(const Plan& plan, const v1::AnalyticModelRe
   DSOCR_ASSIGN_OR_RETURN(const v1::AnalyzeResponse analysis,
                          report::AnalyzeStatic(plan.input.model, plan.input.workload, /*context=*/std::nullopt,
                                                config::kVersion, plan.trace));
+  const std::string& id = report.report_id();
   const exporter::Origin origin = {plan.input.model, plan.input.workload, plan.input.device};
-  return exporter::WriteArtifacts(plan.artifacts_root, report.report_id(), report, &analysis,
-                                  is_new ? exporter::Existing::kRefuse : exporter::Existing::kReplace, &origin,
-                                  plan.input.operators ? &*plan.input.operators : nullptr)
+  std::optional<v1::TargetOperatorList> operators = plan.input.operators;
+  if (operators) {
+    catalog::PlaceSubstitutes(exporter::TorchInfoDir(plan.artifacts_root, id), &*operators);
+  }
+  return exporter::WriteArtifacts(plan.artifacts_root, id,
+                                  {.report = report,
+                                   .analysis = &analysis,
+                                   .operators = operators ? &*operators : nullptr,
+                                   .origin = &origin,
+                                   .torchinfo = plan.torchinfo},
+                                  is_new ? exporter::Existing::kRefuse : exporter::Existing::kReplace)
       .status();
 }
 
@@ -139,6 +162,7 @@ absl::StatusOr<v1::DeepSeekOCRAnalyticAccepted> Planner::RunAnalytic(const v1::D
   const absl::Time start = absl::Now();
   absl::MutexLock lock(&publish_mutex_);
   DSOCR_ASSIGN_OR_RETURN(Plan plan, Resolve(request, caller));
+  DSOCR_RETURN_IF_ERROR(LoadOperators(request, StopSource(), &plan));
   // An analytic report rests on datasheet figures unless a calibration is named (contracts, `--analytic-only`).
   DSOCR_RETURN_IF_ERROR(Calibrate(request.calibration().empty() ? "none" : request.calibration(), &plan));
   v1::DeepSeekOCRAnalyticAccepted accepted;

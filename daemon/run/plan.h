@@ -12,6 +12,7 @@
 #include "absl/synchronization/mutex.h"
 #include "analytic/prediction.h"
 #include "daemon/calibrate/machine.h"
+#include "daemon/catalog/operator_snapshot.h"
 #include "daemon/config/current.h"
 #include "daemon/report/report.h"
 #include "daemon/run/stop_source.h"
@@ -27,6 +28,7 @@ struct Plan {
   std::string artifacts_root;  // absolute
   // What `dsocr-runner analyze` printed, for static_compute.*; or why it was not asked, which they then say.
   absl::StatusOr<std::string> trace = absl::FailedPreconditionError("an analytic report starts no LibTorch process");
+  catalog::ArtifactTexts torchinfo;  // made, because the operator snapshot lacks them; they go to the artifacts
 };
 
 // Who asks: only a caller on the unix socket chooses where artifacts go.
@@ -47,6 +49,9 @@ class Planner {
   // Names the report: request.run_id, or a new id. Writes nothing. ALREADY_EXISTS for one that is taken,
   // PERMISSION_DENIED for artifacts that could not be written, INVALID_ARGUMENT for an id that is no file name.
   absl::Status NameReport(const v1::DeepSeekOCRAnalyticRequest& request, Plan* plan) const;
+
+  // Reads the operators of request.operator_snapshot; what it lacks, dsocr-runner makes for the plan's workload.
+  absl::Status LoadOperators(const v1::DeepSeekOCRAnalyticRequest& request, const StopSource& stop, Plan* plan) const;
 
   // Replaces the device's datasheet figures. `request`: as DeepSeekOCRAnalyticRequest.calibration.
   absl::Status Calibrate(const std::string& request, Plan* plan) const;

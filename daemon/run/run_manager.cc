@@ -194,7 +194,7 @@ absl::Status RunManager::BuildLaunchReport(Launch* launch, int wait_status, absl
                          report::BuildUnrecognisedReport(result.attribution, v1::ROUTE_LAUNCH, launch->run.report_id(),
                                                          launch->run.run_id(), artifacts + "/layers", provenance));
   DSOCR_RETURN_IF_ERROR(
-      exporter::WriteArtifacts(launch->artifacts_root, launch->run.run_id(), report, nullptr).status());
+      exporter::WriteArtifacts(launch->artifacts_root, launch->run.run_id(), {.report = report}).status());
   launch->run.set_artifacts_dir(artifacts);
   return tools_.store->PutReport(report, /*digest=*/"");
 }

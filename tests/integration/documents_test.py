@@ -103,6 +103,7 @@ class OperatorSnapshot(CliTest):
         (directory / "torchinfo-unique-layers.json").write_text(json.dumps(layers))
         (directory / "torchinfo-unique-layers.md").write_text("# Layers\n")
         (directory / "torchinfo-stages.json").write_text(json.dumps(stages))
+        (directory / "torchinfo-summary.txt").write_text("Layer\n")
         return directory
 
     def run_with(self, *args):
@@ -122,6 +123,32 @@ class OperatorSnapshot(CliTest):
         operators = json.loads((directory.parent / "target_operators.json").read_text())
         self.assertEqual([operator["default_category_id"] for operator in operators["operators"]], ["other", "gemm"])
         self.assertEqual(operators["layers_json_path"], str(self.dir / "one/torchinfo-unique-layers.json"))
+
+    def test_what_it_lacks_is_made_from_our_model(self):
+        empty = self.dir / "empty"
+        empty.mkdir()
+        first, directory = self.run_with("--operator-snapshot", empty)
+        made = directory.parent / "torchinfo"
+        self.assertEqual({file.name for file in made.iterdir()},
+                         {"torchinfo-unique-layers.json", "torchinfo-unique-layers.md", "torchinfo-stages.json", "torchinfo-summary.txt"})
+        operators = json.loads((directory.parent / "target_operators.json").read_text())
+        self.assertEqual(operators["source_artifact_dir"], str(empty))
+        self.assertEqual(operators["layers_json_path"], str(made / "torchinfo-unique-layers.json"))
+        self.assertIn("torch.nn.modules.linear.Linear", {operator["class_name_qualified"] for operator in operators["operators"]})
+        self.assertEqual([], [operator for operator in operators["operators"] if operator["default_category_id"] == "other"])
+        stages = json.loads((made / "torchinfo-stages.json").read_text())["stages"]
+        self.assertTrue(all(stage["params"] > 0 and stage["macs"] > 0 for stage in stages.values()), stages)
+        again, _ = self.run_with("--operator-snapshot", empty)
+        self.assertEqual(first, again)
+
+        # A part is taken from the snapshot, and only the rest is made.
+        part = self.snapshot("part", SNAPSHOT)
+        (part / "torchinfo-stages.json").unlink()
+        _, directory = self.run_with("--operator-snapshot", part)
+        self.assertEqual([file.name for file in (directory.parent / "torchinfo").iterdir()], ["torchinfo-stages.json"])
+        operators = json.loads((directory.parent / "target_operators.json").read_text())
+        self.assertEqual(operators["layers_json_path"], str(part / "torchinfo-unique-layers.json"))
+        self.assertEqual(operators["stages_json_path"], str(directory.parent / "torchinfo/torchinfo-stages.json"))
 
     def test_what_is_wrong_names_the_file(self):
         directory = self.snapshot("corrupt", SNAPSHOT, {"stages": 3})

@@ -111,6 +111,7 @@ class SnapshotDirectory : public ::testing::Test {
     Write(kLayersJson, Layers(Layer("torch.nn.Linear")));
     Write(kLayersMarkdown, "# Layers\n");
     Write(kStagesJson, kStages);
+    Write(kSummary, "Layer\n");
   }
 
   void Write(std::string_view name, std::string_view text) { directory_.Write(name, text); }
@@ -146,14 +147,18 @@ TEST_F(SnapshotDirectory, RoundTripsAsADocument) {
   }
 }
 
-TEST_F(SnapshotDirectory, TakesWhatIsMissingFromTheSubstitute) {
+TEST_F(SnapshotDirectory, TakesWhatIsMissingFromTheSubstitutes) {
   std::filesystem::remove(Path(kStagesJson));
   EXPECT_THAT(*MissingArtifacts(directory_.path()), ElementsAre(kStagesJson));
   EXPECT_THAT(Error(), AllOf(HasSubstr(Path(kStagesJson)), HasSubstr("dsocr-runner torchinfo")));
-  const std::string elsewhere = directory_.Write("made/torchinfo-stages.json", kStages);
-  const absl::StatusOr<v1::TargetOperatorList> list = LoadOperatorSnapshot(directory_.path(), Path("made"));
+  directory_.Write("made/torchinfo-stages.json", kStages);
+  const absl::StatusOr<ArtifactTexts> made = ReadArtifacts(Path("made"), *MissingArtifacts(directory_.path()));
+  ASSERT_TRUE(made.ok()) << made.status();
+  absl::StatusOr<v1::TargetOperatorList> list = LoadOperatorSnapshot(directory_.path(), *made);
   ASSERT_TRUE(list.ok()) << list.status();
-  EXPECT_EQ(list->stages_json_path(), elsewhere);
+  EXPECT_EQ(list->stages_json_path(), "");
+  PlaceSubstitutes("/artifacts", &*list);
+  EXPECT_EQ(list->stages_json_path(), "/artifacts/torchinfo-stages.json");
   EXPECT_EQ(list->layers_json_path(), Path(kLayersJson));
 }
 

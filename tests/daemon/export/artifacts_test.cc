@@ -60,7 +60,7 @@ class ArtifactsTest : public ::testing::Test {
 
 TEST_F(ArtifactsTest, AreAllThereUnderTheirNames) {
   const v1::AnalyzeResponse analysis = Analysis();
-  const auto written = WriteArtifacts(root_, "r-1", Sample(), &analysis);
+  const auto written = WriteArtifacts(root_, "r-1", {.report = Sample(), .analysis = &analysis});
   ASSERT_TRUE(written.ok()) << written.status();
   EXPECT_EQ(*written, root_ + "/r-1/static_analysis/analytic_model");
   EXPECT_EQ(*written, ArtifactsDir(root_, "r-1"));
@@ -75,7 +75,7 @@ TEST_F(ArtifactsTest, AreAllThereUnderTheirNames) {
 }
 
 TEST_F(ArtifactsTest, ReadBackEqual) {
-  ASSERT_TRUE(WriteArtifacts(root_, "r-1", Sample(), nullptr).ok());
+  ASSERT_TRUE(WriteArtifacts(root_, "r-1", {.report = Sample()}).ok());
   const auto files = Files();
   for (const char* name : {"report.json", "report.yaml"}) {
     v1::AnalyticModelReport read;
@@ -87,9 +87,9 @@ TEST_F(ArtifactsTest, ReadBackEqual) {
 }
 
 TEST_F(ArtifactsTest, AreTheSameBytesEveryTime) {
-  ASSERT_TRUE(WriteArtifacts(root_ + "/a", "r-1", Sample(), nullptr).ok());
+  ASSERT_TRUE(WriteArtifacts(root_ + "/a", "r-1", {.report = Sample()}).ok());
   const auto files = Files();
-  ASSERT_TRUE(WriteArtifacts(root_ + "/b", "r-1", Sample(), nullptr).ok());
+  ASSERT_TRUE(WriteArtifacts(root_ + "/b", "r-1", {.report = Sample()}).ok());
   for (const auto& [name, text] : Files()) {
     EXPECT_EQ(text, files.at("a" + name.substr(1))) << name;
   }
@@ -97,12 +97,12 @@ TEST_F(ArtifactsTest, AreTheSameBytesEveryTime) {
 
 TEST_F(ArtifactsTest, AnExistingRunIsRefusedAndLeftAlone) {
   ASSERT_TRUE(CheckNewRun(root_, "r-1").ok());
-  ASSERT_TRUE(WriteArtifacts(root_, "r-1", Sample(), nullptr).ok());
+  ASSERT_TRUE(WriteArtifacts(root_, "r-1", {.report = Sample()}).ok());
   const auto before = Files();
   EXPECT_EQ(CheckNewRun(root_, "r-1").code(), absl::StatusCode::kAlreadyExists);
   v1::AnalyticModelReport other = Sample();
   other.set_notes("other");
-  EXPECT_EQ(WriteArtifacts(root_, "r-1", other, nullptr).status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(WriteArtifacts(root_, "r-1", {.report = other}).status().code(), absl::StatusCode::kAlreadyExists);
   EXPECT_EQ(Files(), before);
 }
 
@@ -110,10 +110,10 @@ TEST_F(ArtifactsTest, ReplacingExchangesThemAndKeepsTheTrace) {
   fs::create_directories(fs::path(root_) / "r-1" / "trace");
   std::ofstream(fs::path(root_) / "r-1" / "trace" / "records.dsocr") << "records";
   const v1::AnalyzeResponse analysis = Analysis();
-  ASSERT_TRUE(WriteArtifacts(root_, "r-1", Sample(), &analysis).ok());
+  ASSERT_TRUE(WriteArtifacts(root_, "r-1", {.report = Sample(), .analysis = &analysis}).ok());
   v1::AnalyticModelReport other = Sample();
   other.set_notes("joined");
-  ASSERT_TRUE(WriteArtifacts(root_, "r-1", other, nullptr, Existing::kReplace).ok());
+  ASSERT_TRUE(WriteArtifacts(root_, "r-1", {.report = other}, Existing::kReplace).ok());
   const auto files = Files();
   EXPECT_EQ(files.at("r-1/trace/records.dsocr"), "records");
   EXPECT_THAT(files.at("r-1/static_analysis/analytic_model/report.json"), HasSubstr("\"joined\""));
@@ -126,7 +126,7 @@ TEST_F(ArtifactsTest, RefusesRootsAndIdsThatWouldLeadElsewhere) {
   for (const std::string& id : {std::string(), std::string(".."), std::string("a/b"), std::string("a\nb"),
                                 std::string(".hidden"), std::string(101, 'x')}) {
     EXPECT_EQ(CheckNewRun(root_, id).code(), absl::StatusCode::kInvalidArgument) << id;
-    EXPECT_EQ(WriteArtifacts(root_, id, Sample(), nullptr).status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(WriteArtifacts(root_, id, {.report = Sample()}).status().code(), absl::StatusCode::kInvalidArgument);
   }
   const std::string file = directory_.Write("file", "x");
   EXPECT_EQ(CheckNewRun(file, "r-1").code(), absl::StatusCode::kInvalidArgument);
@@ -160,7 +160,7 @@ TEST_F(ArtifactsTest, WithoutPermissionSaysWhichDirectoryAndWhatToDo) {
   {
     const AsNobody nobody;
     for (const absl::Status& status :
-         {CheckNewRun(root_, "r-1"), WriteArtifacts(root_, "r-1", Sample(), nullptr).status()}) {
+         {CheckNewRun(root_, "r-1"), WriteArtifacts(root_, "r-1", {.report = Sample()}).status()}) {
       EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
       EXPECT_THAT(std::string(status.message()), HasSubstr(root_));
       EXPECT_THAT(std::string(status.message()), HasSubstr("--artifacts-dir"));
@@ -180,7 +180,7 @@ TEST_F(ArtifactsTest, AFailedWriteLeavesNothing) {
     signal(SIGXFSZ, SIG_IGN);
     const rlimit limit = {1024, 1024};
     setrlimit(RLIMIT_FSIZE, &limit);
-    _exit(WriteArtifacts(root_, "r-1", Sample(), nullptr).ok() ? 1 : 0);
+    _exit(WriteArtifacts(root_, "r-1", {.report = Sample()}).ok() ? 1 : 0);
   }
   int wait_status = 0;
   ASSERT_EQ(waitpid(child, &wait_status, 0), child);
@@ -195,7 +195,7 @@ TEST_F(ArtifactsTest, AreWholeOrAbsentAfterAKill) {
     const pid_t child = fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
-      WriteArtifacts(root_, id, sample, nullptr).IgnoreError();
+      WriteArtifacts(root_, id, {.report = sample}).IgnoreError();
       _exit(0);
     }
     usleep(static_cast<useconds_t>(delay_us));
