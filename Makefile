@@ -34,7 +34,7 @@ test: venv configure  ## All tests
 	@tools/dev/run_tests.sh $(BUILD)
 
 check:  ## What a change must pass before it is committed
-	@tools/dev/check.sh $(BUILD)
+	@tools/dev/check.sh
 
 clean:  ## Remove build/
 	@rm -rf $(BUILD)

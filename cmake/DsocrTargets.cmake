@@ -1,5 +1,7 @@
-# dsocr_library(NAME SOURCES... [DEPS...] [PRIVATE_DEPS...] [PRECOMPILED name])
-#                                                     a static library of ours, included as "dir/header.h"
+# dsocr_library(NAME SOURCES... [APART...] [DEPS...] [PRIVATE_DEPS...] [PRECOMPILED name])
+#                                                     a static library of ours, included as "dir/header.h"; a unity build
+#                                                     compiles its sources some at a time, those of APART (which call the
+#                                                     like things by like names) each alone
 # dsocr_executable(NAME SOURCES... DEPS...)           a program that lands in build/bin
 # dsocr_test(NAME SOURCES... DEPS... [LABELS unit])   a GoogleTest program, each TEST a ctest of its own
 # dsocr_precompiled(NAME HEADERS... DEPS...)          large headers of others, parsed once for all libraries that name it
@@ -8,7 +10,9 @@
 add_library(dsocr_options INTERFACE)
 target_include_directories(dsocr_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(dsocr_options INTERFACE -Wall -Wextra -Wpedantic -Wno-missing-field-initializers
-  $<$<BOOL:${DSOCR_WARNINGS_AS_ERRORS}>:-Werror>)
+  $<$<BOOL:${DSOCR_WARNINGS_AS_ERRORS}>:-Werror>
+  # g++ takes what a unity build includes for headers.
+  $<$<BOOL:${CMAKE_UNITY_BUILD}>:-Wno-subobject-linkage>)
 # What ccache needs to see through a precompiled header.
 set(_pch_options -Winvalid-pch $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
 if(DSOCR_SANITIZE)
@@ -17,8 +21,9 @@ if(DSOCR_SANITIZE)
 endif()
 
 function(dsocr_library NAME)
-  cmake_parse_arguments(ARG "" "PRECOMPILED" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
-  add_library(${NAME} STATIC ${ARG_SOURCES})
+  cmake_parse_arguments(ARG "" "PRECOMPILED" "SOURCES;APART;DEPS;PRIVATE_DEPS" ${ARGN})
+  add_library(${NAME} STATIC ${ARG_SOURCES} ${ARG_APART})
+  set_source_files_properties(${ARG_APART} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   target_link_libraries(${NAME} PUBLIC dsocr_options ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
   if(ARG_PRECOMPILED)
     target_precompile_headers(${NAME} REUSE_FROM ${ARG_PRECOMPILED})
@@ -52,6 +57,7 @@ function(dsocr_test NAME)
   add_executable(${NAME} ${ARG_SOURCES})
   set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${NAME} PRIVATE dsocr_options ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  set_target_properties(${NAME} PROPERTIES UNITY_BUILD OFF)
   # A third less to compile than at -O3; what is tested keeps its own.
   target_compile_options(${NAME} PRIVATE $<$<CONFIG:Release>:-O1>)
   target_compile_definitions(${NAME} PRIVATE

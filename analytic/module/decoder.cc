@@ -11,7 +11,6 @@ using F = Frame;
 
 constexpr int kDenseLayer = 0;
 constexpr int kExpertLayer = 1;
-constexpr int64_t kFp32Bytes = 4;
 // A pair of token and expert: its fp32 weight, and in int64 its expert, its token and its row among the sorted ones.
 constexpr int64_t kRoutingBytes = 28;
 

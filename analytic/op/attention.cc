@@ -1,12 +1,6 @@
 #include "analytic/op/attention.h"
 
 namespace dsocr::analytic {
-namespace {
-
-constexpr int64_t kSoftmaxFlops = 5;
-
-}  // namespace
-
 Cost CostOf(const Attention& attention, Precision precision) {
   const int64_t element = ElementBytes(precision);
   const int64_t scores = attention.batch * attention.heads * attention.query_len * attention.kv_len;

@@ -11,6 +11,10 @@
 
 namespace dsocr::analytic {
 
+inline constexpr int64_t kFp32Bytes = 4;
+inline constexpr int64_t kSoftmaxFlops = 5;  // an element: maximum, subtract, exponential, sum, divide
+inline constexpr int64_t kInt64Bytes = 8;    // an index, a token id
+
 struct Cost {
   int64_t flops = 0;
   int64_t vector_flops = 0;

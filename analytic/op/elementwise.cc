@@ -6,8 +6,6 @@ namespace dsocr::analytic {
 namespace {
 
 constexpr int64_t kRopeFlops = 3;
-constexpr int64_t kSoftmaxFlops = 5;
-constexpr int64_t kFp32Bytes = 4;
 // q and k, each: two halves negated and joined, two products, one sum.
 constexpr int64_t kRopeLaunches = 10;
 // x sigmoid(1.702 x) as three operators.

@@ -5,9 +5,8 @@
 namespace dsocr::analytic {
 namespace {
 
-constexpr int64_t kFp32Bytes = 4;
 // To channels-first, to fp32, resample, back to the storage type, back to channels-last.
-constexpr int64_t kLaunches = 5;
+constexpr int64_t kInterpolateLaunches = 5;
 
 int64_t AxisFlops(const Interpolate& op, int64_t in, int64_t out, int64_t lines) {
   if (in == out) {
@@ -29,7 +28,7 @@ Cost CostOf(const Interpolate& op, Precision precision) {
   cost.write_bytes = out_bytes;
   const int64_t wide_in = ElementBytes(precision) < kFp32Bytes ? op.in_height * op.in_width * op.channels : 0;
   cost.live_bytes = (wide_in + op.out_height * op.out_width * op.channels) * kFp32Bytes + out_bytes;
-  cost.launches = kLaunches;
+  cost.launches = kInterpolateLaunches;
   return cost;
 }
 

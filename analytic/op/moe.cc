@@ -6,8 +6,6 @@
 namespace dsocr::analytic {
 namespace {
 
-constexpr int64_t kScoreBytes = 4;        // fp32 whatever the model's precision
-constexpr int64_t kIndexBytes = 8;        // int64
 constexpr int64_t kDispatchLaunches = 5;  // flatten, sort, divide by k, count, copy to the host
 
 }  // namespace
@@ -26,8 +24,8 @@ double ExpectedDistinctExperts(int64_t experts, int64_t k, int64_t tokens) {
 Cost CostOf(const TopK& op, Precision) {
   Cost cost;
   cost.vector_flops = op.tokens * op.experts * op.k;
-  cost.read_bytes = op.tokens * op.experts * kScoreBytes;
-  cost.write_bytes = op.tokens * op.k * (kScoreBytes + kIndexBytes);
+  cost.read_bytes = op.tokens * op.experts * kFp32Bytes;
+  cost.write_bytes = op.tokens * op.k * (kFp32Bytes + kInt64Bytes);
   cost.live_bytes = cost.bytes();
   return cost;
 }
@@ -37,8 +35,8 @@ Cost CostOf(const Dispatch& op, Precision) {
       std::bit_width(static_cast<uint64_t>(op.pairs));  // comparisons of a merge sort for each pair
   Cost cost;
   cost.vector_flops = op.pairs * sort_steps;
-  cost.read_bytes = 2 * op.pairs * kIndexBytes;
-  cost.write_bytes = (2 * op.pairs + op.experts) * kIndexBytes;
+  cost.read_bytes = 2 * op.pairs * kInt64Bytes;
+  cost.write_bytes = (2 * op.pairs + op.experts) * kInt64Bytes;
   cost.live_bytes = cost.bytes();
   cost.launches = kDispatchLaunches;
   return cost;

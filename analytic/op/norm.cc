@@ -3,7 +3,6 @@
 namespace dsocr::analytic {
 namespace {
 
-constexpr int64_t kFp32Bytes = 4;
 constexpr int64_t kLayerNormFlops = 8;
 constexpr int64_t kRmsNormFlops = 4;
 // RMSNorm as the reference writes it: cast, square, mean, add eps, rsqrt, multiply, cast, scale.

@@ -5,7 +5,7 @@ namespace {
 
 constexpr int64_t kLogitBytes = 4;
 constexpr int64_t kTokenBytes = 8;
-constexpr int64_t kLaunches = 3;  // cast, arg-max, copy to the host
+constexpr int64_t kSampleLaunches = 3;  // cast, arg-max, copy to the host
 
 }  // namespace
 
@@ -17,7 +17,7 @@ Cost CostOf(const Sampling& op, Precision precision) {
   cost.write_bytes = logits * kLogitBytes + op.rows * kTokenBytes;
   const int64_t element = ElementBytes(precision);
   cost.live_bytes = logits * (element < kLogitBytes ? element + kLogitBytes : kLogitBytes);  // fp32 is not cast
-  cost.launches = kLaunches;
+  cost.launches = kSampleLaunches;
   return cost;
 }
 

@@ -6,7 +6,7 @@
 namespace dsocr::client {
 namespace {
 
-absl::StatusOr<int> Execute(Session& session) {
+absl::StatusOr<int> Analyze(Session& session) {
   const CommandLine& line = session.line();
   v1::AnalyzeRequest request;
   DSOCR_ASSIGN_OR_RETURN(*request.mutable_request(), MakeRequest(line, session.io()));
@@ -51,7 +51,7 @@ Command AnalyzeCommand() {
               "  dsocrctl analyze --page 1240x1754 --context 1100 -o json\n",
           .outputs = {"table", "json", "markdown"},
           .flags = std::move(flags),
-          .run = Execute};
+          .run = Analyze};
 }
 
 }  // namespace dsocr::client

@@ -29,7 +29,7 @@ absl::StatusOr<v1::CheckReportResponse> Upload(Daemon& daemon, std::string file_
   return response;
 }
 
-absl::StatusOr<int> Execute(Session& session) {
+absl::StatusOr<int> Check(Session& session) {
   const std::string path = AbsolutePath(session.io(), session.line().arguments[0]);
   DSOCR_ASSIGN_OR_RETURN(const std::string text, ReadFile("report", path, document::kMaxBytes));
   DSOCR_ASSIGN_OR_RETURN(Daemon * daemon, session.Connect());
@@ -64,7 +64,7 @@ Command CheckCommand() {
           .max_arguments = 1,
           .outputs = kAllOutputs,
           .flags = {{"--allow-unknown", ValueKind::kSwitch, "", "unknown keys are no problem"}},
-          .run = Execute};
+          .run = Check};
 }
 
 }  // namespace dsocr::client

@@ -8,7 +8,7 @@
 namespace dsocr::client {
 namespace {
 
-absl::StatusOr<int> Execute(Session& session) {
+absl::StatusOr<int> Completion(Session& session) {
   DSOCR_ASSIGN_OR_RETURN(const std::string script, CompletionScript(session.line().arguments[0]));
   session.Out(script);
   return kExitDone;
@@ -26,7 +26,7 @@ Command CompletionCommand() {
               "  dsocrctl completion fish > ~/.config/fish/completions/dsocrctl.fish\n",
           .min_arguments = 1,
           .max_arguments = 1,
-          .run = Execute};
+          .run = Completion};
 }
 
 }  // namespace dsocr::client

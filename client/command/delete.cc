@@ -6,7 +6,7 @@
 namespace dsocr::client {
 namespace {
 
-absl::StatusOr<int> Execute(Session& session) {
+absl::StatusOr<int> Delete(Session& session) {
   DSOCR_ASSIGN_OR_RETURN(Daemon * daemon, session.Connect());
   v1::GetReportRequest request;
   request.set_report_id(session.line().arguments[0]);
@@ -24,7 +24,7 @@ Command DeleteCommand() {
           .examples = "  dsocrctl delete r-1842\n",
           .min_arguments = 1,
           .max_arguments = 1,
-          .run = Execute};
+          .run = Delete};
 }
 
 }  // namespace dsocr::client

@@ -21,7 +21,7 @@ v1::ExportFormat FormatOf(const std::string& word) {
                               : v1::EXPORT_FORMAT_CSV;
 }
 
-absl::StatusOr<int> Execute(Session& session) {
+absl::StatusOr<int> Export(Session& session) {
   const CommandLine& line = session.line();
   if (!line.Has("--format")) {
     return absl::InvalidArgumentError("--format is missing; give json, yaml, markdown or csv");
@@ -81,7 +81,7 @@ Command ExportCommand() {
                      formats},
                     {"--out", ValueKind::kPath, "PATH", "write to this file, whole or not at all (default: stdout)"},
                     {"--force", ValueKind::kSwitch, "", "overwrite an existing --out"}},
-          .run = Execute};
+          .run = Export};
 }
 
 }  // namespace dsocr::client

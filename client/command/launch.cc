@@ -44,7 +44,7 @@ absl::Status DeliverReport(Session& session, Daemon& daemon, const std::string& 
   return file->Commit();
 }
 
-absl::StatusOr<int> Execute(Session& session) {
+absl::StatusOr<int> Launch(Session& session) {
   const CommandLine& line = session.line();
   std::optional<OutputFile> file;
   if (line.Has("--out")) {
@@ -99,7 +99,7 @@ Command LaunchCommand() {
                      "report file, JSON or by -o or its .yaml name (default: a table on stderr)"},
                     {"--force", ValueKind::kSwitch, "", "overwrite an existing --out"},
                     {"--run-id", ValueKind::kText, "ID", "id of the run (default: made up)"}},
-          .run = Execute};
+          .run = Launch};
 }
 
 }  // namespace dsocr::client

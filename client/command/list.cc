@@ -41,7 +41,7 @@ Table ReportsTable(const v1::ListReportsResponse& response) {
   return table;
 }
 
-absl::StatusOr<int> Execute(Session& session) {
+absl::StatusOr<int> List(Session& session) {
   const int64_t limit = session.line().Integer("--limit").value_or(kDefaultLimit);
   if (limit <= 0) {
     return absl::InvalidArgumentError(
@@ -76,7 +76,7 @@ Command ListCommand() {
               "  dsocrctl list --limit 1000 -o csv > reports.csv\n",
           .outputs = kAllOutputs,
           .flags = {{"--limit", ValueKind::kInteger, "N", "the newest N reports (default 50)"}},
-          .run = Execute};
+          .run = List};
 }
 
 }  // namespace dsocr::client

@@ -6,7 +6,7 @@
 namespace dsocr::client {
 namespace {
 
-absl::StatusOr<int> Execute(Session& session) {
+absl::StatusOr<int> Model(Session& session) {
   DSOCR_ASSIGN_OR_RETURN(Daemon * daemon, session.Connect());
   v1::GetReportRequest request;
   request.set_report_id(session.line().arguments[0]);
@@ -29,7 +29,7 @@ Command ModelCommand() {
           .min_arguments = 1,
           .max_arguments = 1,
           .outputs = kAllOutputs,
-          .run = Execute};
+          .run = Model};
 }
 
 }  // namespace dsocr::client

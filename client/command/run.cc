@@ -109,7 +109,7 @@ absl::StatusOr<int> RunMeasured(Session& session, const v1::StartRunRequest& sta
   return PrintResult(session, *daemon, run.report_id(), run.artifacts_dir());
 }
 
-absl::StatusOr<int> Execute(Session& session) {
+absl::StatusOr<int> Run(Session& session) {
   DSOCR_RETURN_IF_ERROR(CheckFlags(session.line()));
   DSOCR_ASSIGN_OR_RETURN(v1::DeepSeekOCRAnalyticRequest request, MakeRequest(session.line(), session.io()));
   if (session.line().Has("--analytic-only") || session.line().Has("--profile-run-id")) {
@@ -164,7 +164,7 @@ Command RunCommand() {
               "  dsocrctl run --analytic-only --page 2480x3508 -o json > report.json\n",
           .outputs = kAllOutputs,
           .flags = Flags(),
-          .run = Execute};
+          .run = Run};
 }
 
 }  // namespace dsocr::client

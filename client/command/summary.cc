@@ -47,7 +47,7 @@ std::string SummaryText(const v1::DeepSeekOCRAnalyticReportSummary& summary) {
                                                            : std::nullopt));
 }
 
-absl::StatusOr<int> Execute(Session& session) {
+absl::StatusOr<int> Summary(Session& session) {
   DSOCR_ASSIGN_OR_RETURN(Daemon * daemon, session.Connect());
   v1::GetReportRequest request;
   request.set_report_id(session.line().arguments.empty() ? "latest" : session.line().arguments[0]);
@@ -74,7 +74,7 @@ Command SummaryCommand() {
               "  dsocrctl summary r-1842 -o json\n",
           .max_arguments = 1,
           .outputs = kAllOutputs,
-          .run = Execute};
+          .run = Summary};
 }
 
 }  // namespace dsocr::client

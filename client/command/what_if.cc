@@ -70,7 +70,7 @@ absl::StatusOr<v1::WhatIfResponse> Ask(Daemon& daemon, v1::WhatIfRequest request
   return response;
 }
 
-absl::StatusOr<int> Execute(Session& session) {
+absl::StatusOr<int> WhatIf(Session& session) {
   const CommandLine& line = session.line();
   const std::string& report = line.arguments[0];
   const WhatIfView view = ViewOf(line);
@@ -131,7 +131,7 @@ Command WhatIfCommand() {
           .max_arguments = 1,
           .outputs = kAllOutputs,
           .flags = std::move(flags),
-          .run = Execute};
+          .run = WhatIf};
 }
 
 }  // namespace dsocr::client

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "model/error.h"
 #include "model/image/image.h"
 
 namespace dsocr::model {
@@ -21,6 +22,8 @@ struct ImageHeader {
 // kInvalidArgument: size 0 or less, or over kMaxPixels. Every header passes through here before pixels
 // are decoded.
 void CheckSize(Size size, const std::string& label);
+
+InputError Corrupt(const std::string& label, const std::string& why);
 
 // The orientation in a TIFF structure (the part of an EXIF block that follows "Exif\0\0"); 1 where there is none or it
 // is malformed.

@@ -78,6 +78,10 @@ Image Upright(Image stored, int orientation) {
 
 std::string ToString(Size size) { return std::to_string(size.width) + "x" + std::to_string(size.height); }
 
+InputError Corrupt(const std::string& label, const std::string& why) {
+  return InputError(ErrorCode::kInvalidArgument, label, why, "save the page again as PNG or JPEG");
+}
+
 void CheckSize(Size size, const std::string& label) {
   if (size.width <= 0 || size.height <= 0) {
     throw InputError(ErrorCode::kInvalidArgument, label, "its size is " + ToString(size), "give an image with pixels");

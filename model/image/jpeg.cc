@@ -19,10 +19,6 @@ namespace {
 constexpr uint8_t kExifPrefix[] = {'E', 'x', 'i', 'f', 0, 0};
 constexpr unsigned kMaxMarkerBytes = 0xffff;
 
-InputError Corrupt(const std::string& label, const std::string& why) {
-  return InputError(ErrorCode::kInvalidArgument, label, why, "save the page again as PNG or JPEG");
-}
-
 // libjpeg reports errors by longjmp: the functions that call it hold no object with a destructor.
 class JpegReader {
  public:

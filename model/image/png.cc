@@ -18,10 +18,6 @@ uint32_t ReadBigEndian(const uint8_t* at) {
   return uint32_t{at[0]} << 24 | uint32_t{at[1]} << 16 | uint32_t{at[2]} << 8 | uint32_t{at[3]};
 }
 
-InputError Corrupt(const std::string& label, const std::string& why) {
-  return InputError(ErrorCode::kInvalidArgument, label, why, "save the page again as PNG or JPEG");
-}
-
 // libpng reports errors by longjmp: the functions that call it hold no object with a destructor.
 class PngReader {
  public:

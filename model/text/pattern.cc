@@ -12,7 +12,7 @@
 namespace dsocr::model {
 namespace {
 
-constexpr std::string_view kSpaces = R"(\x{9}-\x{d}\x{85}\p{Z})";
+constexpr std::string_view kSpaceClass = R"(\x{9}-\x{d}\x{85}\p{Z})";
 
 // Steps of one match. The published patterns need up to three a character (a run of spaces is tried as three
 // alternatives); a hostile one is stopped after well under a second.
@@ -52,9 +52,9 @@ std::string SpellOutSpaces(std::string_view regex) {
     if (c == '\\' && i + 1 < regex.size()) {
       const char escaped = regex[++i];
       if (escaped == 's') {
-        out += is_in_class ? std::string(kSpaces) : "[" + std::string(kSpaces) + "]";
+        out += is_in_class ? std::string(kSpaceClass) : "[" + std::string(kSpaceClass) + "]";
       } else if (escaped == 'S' && !is_in_class) {
-        out += "[^" + std::string(kSpaces) + "]";
+        out += "[^" + std::string(kSpaceClass) + "]";
       } else {
         out += {c, escaped};
       }
