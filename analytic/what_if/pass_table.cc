@@ -9,6 +9,8 @@
 
 #include "analytic/device/device.h"
 
+static_assert(sizeof(dsocr::analytic::EntryPrice) == 2 * sizeof(double));
+
 namespace dsocr::analytic {
 namespace {
 
@@ -25,21 +27,18 @@ using Lanes [[gnu::vector_size(kLanes * sizeof(double))]] = double;
   return lanes;
 }
 [[gnu::always_inline]] inline void Store(const Lanes& lanes, double* to) { std::memcpy(to, &lanes, sizeof lanes); }
+// a[0] b[0] a[1] b[1] …
+[[gnu::always_inline]] inline void StoreInTurn(const Lanes& a, const Lanes& b, double* to) {
+  using Places [[gnu::vector_size(kLanes * sizeof(int64_t))]] = int64_t;
+  Store(__builtin_shuffle(a, b, Places{0, 4, 1, 5}), to);
+  Store(__builtin_shuffle(a, b, Places{2, 6, 3, 7}), to + kLanes);
+}
 [[gnu::always_inline]] inline Lanes Max(const Lanes& a, const Lanes& b) { return a > b ? a : b; }
 
 // Monomials of batch B, keys K and image tokens I.
 constexpr size_t kMonomials = 8;  // {1, K, K^2, I} x {1, B}
 constexpr size_t kInKeys = 4;     // those without B come first
-using Monomials = std::array<double, kMonomials>;
-
-Monomials MonomialsOf(const Frame& frame) {
-  const auto batch = static_cast<double>(frame.batch);
-  const auto keys = static_cast<double>(frame.keys);
-  const auto image_tokens = static_cast<double>(frame.image_tokens);
-  return {1, keys, keys * keys, image_tokens, batch, batch * keys, batch * keys * keys, batch * image_tokens};
-}
-
-constexpr size_t kFigures = 4;  // flops, vector flops, bytes, live bytes
+constexpr size_t kFigures = 4;    // flops, vector flops, bytes, live bytes
 using Figures = std::array<int64_t, kFigures>;
 using Polynomial = std::array<int64_t, kMonomials>;
 using Polynomials = std::array<Polynomial, kFigures>;
@@ -92,7 +91,7 @@ class Fit {
         precision_(precision),
         probes_(probes),
         runs_(RunsIn(tree, slot, probes.small[0][0])) {
-    launches_ = runs_ ? CostOfSlot(tree_, slot_, probes.small[0][0], precision_).launches : 0;
+    launches_ = runs_ ? CostOfSlot(slot_, probes.small[0][0], precision_).launches : 0;
   }
 
   std::optional<Polynomials> Run() const {
@@ -135,7 +134,7 @@ class Fit {
   int64_t launches() const { return launches_; }
 
  private:
-  Figures FiguresAt(const Frame& frame) const { return FiguresOf(CostOfSlot(tree_, slot_, frame, precision_)); }
+  Figures FiguresAt(const Frame& frame) const { return FiguresOf(CostOfSlot(slot_, frame, precision_)); }
 
   bool Explains(const Polynomials& polynomials, const Frame& frame) const {
     if (RunsIn(tree_, slot_, frame) != runs_) {
@@ -144,7 +143,7 @@ class Fit {
     if (!runs_) {
       return true;
     }
-    const Cost cost = CostOfSlot(tree_, slot_, frame, precision_);
+    const Cost cost = CostOfSlot(slot_, frame, precision_);
     if (cost.launches != launches_ || cost.pieces != 1) {
       return false;
     }
@@ -174,14 +173,22 @@ bool RunsIn(const ModuleTree& tree, const Slot& slot, const Frame& frame) {
   return leaf.runs == nullptr || leaf.runs(frame);
 }
 
-Cost CostOfSlot(const ModuleTree& tree, const Slot& slot, const Frame& frame, Precision precision) {
-  Cost cost = CostOf(slot.leaf_operator->at(frame), precision);
-  const FrameSet set = tree.nodes[static_cast<size_t>(slot.node)].frames;
-  for (int i = slot.node; i >= 0 && tree.nodes[static_cast<size_t>(i)].frames == set;
+std::vector<const Dims*> HeldAround(const ModuleTree& tree, int node) {
+  std::vector<const Dims*> held;
+  const FrameSet set = tree.nodes[static_cast<size_t>(node)].frames;
+  for (int i = node; i >= 0 && tree.nodes[static_cast<size_t>(i)].frames == set;
        i = tree.nodes[static_cast<size_t>(i)].parent) {
-    if (const Dims& held = tree.nodes[static_cast<size_t>(i)].spec.held; !held.empty()) {
-      cost.live_bytes += Product(frame, held) * ElementBytes(precision);
+    if (const Dims& dims = tree.nodes[static_cast<size_t>(i)].spec.held; !dims.empty()) {
+      held.push_back(&dims);
     }
+  }
+  return held;
+}
+
+Cost CostOfSlot(const Slot& slot, const Frame& frame, Precision precision) {
+  Cost cost = CostOf(slot.leaf_operator->at(frame), precision);
+  for (const Dims* held : slot.held) {
+    cost.live_bytes += Product(frame, *held) * ElementBytes(precision);
   }
   return cost;
 }
@@ -244,34 +251,58 @@ void PassTable::LayOut(Precision precision) {
   }
   for (size_t figure = 0; figure < kFigures; ++figure) {
     for (size_t monomial = 0; monomial < kMonomials; ++monomial) {
-      Column column = {monomial, std::vector<double>(padded)};
-      bool is_zero = true;
-      for (size_t i = 0; i < classes_.size(); ++i) {
-        const int64_t coefficient = classes_[i].polynomials[figure][monomial];
-        column.coefficients[i] = static_cast<double>(coefficient);
-        is_zero &= coefficient == 0;
+      if (std::any_of(classes_.begin(), classes_.end(),
+                      [&](const Class& c) { return c.polynomials[figure][monomial] != 0; })) {
+        monomial_of_column_.push_back(monomial);
       }
-      if (!is_zero) {
-        columns_[figure].push_back(std::move(column));
+    }
+    first_column_[figure + 1] = monomial_of_column_.size();
+  }
+  coefficients_.resize(padded * monomial_of_column_.size());
+  for (size_t i = 0; i < classes_.size(); ++i) {
+    for (size_t figure = 0; figure < kFigures; ++figure) {
+      for (size_t column = first_column_[figure]; column < first_column_[figure + 1]; ++column) {
+        coefficients_[CoefficientAt(i, column)] =
+            static_cast<double>(classes_[i].polynomials[figure][monomial_of_column_[column]]);
       }
     }
   }
+}
+
+size_t PassTable::CoefficientAt(size_t index, size_t column) const {
+  return (index / kLanes * monomial_of_column_.size() + column) * kLanes + index % kLanes;
+}
+
+PassTable::ColumnValues PassTable::ValuesOf(const Frame& frame) const {
+  const auto batch = static_cast<double>(frame.batch);
+  const auto keys = static_cast<double>(frame.keys);
+  const auto image_tokens = static_cast<double>(frame.image_tokens);
+  const double monomials[kMonomials] = {1,     keys,         keys * keys,         image_tokens,
+                                        batch, batch * keys, batch * keys * keys, batch * image_tokens};
+  ColumnValues values;
+  for (size_t column = 0; column < monomial_of_column_.size(); ++column) {
+    values[column] = monomials[monomial_of_column_[column]];
+  }
+  return values;
 }
 
 // The loop over classes, a vector of them at a time. The operations are those of PieceNs and Over, in their order, so
 // that both give the same bits.
 struct PassTable::Kernel {
   const PassTable& table;
-  const Monomials& monomials;
+  const double* monomials;  // by column
   const TimeRates& rates;
   const double* shares;  // by class; null: all of it
   double passes;
   PassPrice* price;
 
-  [[gnu::always_inline]] inline Lanes Figure(size_t figure, size_t at) const {
+  double* EntryAt(size_t at) const { return &price->entries[at].time_ns; }
+
+  // `coefficients`: of a vector of classes.
+  [[gnu::always_inline]] inline Lanes Figure(size_t figure, const double* coefficients) const {
     Lanes sum = {};
-    for (const Column& column : table.columns_[figure]) {
-      sum += Load(column.coefficients.data() + at) * monomials[column.monomial];
+    for (size_t column = table.first_column_[figure]; column < table.first_column_[figure + 1]; ++column) {
+      sum += Load(coefficients + column * kLanes) * monomials[column];
     }
     return sum;
   }
@@ -283,13 +314,13 @@ struct PassTable::Kernel {
     Lanes peak = {};
     Lanes largest = {};
     for (size_t i = 0; i < table.calls_.size(); i += kLanes) {
-      Lanes flops = Figure(0, i);
-      Lanes vector_flops = Figure(1, i);
-      Lanes bytes = Figure(2, i);
-      const Lanes live = Figure(3, i);
+      const double* coefficients = table.coefficients_.data() + i * table.monomial_of_column_.size();
+      Lanes flops = Figure(0, coefficients);
+      Lanes vector_flops = Figure(1, coefficients);
+      Lanes bytes = Figure(2, coefficients);
+      const Lanes live = Figure(3, coefficients);
       const Lanes calls = Load(table.calls_.data() + i) * passes;
       const Lanes all_flops = flops * calls;
-      Store(all_flops, price->flops.data() + i);
       peak = Max(peak, live);
       largest = Max(Max(largest, all_flops), Max(vector_flops, bytes));
       if (shares != nullptr) {
@@ -310,12 +341,12 @@ struct PassTable::Kernel {
       }
       if (kKeepsWork) {
         // The curves come between the price of a call and that of all.
-        Store(ns, price->time_ns.data() + i);
+        StoreInTurn(ns, all_flops, EntryAt(i));
         for (size_t lane = 0; lane < kLanes; ++lane) {
           price->work[i + lane] = {flops[lane], vector_flops[lane], bytes[lane], 1};
         }
       } else {
-        Store(ns * calls, price->time_ns.data() + i);
+        StoreInTurn(ns * calls, all_flops, EntryAt(i));
       }
     }
     double peak_bytes = 0;
@@ -350,8 +381,7 @@ struct PassTable::Kernel {
 
 bool PassTable::Price(const Frame& frame, const TimeRates& rates, const std::array<double, kSplitCount>& shares,
                       bool keeps_work, PassPrice* price) const {
-  price->time_ns.resize(entries());
-  price->flops.resize(entries());
+  price->entries.resize(entries());
   if (keeps_work) {
     price->work.resize(calls_.size());
   }
@@ -363,8 +393,25 @@ bool PassTable::Price(const Frame& frame, const TimeRates& rates, const std::arr
     }
     share_of_class = by_class.data();
   }
-  const Monomials monomials = MonomialsOf(frame);
-  return Kernel{*this, monomials, rates, share_of_class, static_cast<double>(frame.passes), price}.RunBest(keeps_work);
+  const ColumnValues monomials = ValuesOf(frame);
+  return Kernel{*this, monomials.data(), rates, share_of_class, static_cast<double>(frame.passes), price}.RunBest(
+      keeps_work);
+}
+
+bool PassTable::CountFlops(const Frame& frame, PassPrice* price) const {
+  price->entries.resize(entries());
+  const ColumnValues monomials = ValuesOf(frame);
+  const auto passes = static_cast<double>(frame.passes);
+  double largest = 0;
+  for (size_t i = 0; i < classes_.size(); ++i) {
+    double flops = 0;
+    for (size_t column = 0; column < first_column_[1]; ++column) {
+      flops += coefficients_[CoefficientAt(i, column)] * monomials[column];
+    }
+    price->entries[i].flops = flops * (calls_[i] * passes);
+    largest = std::max(largest, price->entries[i].flops);
+  }
+  return largest < kExactLimit;
 }
 
 }  // namespace dsocr::analytic

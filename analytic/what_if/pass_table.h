@@ -34,12 +34,20 @@ struct Slot {
   int node = 0;  // index into ModuleTree::nodes
   const LeafOperator* leaf_operator = nullptr;
   Split split = Split::kNone;
+  std::vector<const Dims*> held = {};  // what the modules around the leaf keep alive
+};
+
+std::vector<const Dims*> HeldAround(const ModuleTree& tree, int node);
+
+// Over all calls of a pass. The two lie side by side, because whoever takes one takes the other.
+struct EntryPrice {
+  double time_ns = 0;
+  double flops = 0;
 };
 
 // What the classes of a pass cost, and then the slots that have none: as many entries as PassTable::entries().
 struct PassPrice {
-  std::vector<double> time_ns;  // over all calls of the pass
-  std::vector<double> flops;    // likewise
+  std::vector<EntryPrice> entries;
   // The work of a call as it was priced, by class; filled only if Price is asked to.
   std::vector<PieceWork> work;
   double peak_bytes = 0;  // activations alive in the largest moment
@@ -60,6 +68,9 @@ class PassTable {
   bool Price(const Frame& frame, const TimeRates& rates, const std::array<double, kSplitCount>& shares, bool keeps_work,
              PassPrice* price) const;
 
+  // The FLOPs alone; the other figures of `price` are not to be used. False as above.
+  bool CountFlops(const Frame& frame, PassPrice* price) const;
+
   size_t classes() const { return classes_.size(); }
   CategoryId category(size_t index) const { return classes_[index].category; }
   // Calls of a class in one pass.
@@ -75,11 +86,6 @@ class PassTable {
 
  private:
   static constexpr size_t kFigures = 4;  // flops, vector flops, bytes, live bytes
-  // The coefficients of one monomial, by class.
-  struct Column {
-    size_t monomial = 0;
-    std::vector<double> coefficients;
-  };
   struct Class {
     CategoryId category;
     Split split;
@@ -90,13 +96,20 @@ class PassTable {
     bool operator==(const Class&) const = default;
   };
   struct Kernel;
+  using ColumnValues = std::array<double, kFigures * 8>;  // monomials of a frame, by column
 
+  size_t CoefficientAt(size_t index, size_t column) const;
+  ColumnValues ValuesOf(const Frame& frame) const;
   void AddClass(size_t slot, const Class& added);
   void LayOut(Precision precision);
 
   std::vector<Class> classes_;
+  // The monomials that any class has, figure after figure: those of figure f are from first_column_[f] on.
+  std::vector<size_t> monomial_of_column_;
+  std::array<size_t, kFigures + 1> first_column_ = {};
+  // Vector after vector of classes, and in it column after column: read in this order when a pass is priced.
+  std::vector<double> coefficients_;
   // By class, filled up to whole vectors.
-  std::array<std::vector<Column>, kFigures> columns_;
   std::vector<double> launches_;
   std::vector<double> calls_;
   std::vector<uint8_t> splits_;
@@ -113,9 +126,8 @@ class PassTable {
   bool free_slots_depend_on_rows_ = true;
 };
 
-// Work of one call, whatever the table: runs the tree's function. live_bytes counts what the modules around the leaf
-// hold.
-Cost CostOfSlot(const ModuleTree& tree, const Slot& slot, const Frame& frame, Precision precision);
+// Work of one call, whatever the table: runs the tree's function. live_bytes counts what is held.
+Cost CostOfSlot(const Slot& slot, const Frame& frame, Precision precision);
 bool RunsIn(const ModuleTree& tree, const Slot& slot, const Frame& frame);
 
 }  // namespace dsocr::analytic

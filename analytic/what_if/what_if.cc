@@ -202,9 +202,12 @@ struct WhatIf::Impl {
   double TimeOfFree(const Slot& slot, const FreeWork& work) const;
   void PriceFree(const PassKind& kind, const Frame& frame, PassMemory& known, PassPrice* price) const;
   void CorrectByCurves(const PassTable& table, double passes, PassPrice* price) const;
-  bool PricePasses(const Frames& of, double* peak_bytes);
-  template <typename Figure>
-  void Take(std::vector<double> PassPrice::*from, Figure ModulePrice::*to, std::vector<ModulePrice>* modules) const;
+  // False: some figure is beyond what doubles hold exactly.
+  bool PricePasses(double* peak_bytes);
+  bool CountFlops();
+  enum class Figures { kFlops, kTime, kBoth };
+  template <Figures kFigures>
+  void Take(std::vector<ModulePrice>* modules) const;
   void PriceEverySlot(std::vector<ModulePrice>* modules, double* peak_bytes) const;
   double AddCommunication(std::vector<ModulePrice>* modules) const;
   void SumUp(std::vector<ModulePrice>* modules) const;
@@ -228,7 +231,7 @@ WhatIf::Impl::Impl(Baseline b)
     leaves.push_back({static_cast<uint32_t>(i), static_cast<uint32_t>(set), static_cast<uint32_t>(slots.size()),
                       static_cast<uint32_t>(node.spec.operators.size())});
     for (const LeafOperator& leaf_operator : node.spec.operators) {
-      slots.push_back({static_cast<int>(i), &leaf_operator, SplitOf(node)});
+      slots.push_back({static_cast<int>(i), &leaf_operator, SplitOf(node), HeldAround(tree, static_cast<int>(i))});
     }
     if (!node.spec.kv_cache.empty()) {
       cache_leaves.push_back(i);
@@ -294,7 +297,7 @@ FreeWork WhatIf::Impl::WorkOfFree(const Slot& slot, const Frame& frame) const {
     work.cost.pieces = 0;
     return work;
   }
-  work.cost = CostOfSlot(tree, slot, frame, workload.precision);
+  work.cost = CostOfSlot(slot, frame, workload.precision);
   work.piece = PieceOf(work.cost);
   work.over = Over(work.piece, EfficiencyOf(slot.leaf_operator->category, workload.precision, *rates.device));
   return work;
@@ -346,8 +349,7 @@ void WhatIf::Impl::PriceFree(const PassKind& kind, const Frame& frame, PassMemor
     }
     const auto calls = static_cast<double>(frame.passes * leaf.instances);
     const size_t entry = known.table.first_free_entry() + i;
-    price->time_ns[entry] = TimeOfFree(slot, works[i]) * calls;
-    price->flops[entry] = static_cast<double>(works[i].cost.flops) * calls;
+    price->entries[entry] = {TimeOfFree(slot, works[i]) * calls, static_cast<double>(works[i].cost.flops) * calls};
     price->peak_bytes = std::max(price->peak_bytes, static_cast<double>(works[i].cost.live_bytes));
   }
 }
@@ -355,19 +357,35 @@ void WhatIf::Impl::PriceFree(const PassKind& kind, const Frame& frame, PassMemor
 void WhatIf::Impl::CorrectByCurves(const PassTable& table, double passes, PassPrice* price) const {
   for (size_t i = 0; i < table.classes(); ++i) {
     const std::vector<CurvePoint>& curve = rates.device->curves[static_cast<size_t>(table.category(i))];
-    double ns = price->time_ns[i];
+    double& time_ns = price->entries[i].time_ns;
+    double ns = time_ns;
     if (!curve.empty()) {
       ns = std::max(ns * CurveRatio(price->work[i], curve), price->work[i].flops * rates.peak_ns_per_flop);
     }
-    price->time_ns[i] = ns * (table.calls(i) * passes);
+    time_ns = ns * (table.calls(i) * passes);
   }
 }
 
-// False: some figure is beyond what doubles hold exactly.
-bool WhatIf::Impl::PricePasses(const Frames& of, double* peak_bytes) {
+bool WhatIf::Impl::CountFlops() {
   bool is_exact = true;
   for (PassKind& kind : kinds) {
-    const std::vector<Frame>& passes = of.Of(kind.set);
+    const std::vector<Frame>& passes = frames.Of(kind.set);
+    kind.pass_count = passes.size();
+    for (size_t i = 0; i < passes.size(); ++i) {
+      PassMemory& known = MemoryOf(kind, passes[i]);
+      PassPrice& price = kind.passes[i].price;
+      kind.passes[i].table = &known.table;
+      is_exact &= known.table.CountFlops(passes[i], &price);
+      PriceFree(kind, passes[i], known, &price);
+    }
+  }
+  return is_exact;
+}
+
+bool WhatIf::Impl::PricePasses(double* peak_bytes) {
+  bool is_exact = true;
+  for (PassKind& kind : kinds) {
+    const std::vector<Frame>& passes = frames.Of(kind.set);
     kind.pass_count = passes.size();
     for (size_t i = 0; i < passes.size(); ++i) {
       PassMemory& known = MemoryOf(kind, passes[i]);
@@ -384,36 +402,41 @@ bool WhatIf::Impl::PricePasses(const Frames& of, double* peak_bytes) {
   return is_exact;
 }
 
-// A figure of all leaves, from the passes: that of an operator is the sum over its passes, and of a leaf over its
+// Figures of all leaves, from the passes: that of an operator is the sum over its passes, and of a leaf over its
 // operators.
-template <typename Figure>
-void WhatIf::Impl::Take(std::vector<double> PassPrice::*from, Figure ModulePrice::*to,
-                        std::vector<ModulePrice>* modules) const {
+template <WhatIf::Impl::Figures kFigures>
+void WhatIf::Impl::Take(std::vector<ModulePrice>* modules) const {
   struct Source {
-    const double* figures;
+    const EntryPrice* prices;
     const uint32_t* entries;
   };
-  ModulePrice* const prices = modules->data();
-  std::array<std::array<Source, 2>, kFrameSetCount> sources;
+  std::array<std::array<Source, 2>, kFrameSetCount> sources = {};
   for (size_t set = 0; set < kinds.size(); ++set) {
-    for (size_t i = 0; i < 2; ++i) {
+    for (size_t i = 0; i < kinds[set].pass_count; ++i) {
       const PassKind::Pass& pass = kinds[set].passes[i];
-      const bool is_there = i < kinds[set].pass_count;
-      sources[set][i] = {is_there ? (pass.price.*from).data() : nullptr,
-                         is_there ? pass.table->entry_of_slot().data() : nullptr};
+      sources[set][i] = {pass.price.entries.data(), pass.table->entry_of_slot().data()};
     }
   }
+  ModulePrice* const prices = modules->data();
   for (const Leaf& leaf : leaves) {
     const auto& [one, other] = sources[leaf.set];
-    double sum = 0;
-    for (size_t slot = leaf.first; slot < leaf.first + leaf.count; ++slot) {
-      double of_operator = one.figures != nullptr ? one.figures[one.entries[slot]] : 0;
-      if (other.figures != nullptr) {
-        of_operator += other.figures[other.entries[slot]];
+    EntryPrice sum;
+    for (size_t slot = leaf.first; one.prices != nullptr && slot < leaf.first + leaf.count; ++slot) {
+      EntryPrice of_operator = one.prices[one.entries[slot]];
+      if (other.prices != nullptr) {
+        const EntryPrice& in_other = other.prices[other.entries[slot]];
+        of_operator.time_ns += in_other.time_ns;
+        of_operator.flops += in_other.flops;
       }
-      sum += of_operator;
+      sum.time_ns += of_operator.time_ns;
+      sum.flops += of_operator.flops;
     }
-    prices[leaf.node].*to = static_cast<Figure>(sum);
+    if (kFigures != Figures::kFlops) {
+      prices[leaf.node].time_ns = sum.time_ns;
+    }
+    if (kFigures != Figures::kTime) {
+      prices[leaf.node].flops = static_cast<int64_t>(sum.flops);
+    }
   }
 }
 
@@ -521,17 +544,17 @@ absl::Status WhatIf::Impl::Price(const Scenario& scenario, ScenarioPrice* price)
   double peak_bytes = 0;
   std::vector<ModulePrice>& modules = price->modules;
   modules.resize(tree.nodes.size());
-  bool is_exact = PricePasses(frames, &peak_bytes);
-  Take(&PassPrice::flops, &ModulePrice::flops, &modules);
-  if (is_dealt) {
+  bool is_exact = true;
+  if (is_dealt) {  // FLOPs are those of all devices
+    is_exact = CountFlops();
+    Take<Figures::kFlops>(&modules);
     whole_frames = frames;
     workload.batch = parallel.DeviceBatch(batch);
     SetFrames(baseline.model, workload, layout, &frames);
     workload.batch = batch;
-    peak_bytes = 0;
-    is_exact &= PricePasses(frames, &peak_bytes);
   }
-  Take(&PassPrice::time_ns, &ModulePrice::time_ns, &modules);
+  is_exact &= PricePasses(&peak_bytes);
+  is_dealt ? Take<Figures::kTime>(&modules) : Take<Figures::kBoth>(&modules);
   if (!is_exact) {
     if (!is_dealt) {
       whole_frames = frames;
