@@ -9,25 +9,47 @@
 namespace dsocr::analytic {
 namespace {
 
-DistinctCall CallOf(const Node& node, const Frame& frame, std::string label, Precision precision,
+DistinctCall CallOf(const Node& node, const std::vector<Frame>& frames, size_t index, Precision precision,
                     const Device& device) {
+  const Frame& frame = frames[index];
   DistinctCall call;
-  call.label = std::move(label);
+  call.frame = index;
+  call.label = FrameLabel(node.frames, frames, index);
   call.passes = frame.passes;
   call.calls = frame.passes * node.instances;
   call.input = ShapeIn(frame, node.spec.input);
   call.output = ShapeIn(frame, node.spec.output);
   call.kv_cache_elements = node.spec.kv_cache.empty() ? 0 : Product(frame, node.spec.kv_cache);
+  call.held = ShapeIn(frame, node.spec.held);
+  call.held_bytes = node.spec.held.empty() ? 0 : Product(frame, node.spec.held) * ElementBytes(precision);
   for (const LeafOperator& leaf_operator : node.spec.operators) {
     const Operator op = leaf_operator.at(frame);
     call.operators.push_back({leaf_operator.category, Describe(op, precision),
                               ExplainTime(CostOf(op, precision), leaf_operator.category, precision, device)});
+    call.peak_bytes = std::max(call.peak_bytes, call.operators.back().description.live_bytes.Integer());
   }
   return call;
 }
 
+// The largest moment of a parent's call: in one of its children, whose passes are the parent's own or, where their sets
+// differ (views within a request), any.
+void FindPeak(const ModuleTree& tree, const std::vector<ModuleExplanation>& modules, const Node& node,
+              DistinctCall* call) {
+  for (const int index : node.children) {
+    const bool is_other_set = tree.nodes[static_cast<size_t>(index)].frames != node.frames;
+    for (const DistinctCall& inner : modules[static_cast<size_t>(index)].calls) {
+      const int64_t moment = inner.peak_bytes + inner.held_bytes;
+      if ((is_other_set || inner.frame == call->frame) && (call->peak_child < 0 || moment > call->peak_bytes)) {
+        call->peak_bytes = moment;
+        call->peak_child = index;
+      }
+    }
+  }
+}
+
 void AddCall(const DistinctCall& call, Precision precision, Account* account) {
   account->calls += call.calls;
+  account->peak_bytes = std::max(account->peak_bytes, call.peak_bytes);
   account->kv_cache_bytes += call.calls * call.kv_cache_elements * ElementBytes(precision);
   for (const OperatorUse& use : call.operators) {
     const OperatorDescription& op = use.description;
@@ -99,7 +121,8 @@ Explanation Explain(const ModelSpec& model, const Workload& workload, const Devi
     const std::vector<Frame>& frames = explanation.frames.Of(node.frames);
     for (size_t j = 0; j < frames.size(); ++j) {
       if (node.spec.runs == nullptr || node.spec.runs(frames[j])) {
-        module.calls.push_back(CallOf(node, frames[j], FrameLabel(node.frames, frames, j), workload.precision, device));
+        module.calls.push_back(CallOf(node, frames, j, workload.precision, device));
+        FindPeak(explanation.tree, explanation.modules, node, &module.calls.back());
         AddCall(module.calls.back(), workload.precision, &module.account);
       }
     }

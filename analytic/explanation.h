@@ -48,12 +48,17 @@ std::string FrameLabel(FrameSet set, const std::vector<Frame>& frames, size_t in
 
 // Calls of a module with equal sizes.
 struct DistinctCall {
+  size_t frame = 0;    // index into the frames of the module's set
   std::string label;   // FrameLabel
   int64_t passes = 0;  // of the stage with these sizes
   int64_t calls = 0;   // passes times instances of the module
   Shape input;
   Shape output;
   int64_t kv_cache_elements = 0;       // added by one call
+  int64_t peak_bytes = 0;              // activations alive in its largest moment
+  Shape held;                          // what the enclosing module keeps alive besides
+  int64_t held_bytes = 0;              // of that
+  int peak_child = -1;                 // in whose call that moment is, an index into ModuleTree::nodes; of a leaf -1
   std::vector<OperatorUse> operators;  // of a leaf
 };
 
@@ -68,6 +73,7 @@ struct Account {
   int64_t parameters = 0;
   int64_t weight_bytes = 0;
   int64_t kv_cache_bytes = 0;
+  int64_t peak_bytes = 0;  // the largest of its calls
   double time_ns = 0;
 
   int64_t bytes() const { return read_bytes + write_bytes; }

@@ -31,6 +31,7 @@ class Writer {
   Expression Flag(std::string_view tex, std::string_view meaning, bool is_set) {
     return Symbol(tex, meaning, int64_t{is_set ? 1 : 0});
   }
+  Expression Pieces(double pieces) { return Symbol("n", "equal pieces, one after another", pieces); }
   Expression Abbreviate(std::string_view tex, const Expression& expression) {
     description_.abbreviations.push_back({tex, expression});
     return Expression::Symbol(tex, expression.Value());
@@ -70,6 +71,8 @@ OperatorDescription DescriptionOf(const Gemm& op, Precision precision) {
   const Expression right = b * k * n + bias * n;
   w->read_bytes = e * b * m * k + (op.b_is_weight ? w.Weights(precision, right, e) : e * right);
   w->write_bytes = e * b * m * n;
+  const Expression a_and_c = b * m * k + b * m * n;
+  w->live_bytes = e * (op.b_is_weight ? a_and_c : a_and_c + b * k * n);
   w->source = kFlopCounter;
   return w.Take();
 }
@@ -92,6 +95,7 @@ OperatorDescription DescriptionOf(const Conv2d& op, Precision precision) {
   w->vector_flops = bias * batch * d * o * o;
   w->read_bytes = e * batch * c * i * i + w.Weights(precision, d * (c * r * r + bias), e);
   w->write_bytes = e * batch * d * o * o;
+  w->live_bytes = e * (batch * c * i * i + batch * d * o * o);
   w->assumptions =
       "padding is multiplied like any other value; every operand is read once and every result written once";
   w->source = kFlopCounter;
@@ -115,6 +119,8 @@ OperatorDescription DescriptionOf(const Attention& op, Precision precision) {
   w->vector_flops = (6 + bias + mask) * batch * h * q * keys;
   w->read_bytes = e * batch * (h * q * d + 2 * g * keys * d + (bias * h + mask) * q * keys);
   w->write_bytes = e * batch * h * q * d;
+  const Expression biases = (bias * h + mask) * q * keys;
+  w->live_bytes = e * batch * (op.kv_is_cached ? 2 * h * q * d + biases : 2 * h * q * d + 2 * g * keys * d + biases);
   w->assumptions =
       "two products over the full square of queries and keys, with no saving for a causal mask; 6 vector FLOPs a score "
       "(scale, maximum, subtract, exponential, sum, divide), 1 for a bias and 1 for a mask; scores stay on the chip";
@@ -133,6 +139,7 @@ OperatorDescription DescriptionOf(const Norm& op, Precision precision) {
   w->vector_flops = (is_rms ? 4 : 8) * r * c;
   w->read_bytes = e * (r * c + (is_rms ? Expression(1) : Expression(2)) * c);
   w->write_bytes = e * r * c;
+  w->live_bytes = is_rms && ElementBytes(precision) < 4 ? (2 * e + 8) * r * c : 2 * e * r * c;
   w->launches = is_rms ? 8 : op.kind == NormKind::kLayer2d ? 9 : 1;
   w->assumptions =
       is_rms ? "4 vector FLOPs a value: square, sum, multiply, scale; launches as the reference writes it: cast, "
@@ -149,9 +156,13 @@ OperatorDescription DescriptionOf(const Elementwise& op, Precision precision) {
   const Expression x = w.Symbol("x", "values of all operands, broadcast ones once", op.read);
   const Expression y = w.Symbol("y", "results", op.written);
   const Expression f = w.Symbol("f", "operations a result", op.flops_per_element);
-  const Expression n = w.Symbol("n", "equal pieces, one after another", op.pieces);
+  const Expression n = w.Pieces(op.pieces);
   const Expression e = w.Element(precision);
   w->vector_flops = f * y;
+  w->live_bytes = Round(e * (op.is_in_place ? x : x + y) / n);
+  if (op.widened_bytes > 0 && ElementBytes(precision) < 4) {
+    w->live_bytes = w->live_bytes + w.Symbol("v", "bytes of copies in fp32, alive besides", op.widened_bytes);
+  }
   w->read_bytes = e * x;
   w->write_bytes = e * y;
   w->launches = Ceil(n);
@@ -166,6 +177,7 @@ OperatorDescription DescriptionOf(const Copy& op, Precision precision) {
   const Expression e = w.Element(precision);
   w->read_bytes = e * x;
   w->write_bytes = e * y;
+  w->live_bytes = e * (x + y);
   return w.Take();
 }
 
@@ -193,9 +205,10 @@ OperatorDescription DescriptionOf(const Activation& op, Precision precision) {
   const ActivationText text = TextOf(op.kind);
   Writer w("Activation", text.definition);
   const Expression x = w.Symbol("x", "values", op.elements);
-  const Expression n = w.Symbol("n", "equal pieces, one after another", op.pieces);
+  const Expression n = w.Pieces(op.pieces);
   const Expression e = w.Element(precision);
   w->vector_flops = text.flops * x;
+  w->live_bytes = Round((op.kind == ActivationKind::kQuickGelu ? 2 * e * x : e * x) / n);
   w->read_bytes = e * x;
   w->write_bytes = e * x;
   w->launches = op.kind == ActivationKind::kQuickGelu ? Expression(3) : Ceil(n);
@@ -216,6 +229,7 @@ OperatorDescription DescriptionOf(const Rope& op, Precision precision) {
   w->vector_flops = 3 * batch * tokens * h * d;
   w->read_bytes = e * (batch * tokens * h * d + 2 * tokens * d);
   w->write_bytes = e * batch * tokens * h * d;
+  w->live_bytes = 2 * e * batch * tokens * h * d;
   w->launches = 10;
   w->assumptions =
       "sines and cosines are read from a table that is built when the model is loaded; launches as the reference "
@@ -232,6 +246,7 @@ OperatorDescription DescriptionOf(const Softmax& op, Precision precision) {
   w->vector_flops = 5 * r * c;
   w->read_bytes = e * r * c;
   w->write_bytes = 4 * r * c;
+  w->live_bytes = (e + 4) * r * c;
   w->assumptions = "5 vector FLOPs a value: maximum, subtract, exponential, sum, divide; results have 4 bytes";
   return w.Take();
 }
@@ -243,6 +258,7 @@ OperatorDescription DescriptionOf(const Gather& op, Precision precision) {
   const Expression e = w.Element(precision);
   w->read_bytes = e * r * c + 8 * r;
   w->write_bytes = e * r * c;
+  w->live_bytes = op.from_weights ? e * r * c : 2 * e * r * c;
   w->assumptions = "an index has 8 bytes; of a table only the rows that are named are read";
   return w.Take();
 }
@@ -270,6 +286,8 @@ OperatorDescription DescriptionOf(const Interpolate& op, Precision precision) {
   w->vector_flops = across.is_constant() ? down : down.is_constant() ? across : across + down;
   w->read_bytes = e * in_height * in_width * c;
   w->write_bytes = e * out_height * out_width * c;
+  const Expression out = (4 + e) * out_height * out_width * c;
+  w->live_bytes = ElementBytes(precision) < 4 ? 4 * in_height * in_width * c + out : out;
   w->launches = 5;
   w->assumptions =
       "an axis that keeps its length costs nothing; with antialiasing the window widens by the reduction, rounded up; "
@@ -285,6 +303,7 @@ OperatorDescription DescriptionOf(const TopK& op, Precision) {
   w->vector_flops = tokens * experts * k;
   w->read_bytes = 4 * tokens * experts;
   w->write_bytes = 12 * tokens * k;
+  w->live_bytes = 4 * tokens * experts + 12 * tokens * k;
   w->assumptions = "one comparison for each score and pick; a score has 4 bytes, an index 8";
   return w.Take();
 }
@@ -297,6 +316,7 @@ OperatorDescription DescriptionOf(const Dispatch& op, Precision) {
   w->vector_flops = pairs * CeilLog2OnePlus(pairs);
   w->read_bytes = 16 * pairs;
   w->write_bytes = 16 * pairs + 8 * experts;
+  w->live_bytes = 32 * pairs + 8 * experts;
   w->launches = 5;
   w->assumptions =
       "comparisons of a merge sort; key and index have 8 bytes each; launches: flatten, sort, divide, count, copy to "
@@ -316,6 +336,9 @@ OperatorDescription DescriptionOf(const GroupedGemm& op, Precision precision) {
   w->flops = 2 * r * n * k;
   w->read_bytes = e * r * k + w.Weights(precision, Round(distinct * n * k), e);
   w->write_bytes = e * r * n;
+  w->live_bytes = e * w.Symbol("L", "values alive: rows in, between and out, of this product and those beside it",
+                               op.live_elements) +
+                  w.Symbol("R", "bytes of the routing: weights and indices", op.routing_bytes);
   w->launches = Ceil(distinct);
   w->pieces = distinct;
   w->assumptions = "tokens spread evenly over the experts; FLOPs do not depend on how they spread, the weights read do";
@@ -333,6 +356,7 @@ OperatorDescription DescriptionOf(const Sampling& op, Precision precision) {
   w->vector_flops = batch * vocabulary + batch * s;
   w->read_bytes = batch * vocabulary * (e + 4) + 8 * batch * s;
   w->write_bytes = 4 * batch * vocabulary + 8 * batch;
+  w->live_bytes = ElementBytes(precision) < 4 ? (e + 4) * batch * vocabulary : 4 * batch * vocabulary;
   w->launches = 3;
   w->assumptions =
       "one comparison a logit and one a token so far; a logit has 4 bytes, a token 8; launches: cast, arg-max, copy to "

@@ -39,6 +39,7 @@ struct OperatorDescription {
   Expression vector_flops = 0;
   Expression read_bytes = 0;
   Expression write_bytes = 0;
+  Expression live_bytes = 0;  // activations alive during the call
   Expression launches = 1;
   Expression pieces = 1;
   std::string_view assumptions;  // what is counted and what is not

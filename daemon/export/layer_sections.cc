@@ -60,6 +60,7 @@ std::vector<std::string> NumberLines(const OperatorDescription& op) {
   add("vector FLOPs", op.vector_flops);
   add("bytes read", op.read_bytes);
   add("bytes written", op.write_bytes);
+  add("activations alive, bytes", op.live_bytes);
   add("launches", op.launches);
   return lines;
 }
@@ -199,6 +200,35 @@ std::string OperatorsTable(const DistinctCall& call) {
   return table.ToString();
 }
 
+// Where the largest moment of a module is, and what is alive in it.
+std::string PeakText(const Book& book, const ModuleView& module) {
+  const std::vector<DistinctCall>& calls = module.explanation.calls;
+  const auto largest = std::max_element(calls.begin(), calls.end(), [](const DistinctCall& a, const DistinctCall& b) {
+    return a.peak_bytes < b.peak_bytes;
+  });
+  if (largest == calls.end()) {
+    return "it is not called";
+  }
+  if (module.node.is_leaf()) {
+    return fmt::format("the largest of its operators, {}", largest->label);
+  }
+  if (largest->peak_child < 0) {
+    return "no child is called";
+  }
+  const auto child = static_cast<size_t>(largest->peak_child);
+  const analytic::Node& node = book.explanation().tree.nodes[child];
+  const std::vector<DistinctCall>& inner = book.explanation().modules[child].calls;
+  const auto moment = std::find_if(inner.begin(), inner.end(), [&](const DistinctCall& call) {
+    return call.peak_bytes + call.held_bytes == largest->peak_bytes;
+  });
+  std::string text =
+      fmt::format("in {}, {}: {}", book.Link(node.spec.name, node.id), moment->label, Grouped(moment->peak_bytes));
+  if (moment->held_bytes > 0) {
+    text += fmt::format(" + {} held meanwhile, {}", Grouped(moment->held_bytes), ShapeText(moment->held));
+  }
+  return text;
+}
+
 std::string Field(std::string_view name, double value) {
   return fmt::format("`{}` {}", name, document::FormatDouble(value));
 }
@@ -245,6 +275,7 @@ std::vector<std::string> FormulaLines(const OperatorDescription& op) {
   add("vector FLOPs", op.vector_flops);
   add("bytes read", op.read_bytes);
   add("bytes written", op.write_bytes);
+  add("activations alive, bytes", op.live_bytes);
   add("launches", op.launches);
   if (!op.pieces.is_constant()) {
     add("pieces", op.pieces);
@@ -370,11 +401,7 @@ std::string MemorySection(const Book& book, const ModuleView& module) {
              Field("memory_weights_gb", module.metrics.memory_weights_gb())});
   table.Add({"KV cache added", std::move(kv_cache), Grouped(account.kv_cache_bytes),
              Field("memory_kvcache_gb", module.metrics.memory_kvcache_gb())});
-  constexpr double kBytesPerGb = 1e9;
-  table.Add({"peak activations",
-             node.is_leaf() ? "operands and results of the largest call"
-                            : "the largest moment inside it, with what it holds meanwhile",
-             Grouped(std::llround(module.metrics.memory_activations_gb() * kBytesPerGb)),
+  table.Add({"peak activations", PeakText(book, module), Grouped(account.peak_bytes),
              Field("memory_activations_gb", module.metrics.memory_activations_gb())});
   return fmt::format("\n## Memory\n\n{}", table.ToString());
 }

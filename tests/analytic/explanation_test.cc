@@ -58,6 +58,7 @@ TEST(Explain, AddsUpToThePredictionInEveryModule) {
         EXPECT_EQ(account.parameters, figures.parameters);
         EXPECT_EQ(account.weight_bytes, figures.weight_bytes);
         EXPECT_EQ(account.kv_cache_bytes, figures.kv_cache_bytes);
+        EXPECT_EQ(account.peak_bytes, figures.peak_activation_bytes);
         EXPECT_NEAR(account.time_ns, figures.time_ns, 1e-9 * figures.time_ns);
       }
     }

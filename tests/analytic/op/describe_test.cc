@@ -22,11 +22,14 @@ const Operator kOperators[] = {
     Conv2d{.in_channels = 3, .out_channels = 768, .in_side = 64, .kernel = 16, .stride = 16, .has_bias = true},
     Attention{.batch = 2, .heads = 6, .kv_heads = 3, .query_len = 5, .kv_len = 7, .head_dim = 4},
     Attention{.heads = 2, .kv_heads = 2, .query_len = 5, .kv_len = 7, .head_dim = 4, .has_bias = true},
+    Attention{.heads = 2, .kv_heads = 2, .query_len = 1, .kv_len = 7, .head_dim = 4, .kv_is_cached = true},
     Attention{.batch = 2, .heads = 3, .kv_heads = 3, .query_len = 5, .kv_len = 7, .head_dim = 4, .has_mask = true},
     Norm{.kind = NormKind::kLayer, .rows = 3, .width = 5},
     Norm{.kind = NormKind::kLayer2d, .rows = 3, .width = 5},
     Norm{.kind = NormKind::kRms, .rows = 3, .width = 5},
     Elementwise{.read = 7, .written = 5, .flops_per_element = 12, .pieces = 5.998},
+    Elementwise{.read = 7, .written = 5, .is_in_place = true},
+    Elementwise{.read = 7, .written = 5, .widened_bytes = 44},
     Copy{.read = 7, .written = 11},
     Activation{.kind = ActivationKind::kGelu, .elements = 7},
     Activation{.kind = ActivationKind::kQuickGelu, .elements = 7},
@@ -34,6 +37,7 @@ const Operator kOperators[] = {
     Rope{.sequences = 2, .tokens = 3, .heads = 5, .head_dim = 8},
     Softmax{.rows = 3, .width = 5},
     Gather{.rows = 3, .width = 5},
+    Gather{.rows = 3, .width = 5, .from_weights = true},
     Interpolate{.channels = 3, .in_width = 127, .out_width = 79, .taps = 2},
     Interpolate{.channels = 3, .in_height = 64, .in_width = 64, .out_height = 40, .out_width = 48},
     Interpolate{
@@ -42,7 +46,7 @@ const Operator kOperators[] = {
     Dispatch{.pairs = 18, .experts = 64},
     Dispatch{.pairs = 0, .experts = 64},
     GroupedGemm{.groups = 20.8125, .rows = 24, .n = 896, .k = 1280},
-    GroupedGemm{.groups = 6, .rows = 6, .n = 5, .k = 7},
+    GroupedGemm{.groups = 6, .rows = 6, .n = 5, .k = 7, .live_elements = 11, .routing_bytes = 72},
     Sampling{.rows = 2, .vocabulary = 129, .context = 17},
 };
 
@@ -61,6 +65,7 @@ TEST_P(DescribeTest, FormulasGiveTheCost) {
     EXPECT_EQ(description.vector_flops.Integer(), cost.vector_flops);
     EXPECT_EQ(description.read_bytes.Integer(), cost.read_bytes);
     EXPECT_EQ(description.write_bytes.Integer(), cost.write_bytes);
+    EXPECT_EQ(description.live_bytes.Integer(), cost.live_bytes);
     EXPECT_EQ(description.launches.Integer(), cost.launches);
     EXPECT_EQ(RealOf(description.pieces.Value()), cost.pieces);
   }
@@ -72,8 +77,9 @@ TEST_P(DescribeTest, SymbolsAreDistinctAndEachIsUsed) {
   for (const Abbreviation& abbreviation : description.abbreviations) {
     formulas.append(" ").append(abbreviation.expression.Symbolic());
   }
-  for (const Expression* formula : {&description.flops, &description.vector_flops, &description.read_bytes,
-                                    &description.write_bytes, &description.launches, &description.pieces}) {
+  for (const Expression* formula :
+       {&description.flops, &description.vector_flops, &description.read_bytes, &description.write_bytes,
+        &description.live_bytes, &description.launches, &description.pieces}) {
     formulas.append(" ").append(formula->Symbolic());
   }
   for (const SymbolMeaning& symbol : description.symbols) {
