@@ -80,6 +80,8 @@ struct HostileCase {
   const char* expected;
 };
 
+void PrintTo(const HostileCase& config, std::ostream* out) { *out << config.expected; }
+
 class HostileConfig : public ::testing::TestWithParam<HostileCase> {};
 
 TEST_P(HostileConfig, IsAnErrorThatNamesPathAndValue) {

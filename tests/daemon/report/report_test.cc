@@ -9,6 +9,12 @@
 #include "proto/document.h"
 #include "tests/daemon/report/sample_join.h"
 
+namespace dsocr::analytic {
+
+void PrintTo(const Workload& workload, std::ostream* out) { *out << workload.profile_id; }
+
+}  // namespace dsocr::analytic
+
 namespace dsocr::report {
 namespace {
 
