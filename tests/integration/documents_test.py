@@ -5,6 +5,7 @@ PyYAML (Debian: python3-yaml) is the other YAML implementation.
 
 import json
 import pathlib
+import re
 import time
 import unittest
 
@@ -94,6 +95,26 @@ class RoundTrip(CliTest):
             self.assertIn(f"{len(text)} bytes", result.stderr)
             self.assertLess(seconds, 1)
             file.unlink()
+
+
+class Determinism(CliTest):
+    def artifacts_of_run(self, run_id):
+        """Text by path, without what names the run, its place and its time."""
+        _, model = artifacts_of(self.ctl("run", "--analytic-only", "--device", "h100-sxm", "--workload-profile-id", "dsocr-a4-v1",
+                                         "--operator-snapshot", self.dir, "--run-id", run_id))
+        texts = {}
+        for file in sorted(model.parent.rglob("*")):
+            if file.is_file():
+                text = file.read_text().replace(str(model.parent), "DIR").replace(run_id, "ID")
+                texts[str(file.relative_to(model.parent))] = re.sub(r'("?(?:started_at|duration_ms|generated_at)"?: ).*', r"\1…", text)
+        return texts
+
+    def test_two_runs_write_the_same_bytes(self):
+        first, second = self.artifacts_of_run("run-1111"), self.artifacts_of_run("run-2222")
+        self.assertGreater(len(first), 190)
+        self.assertEqual(first.keys(), second.keys())
+        for name, text in first.items():
+            self.assertEqual(text, second[name], name)
 
 
 class OperatorSnapshot(CliTest):
