@@ -44,8 +44,8 @@ std::vector<int64_t> Generator::Run(const Request& request, KvCache& cache, cons
   });
   sequence.push_back(token.id);
 
-  // Intermediate tensors are named once, by prefill; of the steps only the logits are seen.
-  const Probe no_probe;
+  // The fixtures name the tensors of prefill, and of the steps the logits.
+  const Probe step_probe = probe.Sub("step.");
   const auto is_done = [&] {
     return static_cast<int64_t>(sequence.size() - prompt_length) >= options.max_new_tokens ||
            (options.stop_at_eos && token.id == model_.config().eos_token_id);
@@ -53,7 +53,7 @@ std::vector<int64_t> Generator::Run(const Request& request, KvCache& cache, cons
   while (!is_done()) {
     token = In(phase_range_[Phase::kDecode], [&] {
       const at::Tensor x = decoder.Embed(token.on_device, Phase::kDecode);
-      const at::Tensor hidden = decoder.Forward(x, Phase::kDecode, cache, no_probe);
+      const at::Tensor hidden = decoder.Forward(x, Phase::kDecode, cache, step_probe);
       const at::Tensor logits = decoder.LastLogits(hidden, Phase::kDecode);
       return Sample(logits, sequence, options.no_repeat_ngram_size, Phase::kDecode, probe);
     });

@@ -9,8 +9,8 @@
 
 namespace dsocr::model {
 
-// Sees tensors by the names of the fixtures' expected.safetensors. The tensor may be overwritten as soon as See
-// returns.
+// Sees tensors by the names of the fixtures' expected.safetensors, those of a decode step behind "step.". The tensor
+// may be overwritten as soon as See returns.
 class Observer {
  public:
   virtual ~Observer() = default;

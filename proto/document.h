@@ -33,7 +33,7 @@ enum class Format { kJson, kYaml };
 inline constexpr size_t kMaxBytes = size_t{16} << 20;
 inline constexpr size_t kMaxDepth = 64;
 inline constexpr size_t kMaxValues = 250'000;  // of all kinds in one document
-inline constexpr size_t kMaxKeyBytes = 128;      // escaped six-fold, still a key of YAML, which ends at 1024 characters
+inline constexpr size_t kMaxKeyBytes = 128;    // escaped six-fold, still a key of YAML, which ends at 1024 characters
 
 // Two-space indentation, arrays of numbers on one line, a newline at the end. A number that is not finite is written as
 // null, which Parse refuses: Validate comes first.

@@ -35,7 +35,8 @@ absl::StatusOr<v1::TargetOperatorList> ParseUniqueLayers(std::string_view json_t
 // can be read.
 absl::StatusOr<std::vector<std::string>> MissingArtifacts(const std::string& directory);
 
-// The artifacts `names` of a directory. INVALID_ARGUMENT for one that is not there, is no plain file or has over 16 MiB.
+// The artifacts `names` of a directory. INVALID_ARGUMENT for one that is not there, is no plain file or has over 16
+// MiB.
 absl::StatusOr<ArtifactTexts> ReadArtifacts(const std::string& directory, const std::vector<std::string>& names);
 
 // The operator list of the artifacts in `directory`, an absolute path. What it lacks comes from `substitutes`, and has

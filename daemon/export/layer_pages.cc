@@ -176,6 +176,9 @@ std::string MeasuredSection(const v1::ModuleMeasurement& measured) {
   if (measured.has_mfu()) {
     table.Add({"of the device's peak FLOPs", Percent(measured.mfu())});
   }
+  if (measured.has_distinct_experts()) {
+    table.Add({"distinct experts a call", Figure(measured.distinct_experts())});
+  }
   table.Add({"bound", BoundWord(measured.bound())});
 
   Table operators({{"operators", Table::Align::kLeft}, {"operations"}, {"ms"}, {"predicted ms"}, {"share of time"}});

@@ -6,9 +6,11 @@
 #ifndef DSOCR_DAEMON_REPORT_REPORT_H_
 #define DSOCR_DAEMON_REPORT_REPORT_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -54,6 +56,18 @@ v1::AnalyticModelReport BuildReport(const ReportInput& input, const analytic::Pr
 // the tree. The report is unchanged on error.
 absl::Status JoinMeasurement(const attribution::Result& measured, const analytic::Prediction& prediction,
                              const ReportInput& input, v1::Route route, v1::AnalyticModelReport* report);
+
+// Experts of one layer that at least one token picked, as counted in the job.
+struct ExpertsHit {
+  int64_t layer = 0;
+  int64_t prefill = 0;
+  int64_t decode = 0;  // summed over the steps
+};
+
+// Adds distinct_experts, the mean over its calls, to the measurement of each module of routed experts. A layer that has
+// none, by the tree, is left out.
+void AddExpertsHit(const std::vector<ExpertsHit>& layers, const analytic::Prediction& prediction,
+                   v1::AnalyticModelReport* report);
 
 // A job whose model is not known: the tree of the range paths that were seen, below one root, and what was measured
 // there. model, workload and the prediction are null. Errors as JoinMeasurement.

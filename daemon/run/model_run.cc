@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -94,10 +95,15 @@ absl::Status CalibrateOnce(const ModelRunTools& tools, const Plan& plan, const S
   return absl::OkStatus();
 }
 
+struct Measured {
+  attribution::Result result;
+  std::vector<report::ExpertsHit> experts;
+};
+
 // Executes and collects. Fills in what the runner says about the device.
-absl::StatusOr<attribution::Result> Measure(const ModelRunTools& tools, const v1::ModelRun& request, const Plan& plan,
-                                            const analytic::Prediction& prediction, const StopSource& stop,
-                                            const Tell& tell, v1::Provenance* provenance) {
+absl::StatusOr<Measured> Measure(const ModelRunTools& tools, const v1::ModelRun& request, const Plan& plan,
+                                 const analytic::Prediction& prediction, const StopSource& stop, const Tell& tell,
+                                 v1::Provenance* provenance) {
   collect::SessionOptions options;
   options.attribution = report::AttributionOptions(prediction, request.warmup());
   DSOCR_ASSIGN_OR_RETURN(options.trace_dir, MakeTraceDir(plan.artifacts_root, plan.input.report_id));
@@ -105,6 +111,7 @@ absl::StatusOr<attribution::Result> Measure(const ModelRunTools& tools, const v1
 
   const Command command{.arguments = {RunnerPath(tools), "serve"},
                         .environment = session->Environment(/*preload=*/false)};
+  Measured measured;
   ServeOptions serve;
   serve.request_json = RequestJson(request, plan);
   serve.silence = tools.config->Get()->runner_silence;
@@ -115,10 +122,12 @@ absl::StatusOr<attribution::Result> Measure(const ModelRunTools& tools, const v1
       tell(state->state, state->message, state->progress);
     } else if (const auto* loaded = std::get_if<LoadedEvent>(&event)) {
       *provenance->mutable_device() = loaded->device;
-    } else if (const auto* measured = std::get_if<RequestEvent>(&event)) {
-      tell(measured->is_warmup ? v1::RUN_STATE_WARMUP : v1::RUN_STATE_MEASURING,
-           fmt::format("request {}: {} tokens in {:.3f} s", measured->index, measured->tokens,
-                       static_cast<double>(measured->wall_ns) / 1e9),
+    } else if (const auto* experts = std::get_if<ExpertsEvent>(&event)) {
+      measured.experts = experts->layers;
+    } else if (const auto* request_event = std::get_if<RequestEvent>(&event)) {
+      tell(request_event->is_warmup ? v1::RUN_STATE_WARMUP : v1::RUN_STATE_MEASURING,
+           fmt::format("request {}: {} tokens in {:.3f} s", request_event->index, request_event->tokens,
+                       static_cast<double>(request_event->wall_ns) / 1e9),
            std::nullopt);
     }
   };
@@ -133,7 +142,8 @@ absl::StatusOr<attribution::Result> Measure(const ModelRunTools& tools, const v1
     return absl::FailedPreconditionError(fmt::format(
         "agent '{}': no process of the run loaded it; is the installation complete?", tools.config->Get()->agent_path));
   }
-  return std::move(result.attribution);
+  measured.result = std::move(result.attribution);
+  return measured;
 }
 
 absl::Status JoinEarlierRun(const ModelRunTools& tools, const std::string& run_id, const Plan& plan,
@@ -210,9 +220,9 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
     return JoinEarlierRun(tools, request.request().profile_run_id(), plan, &report, tell);
   }
   tell(v1::RUN_STATE_LOADING, "starting dsocr-runner", std::nullopt);
-  DSOCR_ASSIGN_OR_RETURN(const attribution::Result measured,
-                         Measure(tools, request, plan, prediction, stop, tell, &provenance));
-  DSOCR_RETURN_IF_ERROR(report::JoinMeasurement(measured, prediction, plan.input, v1::ROUTE_LAUNCH, &report));
+  DSOCR_ASSIGN_OR_RETURN(const Measured measured, Measure(tools, request, plan, prediction, stop, tell, &provenance));
+  DSOCR_RETURN_IF_ERROR(report::JoinMeasurement(measured.result, prediction, plan.input, v1::ROUTE_LAUNCH, &report));
+  report::AddExpertsHit(measured.experts, prediction, &report);
   provenance.set_duration_ms(absl::ToDoubleMilliseconds(absl::Now() - start));
   *report.mutable_provenance() = provenance;
   report.set_profile_run_id(run->run_id());

@@ -108,6 +108,26 @@ absl::StatusOr<RunnerEvent> ReadRequest(const Json& json) {
   return event;
 }
 
+absl::StatusOr<RunnerEvent> ReadExperts(const Json& json) {
+  constexpr size_t kMaxLayers = 4096;
+  const auto layers = json.find("layers");
+  if (layers == json.end() || !layers->is_array() || layers->size() > kMaxLayers) {
+    return Bad("layers", "a list");
+  }
+  ExpertsEvent event;
+  for (const Json& layer : *layers) {
+    if (!layer.is_object()) {
+      return Bad("layers", "a list of objects");
+    }
+    report::ExpertsHit hit;
+    DSOCR_ASSIGN_OR_RETURN(hit.layer, ReadCount(layer, "layer"));
+    DSOCR_ASSIGN_OR_RETURN(hit.prefill, ReadCount(layer, "prefill"));
+    DSOCR_ASSIGN_OR_RETURN(hit.decode, ReadCount(layer, "decode"));
+    event.layers.push_back(hit);
+  }
+  return event;
+}
+
 absl::StatusOr<RunnerEvent> ReadDone(const Json& json) {
   DoneEvent event;
   DSOCR_ASSIGN_OR_RETURN(event.peak_rss_bytes, ReadCount(json, "peak_rss_bytes"));
@@ -151,8 +171,8 @@ absl::StatusOr<RunnerEvent> ParseRunnerEvent(std::string_view text) {
     return absl::InvalidArgumentError("a frame that is no JSON object");
   }
   constexpr std::pair<std::string_view, absl::StatusOr<RunnerEvent> (*)(const Json&)> kReaders[] = {
-      {"state", ReadState},     {"loaded", ReadLoaded}, {"prepared", ReadPrepared},
-      {"request", ReadRequest}, {"done", ReadDone},     {"error", ReadError}};
+      {"state", ReadState},     {"loaded", ReadLoaded}, {"prepared", ReadPrepared}, {"request", ReadRequest},
+      {"experts", ReadExperts}, {"done", ReadDone},     {"error", ReadError}};
   DSOCR_ASSIGN_OR_RETURN(const std::string kind, ReadText(json, "event"));
   const auto reader =
       std::find_if(std::begin(kReaders), std::end(kReaders), [&](const auto& r) { return r.first == kind; });

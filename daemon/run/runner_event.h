@@ -7,9 +7,11 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "daemon/report/report.h"
 #include "dsocr/v1/profile.pb.h"
 #include "dsocr/v1/report.pb.h"
 
@@ -38,6 +40,11 @@ struct RequestEvent {
   int64_t tokens = 0;  // how many were generated
 };
 
+// Experts that at least one token picked, by layer; of the first warm-up request.
+struct ExpertsEvent {
+  std::vector<report::ExpertsHit> layers;
+};
+
 struct DoneEvent {
   std::optional<std::string> text;
   int64_t peak_rss_bytes = 0;
@@ -48,7 +55,8 @@ struct ErrorEvent {
   absl::Status status;
 };
 
-using RunnerEvent = std::variant<StateEvent, LoadedEvent, PreparedEvent, RequestEvent, DoneEvent, ErrorEvent>;
+using RunnerEvent =
+    std::variant<StateEvent, LoadedEvent, PreparedEvent, RequestEvent, ExpertsEvent, DoneEvent, ErrorEvent>;
 
 // INVALID_ARGUMENT, naming the key, for anything else than an event of the protocol. Unknown keys are allowed: a newer
 // runner may say more.

@@ -17,6 +17,7 @@
 #include "model/command/serve_request.h"
 #include "model/device.h"
 #include "model/error.h"
+#include "model/experts_hit.h"
 #include "model/generate.h"
 #include "model/load.h"
 #include "model/output_text.h"
@@ -40,6 +41,13 @@ class EventWriter {
   }
   void State(const char* state, const std::string& message, double progress) const {
     Write({{"event", "state"}, {"state", state}, {"message", message}, {"progress", progress}});
+  }
+  void Experts(const ExpertsHitCounter& counter) const {
+    Json layers = Json::array();
+    for (const auto& [layer, hit] : counter.by_layer()) {
+      layers.push_back({{"layer", layer}, {"prefill", hit.prefill}, {"decode", hit.decode}});
+    }
+    Write({{"event", "experts"}, {"layers", layers}});
   }
   void Error(ErrorCode code, const std::string& what, const std::string& why, const std::string& todo) const {
     is_finished = true;
@@ -99,11 +107,16 @@ void Serve(const ServeRequest& request, const EventWriter& events) {
     events.State(is_warmup ? "warmup" : "measuring",
                  "request " + std::to_string(index + 1) + " of " + std::to_string(total),
                  static_cast<double>(index) / total);
+    // Routing is the same in every request, so that the one that nobody measures is observed.
+    const bool is_observed = is_warmup && index == 0;
+    ExpertsHitCounter experts;
     const Clock::time_point start = Clock::now();
-    tokens = generator.Run(prepared, cache, {.max_new_tokens = request.workload.max_new_tokens});
+    tokens = generator.Run(prepared, cache, {.max_new_tokens = request.workload.max_new_tokens},
+                           is_observed ? Probe(&experts, "") : Probe());
     const auto wall = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
     events.Write(
         {{"event", "request"}, {"index", index}, {"warmup", is_warmup}, {"wall_ns", wall.count()}, {"tokens", tokens}});
+    if (is_observed) events.Experts(experts);
   }
   Json done = {
       {"event", "done"}, {"text", nullptr}, {"peak_rss_bytes", PeakRssBytes()}, {"kv_cache_bytes", cache.size_bytes()}};

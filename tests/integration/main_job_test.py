@@ -4,7 +4,7 @@ import json
 import pathlib
 import unittest
 
-from cli import TINY, CliTest, nanoseconds
+from cli import FIXTURES, TINY, CliTest, nanoseconds
 
 
 class MeasuredReport(CliTest):
@@ -34,6 +34,19 @@ class MeasuredReport(CliTest):
         idle = [module_id for module_id in self.leaves()
                 if self.metrics[module_id]["calls"] > 0 and self.measured[module_id]["launches"] == 0]
         self.assertEqual(idle, [])
+
+    def test_the_experts_that_tokens_picked_are_counted(self):
+        config = json.loads((FIXTURES / "tiny_a/config.json").read_text())
+        config = config.get("language_config", config)
+        each, all_experts = config["num_experts_per_tok"], config["n_routed_experts"]
+        counted = {module_id: entry["distinct_experts"] for module_id, entry in self.measured.items()
+                   if entry["distinct_experts"] is not None}
+        self.assertEqual(set(counted), {module_id for module_id in self.nodes if module_id.endswith("/moe/experts")})
+        for module_id, distinct in counted.items():
+            if module_id.startswith("decode/"):
+                self.assertEqual(distinct, each, module_id)
+            else:
+                self.assertTrue(each < distinct <= all_experts, (module_id, distinct))
 
     def test_self_times_and_the_unattributed_rest_are_the_total_to_the_nanosecond(self):
         attribution = self.report["attribution"]

@@ -167,6 +167,28 @@ TEST(JoinMeasurement, HoldsForEveryProfileOfTheCatalogue) {
   }
 }
 
+TEST(AddExpertsHit, IsTheMeanOverTheCallsOfAModule) {
+  ReportInput input = SampleInput();
+  input.workload.max_new_tokens = 3;  // two steps
+  const analytic::Prediction prediction = *analytic::Predict(input.model, input.workload, input.device);
+  v1::AnalyticModelReport report = BuildReport(input, prediction);
+  ASSERT_TRUE(JoinMeasurement(MeasurementOf(prediction, 10), prediction, input, v1::ROUTE_LAUNCH, &report).ok());
+  std::vector<ExpertsHit> layers = {{.layer = 0, .prefill = 9, .decode = 9}, {.layer = 12, .prefill = 9, .decode = 9}};
+  for (int64_t layer = 1; layer < 12; ++layer) {  // 0 is dense, 12 is beyond the last
+    layers.push_back({.layer = layer, .prefill = 50 + layer, .decode = 12});
+  }
+  AddExpertsHit(layers, prediction, &report);
+  for (const v1::ModuleMeasurement& measurement : report.module_measurements()) {
+    if (measurement.module_id() == "prefill/layer[1-11]/moe/experts") {
+      EXPECT_EQ(measurement.distinct_experts(), 56);
+    } else if (measurement.module_id() == "decode/layer[1-11]/moe/experts") {
+      EXPECT_EQ(measurement.distinct_experts(), 6);
+    } else {
+      EXPECT_FALSE(measurement.has_distinct_experts()) << measurement.module_id();
+    }
+  }
+}
+
 TEST(AttributionOptions, MapsInstancesToNodesAndSingleLeavesToTheirCategory) {
   attribution::Options options;
   {

@@ -202,8 +202,8 @@ TEST(AnalyzeStatic, IsDeterministic) {
 }
 
 TEST(AnalyzeStatic, WritesTablesForAReader) {
-  const auto response =
-      AnalyzeStatic(analytic::ModelSpec(), *analytic::FindWorkload("dsocr-standard-v1"), std::nullopt, "0.1.0", kNoTrace);
+  const auto response = AnalyzeStatic(analytic::ModelSpec(), *analytic::FindWorkload("dsocr-standard-v1"), std::nullopt,
+                                      "0.1.0", kNoTrace);
   ASSERT_TRUE(response.ok()) << response.status();
   EXPECT_THAT(response->markdown(), HasSubstr("976,909,172,736"));
   EXPECT_THAT(response->markdown(), HasSubstr("3,336,106,240"));

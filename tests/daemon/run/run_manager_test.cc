@@ -209,7 +209,8 @@ TEST_F(RunManagerTest, RunWhoseTraceDiesGoesOnAndSaysWhy) {
   const v1::Run end = End(Start(TinyRun()));
   EXPECT_EQ(end.error(), "");
   EXPECT_EQ(end.state(), v1::RUN_STATE_DONE);
-  EXPECT_THAT(StaticCompute(end)["notes"].dump(), HasSubstr("not traced: dsocr-runner was killed by signal 6 (SIGABRT)"));
+  EXPECT_THAT(StaticCompute(end)["notes"].dump(),
+              HasSubstr("not traced: dsocr-runner was killed by signal 6 (SIGABRT)"));
 }
 
 TEST_F(RunManagerTest, TraceIsOfTheRequestThatRuns) {

@@ -33,6 +33,14 @@ TEST(RunnerEventTest, ReadsEveryEventOfTheProtocol) {
   EXPECT_EQ(std::get<RequestEvent>(*request).tokens, 2);
   EXPECT_EQ(std::get<RequestEvent>(*request).wall_ns, 12345);
 
+  const auto experts = ParseRunnerEvent(
+      R"({"event":"experts","layers":[{"layer":1,"prefill":64,"decode":378},{"layer":2,"prefill":63,"decode":378}]})");
+  ASSERT_TRUE(experts.ok()) << experts.status();
+  ASSERT_EQ(std::get<ExpertsEvent>(*experts).layers.size(), 2u);
+  EXPECT_EQ(std::get<ExpertsEvent>(*experts).layers[1].layer, 2);
+  EXPECT_EQ(std::get<ExpertsEvent>(*experts).layers[1].prefill, 63);
+  EXPECT_EQ(std::get<ExpertsEvent>(*experts).layers[1].decode, 378);
+
   const auto done = ParseRunnerEvent(R"({"event":"done","text":null,"peak_rss_bytes":8100000000,"kv_cache_bytes":0})");
   EXPECT_EQ(std::get<DoneEvent>(*done).peak_rss_bytes, 8'100'000'000);
 }
@@ -64,6 +72,9 @@ TEST(RunnerEventTest, HostileEventsAreErrorsThatNameTheKey) {
       {R"({"event":"state","state":"loading","message":"","progress":2})", "'progress'"},
       {R"({"event":"loaded","parameters":-1})", "'parameters'"},
       {R"({"event":"loaded","parameters":1,"device":[]})", "'device'"},
+      {R"({"event":"experts","layers":{}})", "'layers'"},
+      {R"({"event":"experts","layers":[3]})", "'layers'"},
+      {R"({"event":"experts","layers":[{"layer":1,"prefill":-1,"decode":0}]})", "'prefill'"},
       {R"({"event":"request","index":0,"wall_ns":1e300,"warmup":true,"tokens":[]})", "'wall_ns'"},
       {R"({"event":"request","index":0,"wall_ns":18446744073709551615,"warmup":true,"tokens":[]})", "'wall_ns'"},
       {R"({"event":"request","index":0,"wall_ns":1,"warmup":1,"tokens":[]})", "'warmup'"},

@@ -1,0 +1,24 @@
+#include "model/experts_hit.h"
+
+#include <ATen/ATen.h>
+
+#include <set>
+#include <string_view>
+
+namespace dsocr::model {
+
+void ExpertsHitCounter::See(const std::string& name, const at::Tensor& tensor) {
+  constexpr std::string_view kStep = "step.", kBefore = "moe.layer", kAfter = ".topk_idx";
+  const bool is_step = name.starts_with(kStep);
+  const std::string_view in_pass = std::string_view(name).substr(is_step ? kStep.size() : 0);
+  if (!in_pass.starts_with(kBefore) || !in_pass.ends_with(kAfter)) {
+    return;
+  }
+  const at::Tensor picks = tensor.to(at::kCPU).contiguous();
+  const int64_t* pick = picks.const_data_ptr<int64_t>();
+  const auto hit = static_cast<int64_t>(std::set<int64_t>(pick, pick + picks.numel()).size());
+  ExpertsHit& layer = by_layer_[std::stoll(std::string(in_pass.substr(kBefore.size())))];
+  (is_step ? layer.decode : layer.prefill) += hit;
+}
+
+}  // namespace dsocr::model
