@@ -175,8 +175,7 @@ ImageLayout LayOutImage(const ModelSpec& model, const Workload& workload, const 
   return layout;
 }
 
-absl::Status CheckPage(const ModelSpec& model, const Workload& workload) {
-  DSOCR_RETURN_IF_ERROR(CheckModel(model));
+static absl::Status CheckViews(const ModelSpec& model, const Workload& workload) {
   DSOCR_RETURN_IF_ERROR(CheckSide("base_size", workload.base_size, model.sam.patch_size));
   DSOCR_RETURN_IF_ERROR(CheckSide("image_size", workload.image_size, model.sam.patch_size));
   if (workload.crop_mode && workload.image_size != model.preprocess.crop_tile_size) {
@@ -207,13 +206,19 @@ absl::Status CheckPage(const ModelSpec& model, const Workload& workload) {
   return absl::OkStatus();
 }
 
+absl::Status CheckPage(const ModelSpec& model, const Workload& workload) {
+  DSOCR_RETURN_IF_ERROR(CheckModel(model));
+  return CheckViews(model, workload);
+}
+
 absl::Status CheckWorkload(const ModelSpec& model, const Workload& workload) {
+  DSOCR_RETURN_IF_ERROR(CheckModel(model));
   return CheckedLayout(model, workload, CropGridsOf(model.preprocess)).status();
 }
 
 absl::StatusOr<ImageLayout> CheckedLayout(const ModelSpec& model, const Workload& workload,
                                           const std::vector<CropGrid>& grids) {
-  DSOCR_RETURN_IF_ERROR(CheckPage(model, workload));
+  DSOCR_RETURN_IF_ERROR(CheckViews(model, workload));
   DSOCR_RETURN_IF_ERROR(CheckCount("seq_len", workload.seq_len, 1, kMaxTokens));
   DSOCR_RETURN_IF_ERROR(CheckCount("max_new_tokens", workload.max_new_tokens, 1, kMaxTokens));
   DSOCR_RETURN_IF_ERROR(CheckCount("batch", workload.batch, 1, kMaxBatch));

@@ -73,7 +73,7 @@ absl::Status CheckPage(const ModelSpec& model, const Workload& workload);
 // CheckPage, and: a seq_len under image tokens + 1, no new token, no batch, more than one page, a request whose FLOPs
 // would not fit 64 bits.
 absl::Status CheckWorkload(const ModelSpec& model, const Workload& workload);
-// CheckWorkload, and the layout that it looked at. REQUIRES: as LayOutImage.
+// CheckWorkload, and the layout that it looked at. REQUIRES: CheckModel(model) is OK, and as LayOutImage.
 absl::StatusOr<ImageLayout> CheckedLayout(const ModelSpec& model, const Workload& workload,
                                           const std::vector<CropGrid>& grids);
 

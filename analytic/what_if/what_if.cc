@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -177,6 +178,7 @@ struct WhatIf::Impl {
     uint32_t count;
   };
   std::vector<Leaf> leaves;
+  std::vector<uint32_t> no_entries;  // of the slots of a pass that is not run: zeros
   // Nodes with children, the deepest first: the node, the number of its children, and those.
   std::vector<uint32_t> sums;
   std::vector<size_t> cache_leaves;    // nodes that add to the KV cache
@@ -246,6 +248,7 @@ WhatIf::Impl::Impl(Baseline b)
   }
   for (size_t set = 0; set < kinds.size(); ++set) {
     kinds[set].set = static_cast<FrameSet>(set);
+    no_entries.resize(std::max(no_entries.size(), kinds[set].slots.size()));
   }
   for (size_t i = tree.nodes.size(); i-- > 0;) {
     const std::vector<int>& children = tree.nodes[i].children;
@@ -406,36 +409,42 @@ bool WhatIf::Impl::PricePasses(double* peak_bytes) {
 // operators.
 template <WhatIf::Impl::Figures kFigures>
 void WhatIf::Impl::Take(std::vector<ModulePrice>* modules) const {
+  // Time and FLOPs in one register.
+  using Both [[gnu::vector_size(sizeof(EntryPrice))]] = double;
+  const auto load = [](const EntryPrice& from) {
+    Both both;
+    std::memcpy(&both, &from, sizeof both);
+    return both;
+  };
   struct Source {
     const EntryPrice* prices;
     const uint32_t* entries;
   };
-  std::array<std::array<Source, 2>, kFrameSetCount> sources = {};
+  static constexpr EntryPrice kNothing;
+  std::array<std::array<Source, 2>, kFrameSetCount> sources;
   for (size_t set = 0; set < kinds.size(); ++set) {
-    for (size_t i = 0; i < kinds[set].pass_count; ++i) {
+    for (size_t i = 0; i < 2; ++i) {
       const PassKind::Pass& pass = kinds[set].passes[i];
-      sources[set][i] = {pass.price.entries.data(), pass.table->entry_of_slot().data()};
+      sources[set][i] = i < kinds[set].pass_count
+                            ? Source{pass.price.entries.data(), pass.table->entry_of_slot().data()}
+                            : Source{&kNothing, no_entries.data()};
     }
   }
   ModulePrice* const prices = modules->data();
   for (const Leaf& leaf : leaves) {
     const auto& [one, other] = sources[leaf.set];
-    EntryPrice sum;
-    for (size_t slot = leaf.first; one.prices != nullptr && slot < leaf.first + leaf.count; ++slot) {
-      EntryPrice of_operator = one.prices[one.entries[slot]];
-      if (other.prices != nullptr) {
-        const EntryPrice& in_other = other.prices[other.entries[slot]];
-        of_operator.time_ns += in_other.time_ns;
-        of_operator.flops += in_other.flops;
-      }
-      sum.time_ns += of_operator.time_ns;
-      sum.flops += of_operator.flops;
+    const auto of_slot = [&](size_t slot) {
+      return load(one.prices[one.entries[slot]]) + load(other.prices[other.entries[slot]]);
+    };
+    Both sum = of_slot(leaf.first);
+    for (size_t slot = leaf.first + 1; slot < leaf.first + leaf.count; ++slot) {
+      sum += of_slot(slot);
     }
     if (kFigures != Figures::kFlops) {
-      prices[leaf.node].time_ns = sum.time_ns;
+      prices[leaf.node].time_ns = sum[0];
     }
     if (kFigures != Figures::kTime) {
-      prices[leaf.node].flops = static_cast<int64_t>(sum.flops);
+      prices[leaf.node].flops = static_cast<int64_t>(sum[1]);
     }
   }
 }
