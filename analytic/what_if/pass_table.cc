@@ -29,9 +29,8 @@ using Lanes [[gnu::vector_size(kLanes * sizeof(double))]] = double;
 [[gnu::always_inline]] inline void Store(const Lanes& lanes, double* to) { std::memcpy(to, &lanes, sizeof lanes); }
 // a[0] b[0] a[1] b[1] …
 [[gnu::always_inline]] inline void StoreInTurn(const Lanes& a, const Lanes& b, double* to) {
-  using Places [[gnu::vector_size(kLanes * sizeof(int64_t))]] = int64_t;
-  Store(__builtin_shuffle(a, b, Places{0, 4, 1, 5}), to);
-  Store(__builtin_shuffle(a, b, Places{2, 6, 3, 7}), to + kLanes);
+  Store(__builtin_shufflevector(a, b, 0, 4, 1, 5), to);
+  Store(__builtin_shufflevector(a, b, 2, 6, 3, 7), to + kLanes);
 }
 [[gnu::always_inline]] inline Lanes Max(const Lanes& a, const Lanes& b) { return a > b ? a : b; }
 

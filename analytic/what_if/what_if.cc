@@ -432,7 +432,8 @@ void WhatIf::Impl::Take(std::vector<ModulePrice>* modules) const {
   }
   ModulePrice* const prices = modules->data();
   for (const Leaf& leaf : leaves) {
-    const auto& [one, other] = sources[leaf.set];
+    const Source& one = sources[leaf.set][0];
+    const Source& other = sources[leaf.set][1];
     const auto of_slot = [&](size_t slot) {
       return load(one.prices[one.entries[slot]]) + load(other.prices[other.entries[slot]]);
     };
