@@ -41,6 +41,12 @@ class Refusals(CliTest):
         self.refused(2, "prompt", "run", "--prompt", "x")
         self.refused(2, "prompt", "run", *ANALYTIC, "--prompt", "x")
 
+    def test_what_comes_later_says_so(self):
+        for flags in (["--cuda-graphs"], ["--overhead-budget", "1%"]):
+            self.refused(2, f"{flags[0]}: not in this release", "run", *TINY, *flags)
+        for command in ("attach", "ps", "detach", "validate", "calibrate", "import", "diff", "kernels"):
+            self.refused(2, f"{command}: not in this release", command)
+
     def test_a_gpu_that_is_not_there(self):
         if pathlib.Path("/proc/driver/nvidia/version").exists():
             self.assertEqual(self.ctl("run", *ANALYTIC, "--device", "cuda:0", check=False).returncode, 0)

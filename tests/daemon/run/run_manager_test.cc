@@ -309,7 +309,10 @@ TEST_F(RunManagerTest, ImpossibleRequestsNameTheField) {
   bad_prompt.mutable_model()->set_prompt("read this");
   v1::StartRunRequest catalogue_device = TinyRun();
   catalogue_device.mutable_model()->mutable_request()->set_device("h200-sxm");
+  v1::StartRunRequest graphs = TinyRun();
+  graphs.mutable_model()->set_cuda_graphs(true);
   const std::pair<v1::StartRunRequest, std::string> cases[] = {{bad_repeats, "repeats -1"},
+                                                               {graphs, "cuda_graphs"},
                                                                {bad_prompt, "prompt"},
                                                                {catalogue_device, "h200-sxm"},
                                                                {v1::StartRunRequest(), "run"}};
