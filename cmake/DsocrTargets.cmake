@@ -16,7 +16,8 @@ target_compile_options(dsocr_options INTERFACE -Wall -Wextra -Wpedantic -Wno-mis
 # What ccache needs to see through a precompiled header.
 set(_pch_options -Winvalid-pch $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
 if(DSOCR_SANITIZE)
-  target_compile_options(dsocr_options INTERFACE -fsanitize=${DSOCR_SANITIZE} -fno-omit-frame-pointer)
+  # The vptr check wants type information of LibTorch's classes, which the agent does not link.
+  target_compile_options(dsocr_options INTERFACE -fsanitize=${DSOCR_SANITIZE} -fno-sanitize=vptr -fno-omit-frame-pointer)
   target_link_options(dsocr_options INTERFACE -fsanitize=${DSOCR_SANITIZE})
 endif()
 

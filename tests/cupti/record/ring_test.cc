@@ -122,15 +122,20 @@ TEST_F(RingTest, ReadsOnPastASlotWhoseWriterDied) {
 TEST_F(RingTest, SurvivesAWriterKilledAtAnyInstruction) {
   uint64_t received = 0;
   for (int round = 0; round < 20; ++round) {
+    const uint64_t before = header().claimed;
     const pid_t child = fork();
     if (child == 0) {
       for (uint64_t i = 0;; ++i) {
         writer_.Write(Numbered(1, i));
       }
     }
-    usleep(500);
+    for (int waited = 0; header().claimed == before && waited < 100'000; ++waited) {
+      usleep(100);
+    }
+    usleep(static_cast<useconds_t>(37 * round));  // anywhere in its loop
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);
+    ASSERT_NE(header().claimed, before) << "the child wrote nothing in ten seconds";
     Record records[kSlots];
     while (const size_t count = reader_.ReadAfterDeath(records, kSlots)) {
       for (size_t i = 0; i < count; ++i) {
