@@ -226,25 +226,9 @@ PassTable::PassTable(const ModuleTree& tree, const std::vector<Slot>& slots, Pre
 
 void PassTable::LayOut(Precision precision) {
   const size_t padded = (classes_.size() + kLanes - 1) / kLanes * kLanes;
-  launches_.resize(padded);
   calls_.resize(padded);
   splits_.resize(padded);
-  Device gpu;
-  Device cpu;
-  cpu.kind = DeviceKind::kCpu;
-  for (const auto& [efficiencies, device] : {std::pair(&gpu_, &gpu), std::pair(&cpu_, &cpu)}) {
-    efficiencies->matrix.resize(padded);
-    efficiencies->vector.resize(padded);
-    efficiencies->memory.resize(padded);
-    for (size_t i = 0; i < classes_.size(); ++i) {
-      const Efficiency efficiency = EfficiencyOf(classes_[i].category, precision, *device);
-      efficiencies->matrix[i] = 1 / efficiency.matrix;
-      efficiencies->vector[i] = 1 / efficiency.vector;
-      efficiencies->memory[i] = 1 / efficiency.memory;
-    }
-  }
   for (size_t i = 0; i < classes_.size(); ++i) {
-    launches_[i] = static_cast<double>(classes_[i].launches);
     calls_[i] = static_cast<double>(classes_[i].calls);
     splits_[i] = static_cast<uint8_t>(classes_[i].split);
   }
@@ -257,19 +241,31 @@ void PassTable::LayOut(Precision precision) {
     }
     first_column_[figure + 1] = monomial_of_column_.size();
   }
-  coefficients_.resize(padded * monomial_of_column_.size());
+  figures_.resize(padded * row_columns());
+  Device gpu;
+  Device cpu;
+  cpu.kind = DeviceKind::kCpu;
   for (size_t i = 0; i < classes_.size(); ++i) {
     for (size_t figure = 0; figure < kFigures; ++figure) {
       for (size_t column = first_column_[figure]; column < first_column_[figure + 1]; ++column) {
-        coefficients_[CoefficientAt(i, column)] =
+        figures_[FigureAt(i, column)] =
             static_cast<double>(classes_[i].polynomials[figure][monomial_of_column_[column]]);
       }
+    }
+    const auto constant = [&](size_t which) -> double& { return figures_[FigureAt(i, first_column_.back() + which)]; };
+    constant(kLaunches) = static_cast<double>(classes_[i].launches);
+    constant(kCalls) = calls_[i];
+    for (const auto& [first, device] : {std::pair(kGpuMatrix, &gpu), std::pair(kCpuMatrix, &cpu)}) {
+      const Efficiency efficiency = EfficiencyOf(classes_[i].category, precision, *device);
+      constant(first) = 1 / efficiency.matrix;
+      constant(first + 1) = 1 / efficiency.vector;
+      constant(first + 2) = 1 / efficiency.memory;
     }
   }
 }
 
-size_t PassTable::CoefficientAt(size_t index, size_t column) const {
-  return (index / kLanes * monomial_of_column_.size() + column) * kLanes + index % kLanes;
+size_t PassTable::FigureAt(size_t index, size_t column) const {
+  return (index / kLanes * row_columns() + column) * kLanes + index % kLanes;
 }
 
 PassTable::ColumnValues PassTable::ValuesOf(const Frame& frame) const {
@@ -297,28 +293,29 @@ struct PassTable::Kernel {
 
   double* EntryAt(size_t at) const { return &price->entries[at].time_ns; }
 
-  // `coefficients`: of a vector of classes.
-  [[gnu::always_inline]] inline Lanes Figure(size_t figure, const double* coefficients) const {
+  // `row`: of a vector of classes.
+  [[gnu::always_inline]] inline Lanes Figure(size_t figure, const double* row) const {
     Lanes sum = {};
     for (size_t column = table.first_column_[figure]; column < table.first_column_[figure + 1]; ++column) {
-      sum += Load(coefficients + column * kLanes) * monomials[column];
+      sum += Load(row + column * kLanes) * monomials[column];
     }
     return sum;
   }
 
   template <bool kIsCpu, bool kKeepsWork>
   [[gnu::always_inline]] inline bool Run() const {
-    const Efficiencies& efficiencies = kIsCpu ? table.cpu_ : table.gpu_;
+    const size_t constants = table.first_column_.back() * kLanes;
+    const size_t shares_of_peaks = constants + (kIsCpu ? kCpuMatrix : kGpuMatrix) * kLanes;
     const double pace_ns = rates.launch_ns > rates.min_kernel_ns ? rates.launch_ns : rates.min_kernel_ns;
     Lanes peak = {};
     Lanes largest = {};
     for (size_t i = 0; i < table.calls_.size(); i += kLanes) {
-      const double* coefficients = table.coefficients_.data() + i * table.monomial_of_column_.size();
-      Lanes flops = Figure(0, coefficients);
-      Lanes vector_flops = Figure(1, coefficients);
-      Lanes bytes = Figure(2, coefficients);
-      const Lanes live = Figure(3, coefficients);
-      const Lanes calls = Load(table.calls_.data() + i) * passes;
+      const double* row = table.figures_.data() + i * table.row_columns();
+      Lanes flops = Figure(0, row);
+      Lanes vector_flops = Figure(1, row);
+      Lanes bytes = Figure(2, row);
+      const Lanes live = Figure(3, row);
+      const Lanes calls = Load(row + constants + kCalls * kLanes) * passes;
       const Lanes all_flops = flops * calls;
       peak = Max(peak, live);
       largest = Max(Max(largest, all_flops), Max(vector_flops, bytes));
@@ -328,10 +325,10 @@ struct PassTable::Kernel {
         vector_flops *= share;
         bytes *= share;
       }
-      const Lanes matrix_ns = flops * Load(efficiencies.matrix.data() + i) * rates.ns_per_flop;
-      const Lanes vector_ns = vector_flops * Load(efficiencies.vector.data() + i) * rates.ns_per_vector_flop;
-      const Lanes memory_ns = bytes * Load(efficiencies.memory.data() + i) * rates.ns_per_byte;
-      const Lanes launches = Load(table.launches_.data() + i);
+      const Lanes matrix_ns = flops * Load(row + shares_of_peaks) * rates.ns_per_flop;
+      const Lanes vector_ns = vector_flops * Load(row + shares_of_peaks + kLanes) * rates.ns_per_vector_flop;
+      const Lanes memory_ns = bytes * Load(row + shares_of_peaks + 2 * kLanes) * rates.ns_per_byte;
+      const Lanes launches = Load(row + constants + kLaunches * kLanes);
       Lanes ns;
       if (kIsCpu) {
         ns = launches * rates.launch_ns + Max(Max(matrix_ns + vector_ns, memory_ns), Lanes{} + rates.min_kernel_ns);
@@ -405,7 +402,7 @@ bool PassTable::CountFlops(const Frame& frame, PassPrice* price) const {
   for (size_t i = 0; i < classes_.size(); ++i) {
     double flops = 0;
     for (size_t column = 0; column < first_column_[1]; ++column) {
-      flops += coefficients_[CoefficientAt(i, column)] * monomials[column];
+      flops += figures_[FigureAt(i, column)] * monomials[column];
     }
     price->entries[i].flops = flops * (calls_[i] * passes);
     largest = std::max(largest, price->entries[i].flops);

@@ -98,7 +98,8 @@ class PassTable {
   struct Kernel;
   using ColumnValues = std::array<double, kFigures * 8>;  // monomials of a frame, by column
 
-  size_t CoefficientAt(size_t index, size_t column) const;
+  size_t row_columns() const { return monomial_of_column_.size() + kConstants; }
+  size_t FigureAt(size_t index, size_t column) const;
   ColumnValues ValuesOf(const Frame& frame) const;
   void AddClass(size_t slot, const Class& added);
   void LayOut(Precision precision);
@@ -107,20 +108,15 @@ class PassTable {
   // The monomials that any class has, figure after figure: those of figure f are from first_column_[f] on.
   std::vector<size_t> monomial_of_column_;
   std::array<size_t, kFigures + 1> first_column_ = {};
-  // Vector after vector of classes, and in it column after column: read in this order when a pass is priced.
-  std::vector<double> coefficients_;
+  // What a class has besides its coefficients, in columns after theirs. Reciprocals are of the shares of the peaks.
+  enum Constant : size_t { kLaunches, kCalls, kGpuMatrix, kGpuVector, kGpuMemory, kCpuMatrix, kCpuVector, kCpuMemory };
+  static constexpr size_t kConstants = 8;
+  // Vector after vector of classes, filled up to whole ones, and in it column after column: in the order in which a
+  // pass reads them.
+  std::vector<double> figures_;
   // By class, filled up to whole vectors.
-  std::vector<double> launches_;
   std::vector<double> calls_;
   std::vector<uint8_t> splits_;
-  // Reciprocals of the shares of the peaks, by kind of device.
-  struct Efficiencies {
-    std::vector<double> matrix;
-    std::vector<double> vector;
-    std::vector<double> memory;
-  };
-  Efficiencies gpu_;
-  Efficiencies cpu_;
   std::vector<uint32_t> entry_of_slot_;
   std::vector<size_t> free_slots_;
   bool free_slots_depend_on_rows_ = true;

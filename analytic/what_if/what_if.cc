@@ -121,7 +121,7 @@ struct FreeWork {
 
 // A table, with what was priced last and the free work of passes met before.
 struct PassMemory {
-  static constexpr size_t kPasses = 256;
+  static constexpr size_t kPasses = 64;
 
   PassTable table;
   std::array<int64_t, kPasses> rows = {};  // batch * tokens, and the kind of device; 0: nothing yet
