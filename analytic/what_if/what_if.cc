@@ -207,6 +207,8 @@ struct WhatIf::Impl {
   // False: some figure is beyond what doubles hold exactly.
   bool PricePasses(double* peak_bytes);
   bool CountFlops();
+  template <typename PriceClasses>
+  bool ForEachPass(PriceClasses price_classes);
   enum class Figures { kFlops, kTime, kBoth };
   template <Figures kFigures>
   void Take(std::vector<ModulePrice>* modules) const;
@@ -369,7 +371,8 @@ void WhatIf::Impl::CorrectByCurves(const PassTable& table, double passes, PassPr
   }
 }
 
-bool WhatIf::Impl::CountFlops() {
+template <typename PriceClasses>
+bool WhatIf::Impl::ForEachPass(PriceClasses price_classes) {
   bool is_exact = true;
   for (PassKind& kind : kinds) {
     const std::vector<Frame>& passes = frames.Of(kind.set);
@@ -378,28 +381,29 @@ bool WhatIf::Impl::CountFlops() {
       PassMemory& known = MemoryOf(kind, passes[i]);
       PassPrice& price = kind.passes[i].price;
       kind.passes[i].table = &known.table;
-      is_exact &= known.table.CountFlops(passes[i], &price);
+      is_exact &= price_classes(known.table, passes[i], &price);
       PriceFree(kind, passes[i], known, &price);
     }
   }
   return is_exact;
 }
 
+bool WhatIf::Impl::CountFlops() {
+  return ForEachPass(
+      [](const PassTable& table, const Frame& pass, PassPrice* price) { return table.CountFlops(pass, price); });
+}
+
 bool WhatIf::Impl::PricePasses(double* peak_bytes) {
-  bool is_exact = true;
-  for (PassKind& kind : kinds) {
-    const std::vector<Frame>& passes = frames.Of(kind.set);
-    kind.pass_count = passes.size();
-    for (size_t i = 0; i < passes.size(); ++i) {
-      PassMemory& known = MemoryOf(kind, passes[i]);
-      PassPrice& price = kind.passes[i].price;
-      kind.passes[i].table = &known.table;
-      is_exact &= known.table.Price(passes[i], rates.time, shares, rates.has_curves, &price);
-      if (rates.has_curves) {
-        CorrectByCurves(known.table, static_cast<double>(passes[i].passes), &price);
-      }
-      PriceFree(kind, passes[i], known, &price);
-      *peak_bytes = std::max(*peak_bytes, price.peak_bytes);
+  const bool is_exact = ForEachPass([this](const PassTable& table, const Frame& pass, PassPrice* price) {
+    const bool is_exact_pass = table.Price(pass, rates.time, shares, rates.has_curves, price);
+    if (rates.has_curves) {
+      CorrectByCurves(table, static_cast<double>(pass.passes), price);
+    }
+    return is_exact_pass;
+  });
+  for (const PassKind& kind : kinds) {
+    for (size_t i = 0; i < kind.pass_count; ++i) {
+      *peak_bytes = std::max(*peak_bytes, kind.passes[i].price.peak_bytes);
     }
   }
   return is_exact;
