@@ -88,16 +88,6 @@ void Recorder::Prefault() noexcept {
   madvise(ring_memory_, ring_bytes_, MADV_POPULATE_WRITE);  // a kernel before 5.14 refuses: then writers fault
 }
 
-ThreadState* Recorder::CurrentThread() noexcept {
-  if (mode() == Mode::kOff) {
-    return nullptr;
-  }
-  if (current_thread != nullptr && current_thread->recorder == this) {
-    return current_thread;
-  }
-  return AcquireThread();
-}
-
 ThreadState* Recorder::AcquireThread() noexcept {
   for (uint32_t number = 0; number < record::kMaxThreads; ++number) {
     ThreadState& thread = threads_[number];

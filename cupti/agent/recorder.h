@@ -83,8 +83,8 @@ class alignas(64) Recorder {
   void set_mode(Mode mode) noexcept { mode_.store(mode, std::memory_order_relaxed); }
   void set_listener(const RangeListener* listener) noexcept { listener_.store(listener, std::memory_order_release); }
 
-  // This thread's state in this recorder; null when off, or when kMaxThreads threads are alive.
-  ThreadState* CurrentThread() noexcept;
+  // Makes this thread's state in this recorder; null when kMaxThreads threads are alive. HookThread's own.
+  ThreadState* AcquireThread() noexcept;
 
   // The depth before the push, as NVTX wants it. A range inside an operator call is part of that call and is not
   // recorded. `memo`: may be null.
@@ -134,7 +134,6 @@ class alignas(64) Recorder {
  private:
   static constexpr uint64_t kEntryBlock = 1024;
 
-  ThreadState* AcquireThread() noexcept;
   record::PathId PathBelow(ThreadState& thread, record::PathId parent, const Text& name, PathMemo* memo) noexcept;
   void Announce(ThreadState& thread) noexcept;
   void CloseRange(ThreadState& thread, uint32_t index) noexcept;
@@ -179,7 +178,7 @@ inline ThreadState* HookThread() noexcept {
     return nullptr;
   }
   ThreadState* thread = current_thread;
-  return thread != nullptr && thread->recorder == recorder ? thread : recorder->CurrentThread();
+  return thread != nullptr && thread->recorder == recorder ? thread : recorder->AcquireThread();
 }
 
 }  // namespace dsocr::agent
