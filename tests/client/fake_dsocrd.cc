@@ -18,7 +18,8 @@ int main(int argc, char** argv) {
     }
   }
   std::ofstream report(socket_path + "." + std::to_string(::getpid()));
-  report << "session leader's group: " << (::getsid(0) != ::getppid() && ::getpgid(0) == ::getsid(0)) << "\n";
+  report << "session: " << ::getsid(0) << "\n";
+  report << "leads it: " << (::getsid(0) == ::getpid()) << "\n";
   int descriptors = 0;
   if (DIR* dir = ::opendir("/proc/self/fd")) {
     while (const dirent* entry = ::readdir(dir)) {
