@@ -160,7 +160,7 @@ bool Attribution::State::Consume(const Record& record) {
     case Kind::kDropped:
       dropped = std::max(dropped, record.dropped.total);
       return true;
-    case Kind::kNone:
+    default:
       break;
   }
   return false;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,14 @@ struct RangeMeaning {
   bool has_one_row = false;  // its matrix products are gemv: the name of an ATen operator cannot tell
 };
 
+// One operation, or a few alike, that one decode step is expected to launch: what the nodes of a CUDA graph are aligned
+// with when nobody saw it captured.
+struct ExpectedOperation {
+  std::vector<std::string> ranges;        // names of the ranges that would be open, below the request, outermost first
+  std::vector<std::string> category_ids;  // an operation of another category fits badly
+  int operations = 1;
+};
+
 struct Options {
   // Asked once for each distinct range name. Null: the job's model is not known, and a module id is the dotted path of
   // range names; a name that starts with the enclosing range's name adds only the rest ("a" > "a.b" is a.b).
@@ -33,6 +42,7 @@ struct Options {
   // counted. Empty: the whole recording is one request.
   std::string request_range;
   int skip_requests = 0;
+  std::vector<ExpectedOperation> expected_step;  // in order of execution; empty: nothing is inferred
 };
 
 struct CategorySum {
@@ -55,6 +65,8 @@ struct ModuleSum {
   int64_t launches = 0;  // operations, children included
   int64_t p50_ns = 0;    // of busy + gap of a call, over the calls of all requests
   int64_t p95_ns = 0;
+  int64_t inferred_ns = 0;              // of device_ns, from graphs that were aligned
+  double inferred_confidence = 0.0;     // of those, weighted by time
   std::vector<CategorySum> categories;  // children included
 };
 
@@ -67,6 +79,59 @@ struct RequestSum {
   std::vector<ModuleSum> modules;  // in order of first entry
 };
 
+// launched = recorded + dropped + invalid + pending.
+struct StreamLedger {
+  int device = 0;
+  uint32_t context = 0;
+  std::optional<uint32_t> stream;  // none: of no known stream
+  int64_t launched = 0;
+  int64_t recorded = 0;
+  int64_t dropped = 0;
+  int64_t invalid = 0;
+  int64_t pending = 0;
+};
+
+// What is said of the recording itself; of the whole run.
+struct Incident {
+  record::IncidentCode code;
+  std::string name;  // may be empty
+  int64_t value = 0;
+  int64_t count = 0;
+};
+
+struct GraphSums {
+  int64_t launches = 0;
+  int64_t graphs = 0;
+  int64_t operations_captured = 0;
+  int64_t operations_inferred = 0;
+  int64_t operations_unknown = 0;
+  double inferred_confidence = 0.0;  // the mean over inferred operations
+};
+
+struct GpuSums {
+  bool launches_counted = false;      // false: nobody counted them, `launched` and `pending` mean nothing
+  std::vector<StreamLedger> streams;  // by device, context, stream
+  GraphSums graphs;
+  int64_t wait_ns = 0;
+  int64_t overhead_ns = 0;
+  int64_t memory_peak_bytes = 0;
+};
+
+// Of requests chosen at random (Options say nothing of it: the agent does). The estimate is Horvitz and Thompson's.
+struct SamplingSums {
+  int64_t requests_seen = 0;
+  int64_t requests_recorded = 0;
+  double device_ns = 0.0;  // of all requests seen
+  double device_ns_low = 0.0;
+  double device_ns_high = 0.0;  // 95 % confidence
+};
+
+struct AgentSums {
+  int64_t callback_ns = 0;
+  int64_t decode_ns = 0;
+  int64_t memory_bytes = 0;
+};
+
 struct Result {
   std::vector<int64_t> request_total_ns;  // every measured request, in order
   RequestSum request;                     // the one with the median total, the lower of two
@@ -76,6 +141,10 @@ struct Result {
   int64_t clock_uncertainty_ns = 0;
   int64_t agent_cost_ns = 0;                // in the measured request, as the agent states it
   std::vector<std::string> unknown_ranges;  // names that resolve_range did not know, at most 100
+  std::optional<GpuSums> gpu;               // none: no GPU source was on
+  std::optional<SamplingSums> sampling;     // none: everything was recorded
+  AgentSums agent;
+  std::vector<Incident> incidents;
 };
 
 class Attribution {

@@ -32,8 +32,17 @@ enum class Kind : uint8_t {
   kSet = 9,
   kStatistics = 10,  // what the agent says of itself
   kDropped = 11,     // written by the reader of a ring: how many records the full ring refused so far
+  kGraphNode = 12,   // the owner of a CUDA graph's node, taken when the node was captured; before its first replay
+  kGraphGone = 13,   // a graph was destroyed: the ids of its nodes may come again
+  kGraphLaunch = 14,
+  kWait = 15,      // the host waited for the device: an Operation, `name` says for what
+  kOverhead = 16,  // CUPTI's own time: an Operation, `name` says for what
+  kMemory = 17,    // device memory allocated or freed
+  kLedger = 18,    // what a stream was asked to do and what became of it, so far
+  kIncident = 19,  // what went wrong in recording
+  kAgentCost = 20,
 };
-inline constexpr uint8_t kLastKind = 11;
+inline constexpr uint8_t kLastKind = 20;
 
 // --- Numbers
 // -----------------------------------------------------------------------------------------------------------------
@@ -87,6 +96,8 @@ struct PathDefinition {
 struct Range {
   int64_t time_ns;
   Owner owner;
+  // Push of an outermost range: 2^16 / the probability with which it was chosen to be recorded. 0: it was certain.
+  uint64_t inverse_probability_q16;
 };
 
 struct Operation {
@@ -95,8 +106,8 @@ struct Operation {
   Owner owner;
   NameId name;
   uint32_t stream;  // GPU: the stream's id; CPU: 0
-  uint64_t detail;  // CPU operation: operator calls inside this one. Kernel: graph id << 32 | graph node id. Copy, set:
-                    // bytes
+  uint64_t detail;  // CPU operation: operator calls inside this one. Operation of a graph: its node's id. Other copies
+                    // and sets: bytes
   uint32_t correlation;  // GPU: CUPTI's correlation id of the launch; CPU: 0
   uint32_t context;      // GPU: the context's id; CPU: 0
 };
@@ -117,11 +128,88 @@ struct Dropped {
   uint64_t total;  // since the ring was made
 };
 
+struct GraphNode {
+  uint64_t node;  // CUPTI's id, unique in the process while the graph lives
+  Owner owner;    // the innermost range of the capturing thread
+  uint32_t graph;
+  uint32_t reserved;
+};
+
+struct GraphGone {
+  uint32_t graph;
+  uint32_t reserved;
+};
+
+// Operations of the replay carry the same correlation; their `owner` is that of this launch.
+struct GraphLaunch {
+  int64_t time_ns;
+  Owner owner;
+  uint32_t correlation;
+  uint32_t graph;
+  uint32_t operations;  // kernels, copies and sets among its nodes; 0: not known, it was captured unseen
+  uint32_t reserved;
+};
+
+struct Memory {
+  int64_t time_ns;
+  Owner owner;
+  uint64_t address;
+  int64_t bytes;  // negative: freed
+};
+
+// launched = recorded + dropped + invalid + pending, always. Counts since the recording began.
+struct Ledger {
+  uint64_t launched;
+  uint64_t recorded;  // went into the ring
+  uint64_t dropped;   // known to be lost: by CUPTI, or because the ring was full
+  uint64_t invalid;   // made no sense and were left out
+  uint32_t stream;    // kAllStreams: of no known stream
+  uint32_t context;
+  uint64_t pending;  // launched, and nothing heard of it yet
+};
+inline constexpr uint32_t kAllStreams = 0xffffffff;
+
+// On the wire: do not renumber. docs/gpu-capture.md says what each means for a reader of the report.
+enum class IncidentCode : uint32_t {
+  kSubscriberRefused = 1,  // `name`: who holds CUPTI. Launches are not counted, graphs are not seen captured
+  kEnableRefused = 2,      // `value`: the activity kind; no GPU operation is recorded
+  kStalled = 3,            // `value`: launches without a record when it was noticed
+  kRecovered = 4,          // records come again; `value`: milliseconds since the stall was noticed
+  kFlushStuck = 5,         // `value`: milliseconds that it had not returned for
+  kClockJumped = 6,        // `value`: nanoseconds, signed
+  kUnknownKind = 7,        // `value`: the first activity kind that nobody knows
+  kUnknownVersion = 8,     // `value`: bytes of a record of a layout that nobody knows
+  kTruncated = 9,          // `value`: bytes left over at a buffer's end
+  kDuplicate = 10,         // `value`: the correlation id that came more often than it was launched
+  kNoBuffer = 11,          // all buffers were full: what CUPTI had meanwhile was thrown away
+  kNoLibrary = 12,         // no libcupti that we know; `name`: what was found
+};
+inline constexpr uint32_t kLastIncidentCode = 12;
+
+// Written at the first of its kind and again, with the count, when the recording ends.
+struct Incident {
+  int64_t time_ns;
+  IncidentCode code;
+  NameId name;
+  int64_t value;
+  uint64_t count;  // so far
+};
+
+// What the agent took of the job since the recording began.
+struct AgentCost {
+  int64_t time_ns;
+  uint64_t callback_ns;     // in CUPTI's callbacks, on the job's threads and on CUPTI's
+  uint64_t decode_ns;       // turning activity records into records, on a thread of the agent
+  uint64_t memory_bytes;    // buffers, tables and the ring, as far as touched
+  uint64_t units_seen;      // outermost ranges
+  uint64_t units_recorded;  // of them, those that were chosen
+};
+
 struct Record {
   Kind kind;
   uint8_t reserved;
   uint16_t device;  // GPU ordinal; CPU: 0
-  uint32_t thread;  // who wrote it, or for a GPU operation 0
+  uint32_t thread;  // who wrote it; of a GPU operation, wait or overhead: the graph's id, 0 outside of graphs
   union {
     Thread thread_definition;
     NameDefinition name_definition;
@@ -130,14 +218,23 @@ struct Record {
     Operation operation;
     Statistics statistics;
     Dropped dropped;
+    GraphNode graph_node;
+    GraphGone graph_gone;
+    GraphLaunch graph_launch;
+    Memory memory;
+    Ledger ledger;
+    Incident incident;
+    AgentCost agent_cost;
     uint64_t words[6];
   };
 };
 
 static_assert(sizeof(Record) == 56);
 static_assert(sizeof(Thread) == 48 && sizeof(NameDefinition) == 48 && sizeof(PathDefinition) == 16 &&
-              sizeof(Range) == 16);
+              sizeof(Range) == 24);
 static_assert(sizeof(Operation) == 48 && sizeof(Statistics) == 48 && sizeof(Dropped) == 8);
+static_assert(sizeof(GraphNode) == 24 && sizeof(GraphGone) == 8 && sizeof(GraphLaunch) == 32 && sizeof(Memory) == 32);
+static_assert(sizeof(Ledger) == 48 && sizeof(Incident) == 32 && sizeof(AgentCost) == 48);
 static_assert(offsetof(Record, operation) == 8);
 static_assert(std::is_trivially_copyable_v<Record>);
 
