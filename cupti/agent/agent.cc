@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -26,6 +25,7 @@
 #include "cupti/agent/cupti_source.h"
 #include "cupti/agent/nvtx_hooks.h"
 #include "cupti/agent/recorder.h"
+#include "cupti/agent/thread.h"
 #include "cupti/agent/torch_ops.h"
 #include "cupti/record/message.h"
 
@@ -41,7 +41,6 @@ constexpr int kStatisticsPeriodMs = 1000;
 constexpr int kAnswerTimeoutMs = 5000;  // a daemon that takes longer to say welcome is taken for dead
 // A job shorter than the handshake waits this long for it, so that its records are not lost and have a cost.
 constexpr int kExitWaitMs = 500;
-constexpr size_t kControlStackBytes = 512 << 10;
 constexpr int kMeasuredCalls = 4096;
 // The cost is measured anew with the first so many statistics and the least one holds: a job that is loading weights on
 // every core makes one look eight times too high (945 ns an operation where 112 is right).
@@ -52,6 +51,7 @@ enum class Phase : int { kAsleep, kRecording, kJoined, kOver };
 struct Session {
   sockaddr_un address{};
   char token[record::kTokenBytes]{};
+  uint32_t budget_ppm = 0;
 };
 
 // All of it constant-initialised: OnLoad runs before the library's dynamic initialisation.
@@ -103,6 +103,9 @@ bool ReadEnvironment() {
   session.address.sun_family = AF_UNIX;
   std::strcpy(session.address.sun_path, path);
   std::memcpy(session.token, token, record::kTokenBytes);
+  if (const char* budget = std::getenv(record::kBudgetVariable)) {
+    session.budget_ppm = static_cast<uint32_t>(std::min(std::strtoul(budget, nullptr, 10), 1'000'000ul));
+  }
   return true;
 }
 
@@ -122,6 +125,7 @@ void Wake() noexcept {
     return;
   }
   ring_fd.store(fd);
+  recorder->sampler().set_budget_ppm(session.budget_ppm);
   SetProcessRecorder(recorder);
   std::atexit(OnExit);
   {
@@ -152,7 +156,7 @@ void Sleep(Phase last) noexcept {
   const std::lock_guard<std::mutex> lock(host_mutex);
   if (!is_exiting) {
     RemoveTorchCallbacks();
-    StopCupti();
+    StopCupti(kExitWaitMs);
   }
   phase.store(last);
 }
@@ -294,6 +298,7 @@ void Serve(int fd) {
     const int ready = poll(&event, 1,
                            measurements == 0              ? 0
                            : torch == TorchState::kAbsent ? kSleepingPollMs
+                           : IsCuptiOn()                  ? kCuptiPollMs
                                                           : kStatisticsPeriodMs);
     if (ready > 0) {
       record::Control control{};
@@ -330,7 +335,6 @@ void Serve(int fd) {
 }
 
 void* ControlThread(void*) {
-  pthread_setname_np(pthread_self(), "dsocr-agent");
   while (phase.load() == Phase::kAsleep) {
     pollfd event{wake_fd, POLLIN, 0};
     if (poll(&event, 1, kSleepingPollMs) == 0 && HasMapped("libtorch_cpu.so")) {
@@ -374,21 +378,9 @@ __attribute__((constructor)) void OnLoad() {
     return;
   }
   pthread_atfork(nullptr, nullptr, AfterForkInChild);
-  // The thread inherits a full signal mask: the job's handlers run on the job's threads.
-  sigset_t all;
-  sigset_t previous;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &previous);
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, kControlStackBytes);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_t thread;
-  if (pthread_create(&thread, &attributes, ControlThread, nullptr) != 0) {
+  if (!StartThread("dsocr-agent", ControlThread, nullptr)) {
     phase.store(Phase::kOver);
   }
-  pthread_attr_destroy(&attributes);
-  pthread_sigmask(SIG_SETMASK, &previous, nullptr);
 }
 
 // Before the process takes itself apart: what is on its way arrives, and from here on nothing of the host is called.
@@ -404,7 +396,7 @@ void OnExit() noexcept {
     return;
   }
   if (LockHost()) {
-    FlushCupti();
+    FlushCupti(kExitWaitMs);
     host_mutex.unlock();
   }
   ProcessRecorder()->WriteStatistics();

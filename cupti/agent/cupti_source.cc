@@ -1,410 +1,454 @@
 #include "cupti/agent/cupti_source.h"
 
-#include <cupti.h>
-#include <cupti_activity_deprecated.h>
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <atomic>
-#include <cstddef>
-#include <cstdlib>
 #include <iterator>
 #include <mutex>
+#include <new>
 
-#include "cupti/agent/clock.h"
+#include "cupti/agent/buffer_pool.h"
+#include "cupti/agent/cupti_library.h"
+#include "cupti/agent/decoder.h"
+#include "cupti/agent/flusher.h"
+#include "cupti/agent/host_clock.h"
+#include "cupti/agent/incidents.h"
+#include "cupti/agent/launch_callbacks.h"
+#include "cupti/agent/thread.h"
 
 namespace dsocr::agent {
 namespace {
 
-// 1 MiB holds about 4,800 kernel records; 32 of them bound what a stalled reader can make us hold. CUPTI owns a buffer
-// from request to completion, so none is ever freed.
-constexpr size_t kBufferBytes = 1 << 20;
-constexpr int kMaxBuffers = 32;
-constexpr size_t kBufferAlignment = 8;  // CUPTI's ACTIVITY_RECORD_ALIGNMENT
-// Which launch an external id belongs to is remembered for this many launches; correlation ids count up, so that the
-// low bits are the place.
-constexpr uint32_t kLaunches = 1 << 16;
-// Operations whose launch has not been heard of yet: another buffer may hold it.
-constexpr size_t kMaxWaiting = 4096;
-constexpr int kClockReads = 64;
+using record::IncidentCode;
 
-// External ids are pushed on one kind of ours; Kineto uses CUSTOM0 and CUSTOM1.
-constexpr CUpti_ExternalCorrelationKind kExternalKind = CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM2;
+constexpr CUpti_ActivityKind kOperationKinds[] = {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, CUPTI_ACTIVITY_KIND_MEMCPY,
+                                                  CUPTI_ACTIVITY_KIND_MEMCPY2, CUPTI_ACTIVITY_KIND_MEMSET};
+// Worth having, not worth failing for.
+constexpr CUpti_ActivityKind kOtherKinds[] = {CUPTI_ACTIVITY_KIND_SYNCHRONIZATION, CUPTI_ACTIVITY_KIND_OVERHEAD,
+                                              CUPTI_ACTIVITY_KIND_MEMORY2};
 
-// CUPTI writes an external correlation record beside an API record, so the API kinds are on; their own records are
-// skipped.
-constexpr CUpti_ActivityKind kKinds[] = {CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION,
-                                         CUPTI_ACTIVITY_KIND_RUNTIME,
-                                         CUPTI_ACTIVITY_KIND_DRIVER,
-                                         CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL,
-                                         CUPTI_ACTIVITY_KIND_MEMCPY,
-                                         CUPTI_ACTIVITY_KIND_MEMCPY2,
-                                         CUPTI_ACTIVITY_KIND_MEMSET};
-constexpr int kKindCount = static_cast<int>(std::size(kKinds));
+// Once a second is enough for a clock that nobody sets and a ledger that nobody reads until the end.
+constexpr int64_t kBookkeepingNs = 1'000'000'000;
+// No record for so long although the device has done its work is a stall: noticed within two seconds, the poll and its
+// flush included.
+constexpr int64_t kStallNs = 1'400'000'000;
+// Without a wait of the host that proves that work was done, the longest pause between records so far, so many times.
+constexpr int kStallPauses = 4;
+constexpr int kMaxRestarts = 5;
+constexpr int64_t kStuckFlushMs = 1500;
+// Operations without a known launch, though launches are heard: then they are not heard after all.
+constexpr uint64_t kUnexplainedLimit = 64;
 
-// What we read of a record lies at the same place in every version of CUPTI 12 and 13.
-#define DSOCR_SAME_PLACE(a, b, field) static_assert(offsetof(a, field) == offsetof(b, field))
-DSOCR_SAME_PLACE(CUpti_ActivityKernel8, CUpti_ActivityKernel10, start);
-DSOCR_SAME_PLACE(CUpti_ActivityKernel8, CUpti_ActivityKernel10, deviceId);
-DSOCR_SAME_PLACE(CUpti_ActivityKernel8, CUpti_ActivityKernel10, streamId);
-DSOCR_SAME_PLACE(CUpti_ActivityKernel8, CUpti_ActivityKernel10, correlationId);
-DSOCR_SAME_PLACE(CUpti_ActivityKernel8, CUpti_ActivityKernel10, name);
-DSOCR_SAME_PLACE(CUpti_ActivityKernel8, CUpti_ActivityKernel10, graphNodeId);
-DSOCR_SAME_PLACE(CUpti_ActivityKernel8, CUpti_ActivityKernel10, graphId);
-DSOCR_SAME_PLACE(CUpti_ActivityMemcpy5, CUpti_ActivityMemcpy6, correlationId);
-DSOCR_SAME_PLACE(CUpti_ActivityMemset3, CUpti_ActivityMemset4, correlationId);
-#undef DSOCR_SAME_PLACE
+struct Source {
+  CuptiLibrary library{};
+  LaunchBooks books{};
+  HostClock clock;
+  Incidents incidents;
+  BufferPool pool;
+  Flusher flusher;
+  Decoder decoder{&library, &books, &clock, &incidents};
+  std::atomic<Recorder*> target{nullptr};  // null: stopped
+  std::mutex kinds_mutex;                  // serialises switching the kinds
+  std::atomic<bool> is_enabled{false};
+  bool is_subscribed = false;
+  bool uses_external_ids = false;
+  std::atomic<uint64_t> callback_ns{0};  // in buffer callbacks
+  std::atomic<uint64_t> decode_ns{0};
 
-struct Cupti {
-  decltype(&cuptiActivityRegisterCallbacks) register_callbacks;
-  decltype(&cuptiActivityEnable) enable;
-  decltype(&cuptiActivityDisable) disable;
-  decltype(&cuptiActivityFlushAll) flush_all;
-  decltype(&cuptiActivityGetNextRecord) next_record;
-  decltype(&cuptiActivityGetNumDroppedRecords) dropped_records;
-  decltype(&cuptiActivityPushExternalCorrelationId) push_external;
-  decltype(&cuptiActivityPopExternalCorrelationId) pop_external;
-  decltype(&cuptiGetTimestamp) timestamp;
+  // Whether records still come. Of the polling thread.
+  int64_t last_poll_ns = 0;
+  int64_t last_bookkeeping_ns = 0;
+  int64_t last_arrival_ns = 0;
+  int64_t arrived = 0;
+  int64_t longest_pause_ns = 0;
+  int64_t stalled_since_ns = 0;  // 0: they come
+  int restarts = 0;
+  bool is_flush_stuck = false;
 };
 
-struct Launch {
-  uint32_t correlation;
-  record::Owner owner;
-};
+// Made once, never destroyed: CUPTI's threads and ours use it until the process is gone.
+std::atomic<Source*> source{nullptr};
+constinit std::atomic<bool> delivers{false};
+// Handed out when the pool is empty and this CUPTI cannot be refused a buffer: what lands here is counted, not read.
+alignas(8) char discarded[1 << 16];
 
-Cupti cupti;
-std::atomic<Recorder*> target{nullptr};  // null: not started, or stopped
-std::atomic<bool> delivers{false};
-bool is_enabled = false;
+// --- Kinds
 
-std::mutex buffer_mutex;  // guards what follows
-char* free_buffers[kMaxBuffers];
-int free_count = 0;
-int buffer_count = 0;
-alignas(
-    kBufferAlignment) char discarded[1 << 16];  // handed out when all are in use: what lands here is counted, not read
-
-std::mutex record_mutex;  // guards what follows; completions come one at a time, except during a flush
-Launch launches[kLaunches];
-record::Record waiting[kMaxWaiting];
-size_t waiting_count = 0;
-int64_t clock_offset_ns = 0;  // CLOCK_MONOTONIC - CUPTI's clock
-int64_t callback_ns = 0;
-int64_t callback_records = 0;
-
-template <typename Function>
-bool Find(void* library, const char* name, Function* function) {
-  *function = reinterpret_cast<Function>(dlsym(library, name));
-  return *function != nullptr;
-}
-
-bool FindFunctions() {
-  void* library = nullptr;
-  for (const int mode : {RTLD_NOW | RTLD_NOLOAD, RTLD_NOW}) {  // the process's own before one that we load
-    for (const char* name : {"libcupti.so.13", "libcupti.so.12"}) {
-      if (library == nullptr) {
-        library = dlopen(name, mode);
-      }
-    }
+void DisableKinds(Source& s) {
+  const std::lock_guard<std::mutex> lock(s.kinds_mutex);
+  s.is_enabled.store(false, std::memory_order_relaxed);
+  for (const CUpti_ActivityKind kind : kOtherKinds) {
+    s.library.disable(kind);
   }
-  return library != nullptr && Find(library, "cuptiActivityRegisterCallbacks", &cupti.register_callbacks) &&
-         Find(library, "cuptiActivityEnable", &cupti.enable) && Find(library, "cuptiActivityDisable", &cupti.disable) &&
-         Find(library, "cuptiActivityFlushAll", &cupti.flush_all) &&
-         Find(library, "cuptiActivityGetNextRecord", &cupti.next_record) &&
-         Find(library, "cuptiActivityGetNumDroppedRecords", &cupti.dropped_records) &&
-         Find(library, "cuptiActivityPushExternalCorrelationId", &cupti.push_external) &&
-         Find(library, "cuptiActivityPopExternalCorrelationId", &cupti.pop_external) &&
-         Find(library, "cuptiGetTimestamp", &cupti.timestamp);
+  for (size_t i = std::size(kOperationKinds); i-- > 0;) {
+    s.library.disable(kOperationKinds[i]);
+  }
 }
 
-// Reads both clocks in brackets and keeps the tightest. The uncertainty is half of that bracket.
-bool AlignClocks(Recorder* recorder) {
-  int64_t tightest_ns = INT64_MAX;
-  int64_t offset_ns = 0;
-  for (int i = 0; i < kClockReads; ++i) {
-    uint64_t device_ns = 0;
-    const int64_t before_ns = NowNs();
-    if (cupti.timestamp(&device_ns) != CUPTI_SUCCESS) {
+bool EnableKinds(Source& s, Recorder& recorder) {
+  const std::lock_guard<std::mutex> lock(s.kinds_mutex);
+  for (size_t i = 0; i < std::size(kOperationKinds); ++i) {
+    if (s.library.enable(kOperationKinds[i]) != CUPTI_SUCCESS) {
+      s.incidents.Tell(recorder, IncidentCode::kEnableRefused, kOperationKinds[i]);
+      while (i-- > 0) {
+        s.library.disable(kOperationKinds[i]);
+      }
       return false;
     }
-    const int64_t after_ns = NowNs();
-    if (after_ns - before_ns < tightest_ns) {
-      tightest_ns = after_ns - before_ns;
-      offset_ns = before_ns + tightest_ns / 2 - static_cast<int64_t>(device_ns);
+  }
+  for (const CUpti_ActivityKind kind : kOtherKinds) {
+    if (s.library.enable(kind) != CUPTI_SUCCESS) {
+      s.incidents.Tell(recorder, IncidentCode::kEnableRefused, kind);
     }
   }
-  const std::lock_guard<std::mutex> lock(record_mutex);
-  clock_offset_ns = offset_ns;
-  recorder->statistics().clock_uncertainty_ns =
-      static_cast<uint32_t>(std::min<int64_t>((tightest_ns + 1) / 2, UINT32_MAX));
+  s.is_enabled.store(true, std::memory_order_relaxed);
   return true;
 }
 
-// --- Records
-// -----------------------------------------------------------------------------------------------------------------------
+// --- External ids: the owners' way where launches are not heard
 
-const char* CopyName(uint8_t kind) {
-  switch (kind) {
-    case CUPTI_ACTIVITY_MEMCPY_KIND_HTOD:
-      return "memcpy HtoD";
-    case CUPTI_ACTIVITY_MEMCPY_KIND_DTOH:
-      return "memcpy DtoH";
-    case CUPTI_ACTIVITY_MEMCPY_KIND_DTOD:
-      return "memcpy DtoD";
-    case CUPTI_ACTIVITY_MEMCPY_KIND_PTOP:
-      return "memcpy PtoP";
-    default:
-      return "memcpy";
-  }
+bool OnRangePush(record::Owner owner) {
+  return source.load()->library.push_external(kExternalKind, owner) == CUPTI_SUCCESS;
 }
-
-// The common part of every operation's activity record.
-template <typename Activity>
-record::Record MakeOperation(record::Kind kind, const Activity& activity, const char* name, uint64_t detail,
-                             Recorder* recorder) {
-  record::Record record{};
-  record.kind = kind;
-  record.device = static_cast<uint16_t>(activity.deviceId);
-  record.operation.start_ns = activity.start == 0 ? 0 : static_cast<int64_t>(activity.start) + clock_offset_ns;
-  record.operation.end_ns = activity.end == 0 ? 0 : static_cast<int64_t>(activity.end) + clock_offset_ns;
-  record.operation.name = recorder->Name(MakeText(name));
-  record.operation.stream = activity.streamId;
-  record.operation.context = activity.contextId;
-  record.operation.correlation = activity.correlationId;
-  record.operation.detail = detail;
-  return record;
-}
-
-// False: nobody has said yet whose launch it was.
-bool WriteOwned(record::Record& record, Recorder* recorder) {
-  const Launch& launch = launches[record.operation.correlation % kLaunches];
-  if (launch.correlation != record.operation.correlation || launch.owner == 0) {
-    return false;
-  }
-  record.operation.owner = launch.owner;
-  recorder->Write(record);
-  return true;
-}
-
-// Gives those that wait another chance; `is_last`: they have had it.
-void WriteWaiting(bool is_last, Recorder* recorder) {
-  size_t kept = 0;
-  for (size_t i = 0; i < waiting_count; ++i) {
-    if (WriteOwned(waiting[i], recorder)) {
-      continue;
-    }
-    if (is_last) {
-      recorder->Write(waiting[i]);
-    } else {
-      waiting[kept++] = waiting[i];
-    }
-  }
-  waiting_count = kept;
-}
-
-void TakeOperation(record::Record record, Recorder* recorder) {
-  const record::Operation& operation = record.operation;
-  if (operation.start_ns <= 0 || operation.end_ns < operation.start_ns) {
-    recorder->CountInvalid(1);
-    return;
-  }
-  delivers.store(true, std::memory_order_relaxed);
-  if (!WriteOwned(record, recorder)) {
-    if (waiting_count == kMaxWaiting) {
-      WriteWaiting(true, recorder);
-    }
-    waiting[waiting_count++] = record;
-  }
-}
-
-void TakeActivity(const CUpti_Activity* activity, Recorder* recorder) {
-  switch (activity->kind) {
-    case CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL:
-    case CUPTI_ACTIVITY_KIND_KERNEL: {
-      const auto& kernel = *reinterpret_cast<const CUpti_ActivityKernel8*>(activity);
-      const uint64_t node = uint64_t{kernel.graphId} << 32 | (kernel.graphNodeId & 0xffffffff);
-      TakeOperation(MakeOperation(record::Kind::kKernel, kernel, kernel.name, node, recorder), recorder);
-      break;
-    }
-    case CUPTI_ACTIVITY_KIND_MEMCPY: {
-      const auto& copy = *reinterpret_cast<const CUpti_ActivityMemcpy5*>(activity);
-      TakeOperation(MakeOperation(record::Kind::kCopy, copy, CopyName(copy.copyKind), copy.bytes, recorder), recorder);
-      break;
-    }
-    case CUPTI_ACTIVITY_KIND_MEMCPY2: {
-      const auto& copy = *reinterpret_cast<const CUpti_ActivityMemcpyPtoP4*>(activity);
-      TakeOperation(MakeOperation(record::Kind::kCopy, copy, CopyName(copy.copyKind), copy.bytes, recorder), recorder);
-      break;
-    }
-    case CUPTI_ACTIVITY_KIND_MEMSET: {
-      const auto& set = *reinterpret_cast<const CUpti_ActivityMemset3*>(activity);
-      TakeOperation(MakeOperation(record::Kind::kSet, set, "memset", set.bytes, recorder), recorder);
-      break;
-    }
-    default:
-      break;
-  }
-}
-
-// Calls `take` on each record of a buffer.
-template <typename Take>
-int64_t ForEachRecord(uint8_t* buffer, size_t size, Take take) {
-  CUpti_Activity* activity = nullptr;
-  int64_t count = 0;
-  while (cupti.next_record(buffer, size, &activity) == CUPTI_SUCCESS && activity != nullptr) {
-    take(activity);
-    ++count;
-  }
-  return count;
-}
-
-void CUPTIAPI OnBufferRequested(uint8_t** buffer, size_t* size, size_t* max_records) {
-  *max_records = 0;
-  const std::lock_guard<std::mutex> lock(buffer_mutex);
-  void* fresh = nullptr;
-  if (free_count > 0) {
-    fresh = free_buffers[--free_count];
-  } else if (buffer_count < kMaxBuffers && posix_memalign(&fresh, kBufferAlignment, kBufferBytes) == 0) {
-    ++buffer_count;
-  } else {
-    fresh = discarded;
-  }
-  *buffer = static_cast<uint8_t*>(fresh);
-  *size = fresh == discarded ? sizeof(discarded) : kBufferBytes;
-}
-
-void CUPTIAPI OnBufferCompleted(CUcontext context, uint32_t stream, uint8_t* buffer, size_t, size_t valid_size) {
-  Recorder* recorder = target.load(std::memory_order_acquire);
-  if (buffer == nullptr) {
-    return;
-  }
-  const bool is_discarded = reinterpret_cast<char*>(buffer) == discarded;
-  if (recorder != nullptr && is_discarded) {
-    recorder->CountLost(static_cast<uint64_t>(ForEachRecord(buffer, valid_size, [](const CUpti_Activity*) {})));
-  } else if (recorder != nullptr) {
-    const std::lock_guard<std::mutex> lock(record_mutex);
-    const int64_t start_ns = NowNs();
-    // Launches first: CUPTI orders the records of a buffer by when they were written, and a kernel may stand before its
-    // launch.
-    callback_records += ForEachRecord(buffer, valid_size, [](const CUpti_Activity* activity) {
-      const auto& external = *reinterpret_cast<const CUpti_ActivityExternalCorrelation*>(activity);
-      if (activity->kind == CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION && external.externalKind == kExternalKind) {
-        launches[external.correlationId % kLaunches] = {external.correlationId, external.externalId};
-      }
-    });
-    const size_t waited = waiting_count;
-    WriteWaiting(waited > kMaxWaiting / 2, recorder);
-    ForEachRecord(buffer, valid_size, [recorder](const CUpti_Activity* activity) { TakeActivity(activity, recorder); });
-    callback_ns += NowNs() - start_ns;
-  }
-  size_t dropped = 0;
-  if (recorder != nullptr && cupti.dropped_records(context, stream, &dropped) == CUPTI_SUCCESS) {
-    recorder->CountLost(dropped);
-  }
-  if (!is_discarded) {
-    const std::lock_guard<std::mutex> lock(buffer_mutex);
-    free_buffers[free_count++] = reinterpret_cast<char*>(buffer);
-  }
-}
-
-// --- Ranges, and switching on and off
-// ------------------------------------------------------------------------------------------------
-
-bool OnRangePush(record::Owner owner) { return cupti.push_external(kExternalKind, owner) == CUPTI_SUCCESS; }
 
 void OnRangePop() {
   uint64_t last;
-  cupti.pop_external(kExternalKind, &last);
+  source.load()->library.pop_external(kExternalKind, &last);
 }
 
 constexpr RangeListener kListener = {OnRangePush, OnRangePop};
 
-void DisableKinds(int count) {
-  for (int i = count; i-- > 0;) {
-    cupti.disable(kKinds[i]);
-  }
-  is_enabled = false;
+// --- A budget
+
+int64_t CostNs(const Source& s) {
+  return static_cast<int64_t>(s.callback_ns.load(std::memory_order_relaxed) +
+                              s.books.callback_ns.load(std::memory_order_relaxed) +
+                              s.decode_ns.load(std::memory_order_relaxed));
 }
 
-bool EnableKinds() {
-  for (int i = 0; i < kKindCount; ++i) {
-    if (cupti.enable(kKinds[i]) != CUPTI_SUCCESS) {
-      DisableKinds(i);
-      return false;
+int64_t OnCost() { return CostNs(*source.load()); }
+
+void OnUnitChange(bool is_any_recorded) { PauseCupti(!is_any_recorded); }
+
+constexpr UnitListener kUnitListener = {OnCost, OnUnitChange};
+
+// CUPTI writes an external correlation record beside an API record: those of the launch functions, where it lets us
+// choose.
+void UseExternalIds(Source& s, Recorder& recorder) {
+  s.uses_external_ids = true;
+  if (!EnableLaunchRecords(s.library, true)) {
+    s.library.enable(CUPTI_ACTIVITY_KIND_RUNTIME);
+    s.library.enable(CUPTI_ACTIVITY_KIND_DRIVER);
+  }
+  s.library.enable(CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION);
+  recorder.set_listener(&kListener);
+}
+
+void StopExternalIds(Source& s, Recorder& recorder) {
+  recorder.set_listener(nullptr);
+  s.library.disable(CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION);
+  if (!EnableLaunchRecords(s.library, false)) {
+    s.library.disable(CUPTI_ACTIVITY_KIND_RUNTIME);
+    s.library.disable(CUPTI_ACTIVITY_KIND_DRIVER);
+  }
+  s.uses_external_ids = false;
+}
+
+// --- Buffers
+
+void CUPTIAPI OnBufferRequested(uint8_t** buffer, size_t* size, size_t* max_records) {
+  Source& s = *source.load();
+  const int64_t start_ns = NowNs();
+  *max_records = 0;
+  *buffer = s.pool.Lend();
+  *size = BufferPool::kBufferBytes;
+  if (*buffer == nullptr) {
+    if (Recorder* recorder = s.target.load()) {
+      s.incidents.Tell(*recorder, IncidentCode::kNoBuffer, 0);
+    }
+    *buffer = s.library.can_refuse_buffers ? nullptr : reinterpret_cast<uint8_t*>(discarded);
+    *size = s.library.can_refuse_buffers ? 0 : sizeof(discarded);
+  }
+  s.callback_ns.fetch_add(static_cast<uint64_t>(NowNs() - start_ns), std::memory_order_relaxed);
+}
+
+// Operations among the records of a buffer that nobody else reads.
+int64_t CountOperations(const Source& s, uint8_t* buffer, size_t valid_bytes) {
+  int64_t count = 0;
+  CUpti_Activity* activity = nullptr;
+  while (s.library.next_record(buffer, valid_bytes, &activity) == CUPTI_SUCCESS && activity != nullptr) {
+    count +=
+        std::find(std::begin(kOperationKinds), std::end(kOperationKinds), activity->kind) != std::end(kOperationKinds)
+            ? 1
+            : 0;
+  }
+  return count;
+}
+
+void CountLost(Source& s, int64_t operations) {
+  s.books.ledger.AddLost(operations);
+  if (Recorder* recorder = s.target.load()) {
+    recorder->CountLost(static_cast<uint64_t>(operations));
+  }
+}
+
+void CUPTIAPI OnBufferCompleted(CUcontext context, uint32_t stream, uint8_t* buffer, size_t, size_t valid_bytes) {
+  Source& s = *source.load();
+  const int64_t start_ns = NowNs();
+  if (reinterpret_cast<char*>(buffer) == discarded) {
+    CountLost(s, CountOperations(s, buffer, std::min(valid_bytes, sizeof(discarded))));
+  } else if (buffer != nullptr) {
+    s.pool.Queue(buffer, valid_bytes);
+  }
+  size_t dropped = 0;
+  if (s.library.dropped_records(context, stream, &dropped) == CUPTI_SUCCESS && dropped > 0) {
+    CountLost(s, static_cast<int64_t>(dropped));
+  }
+  s.callback_ns.fetch_add(static_cast<uint64_t>(NowNs() - start_ns), std::memory_order_relaxed);
+}
+
+void* DecodeThread(void*) {
+  Source& s = *source.load();
+  for (;;) {
+    const BufferPool::Full full = s.pool.Next(kCuptiPollMs);
+    Recorder* recorder = s.target.load(std::memory_order_acquire);
+    if (full.buffer == nullptr) {
+      if (recorder != nullptr) {
+        s.decoder.WriteWaiting(*recorder);
+      }
+      continue;
+    }
+    const int64_t start_ns = NowNs();
+    if (recorder != nullptr) {
+      s.decoder.Decode(*recorder, full.buffer, full.valid_bytes);
+      if (s.books.ledger.recorded() > 0) {
+        delivers.store(true, std::memory_order_relaxed);
+      }
+    }
+    s.pool.Return(full.buffer);
+    s.decode_ns.fetch_add(static_cast<uint64_t>(NowNs() - start_ns), std::memory_order_relaxed);
+  }
+}
+
+void Work(Flusher::Task task) {
+  Source& s = *source.load();
+  if (task == Flusher::Task::kRestart) {
+    Recorder* recorder = s.target.load();
+    DisableKinds(s);
+    s.library.flush_all(CUPTI_ACTIVITY_FLAG_FLUSH_FORCED);
+    if (recorder != nullptr) {
+      EnableKinds(s, *recorder);
+    }
+    return;
+  }
+  s.library.flush_all(task == Flusher::Task::kFlushForced ? CUPTI_ACTIVITY_FLAG_FLUSH_FORCED : 0);
+}
+
+// --- Bookkeeping
+
+void AlignClock(Source& s, Recorder& recorder) {
+  int64_t jump_ns = 0;
+  if (s.clock.Align(s.library, &jump_ns)) {
+    recorder.statistics().clock_uncertainty_ns = s.clock.uncertainty_ns();
+    if (jump_ns != 0) {
+      s.incidents.Tell(recorder, IncidentCode::kClockJumped, jump_ns);
     }
   }
-  is_enabled = true;
-  return true;
+}
+
+void WriteBooks(Source& s, Recorder& recorder) {
+  s.books.ledger.Write(recorder, s.is_subscribed && !s.uses_external_ids);
+  s.incidents.TellCounts(recorder);
+  const int64_t recorded = s.books.ledger.recorded();
+  const uint64_t callback_ns = s.callback_ns.load() + s.books.callback_ns.load();
+  const uint64_t decode_ns = s.decode_ns.load();
+  recorder.agent_cost().callback_ns = callback_ns;
+  recorder.agent_cost().decode_ns = decode_ns;
+  recorder.agent_cost().memory_bytes = s.pool.touched_bytes() + sizeof(Source);
+  if (recorded > 0) {
+    recorder.statistics().operation_record_ps = static_cast<uint32_t>(
+        std::min<uint64_t>((callback_ns + decode_ns) * 1000 / static_cast<uint64_t>(recorded), UINT32_MAX));
+  }
+}
+
+// Launches without records: the subscriber that never hears of a launch, or the wall that CUPTI runs into.
+void WatchArrivals(Source& s, Recorder& recorder, int64_t now_ns) {
+  const int64_t arrived = s.books.ledger.recorded() + s.books.ledger.invalid();
+  const bool has_launched = s.books.last_launch_ns.load(std::memory_order_relaxed) > s.last_arrival_ns;
+  if (arrived != s.arrived || !has_launched || !s.is_enabled) {
+    if (arrived != s.arrived && s.stalled_since_ns != 0) {
+      s.incidents.Tell(recorder, IncidentCode::kRecovered, (now_ns - s.stalled_since_ns) / 1'000'000);
+      s.stalled_since_ns = 0;
+      s.restarts = 0;
+    }
+    if (arrived != s.arrived && s.arrived != 0 && has_launched) {
+      s.longest_pause_ns = std::max(s.longest_pause_ns, now_ns - s.last_arrival_ns);
+    }
+    s.arrived = arrived;
+    s.last_arrival_ns = now_ns;
+    return;
+  }
+  const int64_t silent_ns = now_ns - s.last_arrival_ns;
+  const int64_t wait_ns = s.books.last_wait_ns.load(std::memory_order_relaxed);
+  const bool work_is_done = wait_ns > s.last_arrival_ns && now_ns - wait_ns < silent_ns;
+  const bool is_unusual = s.longest_pause_ns > 0 && silent_ns > kStallPauses * s.longest_pause_ns;
+  if (silent_ns < kStallNs || s.books.ledger.pending() == 0 || (!work_is_done && !is_unusual)) {
+    return;
+  }
+  if (s.stalled_since_ns == 0) {
+    s.stalled_since_ns = now_ns;
+    s.incidents.Tell(recorder, IncidentCode::kStalled, s.books.ledger.pending());
+  }
+  if (s.restarts < kMaxRestarts && s.flusher.Ask(Flusher::Task::kRestart)) {
+    ++s.restarts;
+    s.last_arrival_ns = now_ns;  // the restart has its time
+  }
+}
+
+// The threads and the books, once in a process.
+Source* MakeSource() {
+  if (Source* made = source.load()) {
+    return made;
+  }
+  auto* made = new (std::nothrow) Source;
+  if (made == nullptr) {
+    return nullptr;
+  }
+  source.store(made);
+  if (!made->flusher.Start(Work) || !StartThread("dsocr-decode", DecodeThread, nullptr)) {
+    return nullptr;
+  }
+  return made;
 }
 
 }  // namespace
 
 bool StartCupti(Recorder* recorder) noexcept {
-  if (target.load() != nullptr) {
+  if (IsCuptiOn()) {
     return true;
   }
-  if (!FindFunctions() || cupti.register_callbacks(OnBufferRequested, OnBufferCompleted) != CUPTI_SUCCESS ||
-      !EnableKinds()) {
+  Source* made = MakeSource();
+  if (made == nullptr) {
     return false;
   }
-  if (!AlignClocks(recorder)) {
-    DisableKinds(kKindCount);
+  Source& s = *made;
+  if (const LibraryState state = FindCupti(&s.library); state != LibraryState::kFound) {
+    s.incidents.Tell(*recorder, IncidentCode::kNoLibrary, s.library.major);
     return false;
   }
-  target.store(recorder, std::memory_order_release);
-  recorder->set_listener(&kListener);
+  AlignClock(s, *recorder);
+  char holder[kHolderBytes];
+  s.is_subscribed = Subscribe(s.library, &s.books, holder);
+  if (!s.is_subscribed) {
+    s.incidents.Tell(*recorder, IncidentCode::kSubscriberRefused, 0, holder);
+  }
+  s.last_arrival_ns = s.last_bookkeeping_ns = NowNs();
+  s.target.store(recorder, std::memory_order_release);
+  if (s.library.register_callbacks(OnBufferRequested, OnBufferCompleted) != CUPTI_SUCCESS ||
+      !EnableKinds(s, *recorder)) {
+    s.incidents.Tell(*recorder, IncidentCode::kEnableRefused, 0);
+    s.target.store(nullptr);
+    s.books.is_on.store(false);
+    if (s.is_subscribed) {
+      Unsubscribe(s.library);
+    }
+    return false;
+  }
+  if (!s.is_subscribed) {
+    UseExternalIds(s, *recorder);
+  }
+  recorder->set_unit_listener(&kUnitListener);
   return true;
 }
 
-const RangeListener* CuptiListener() noexcept { return target.load() == nullptr ? nullptr : &kListener; }
+const RangeListener* CuptiListener() noexcept {
+  return IsCuptiOn() && source.load()->uses_external_ids ? &kListener : nullptr;
+}
 
 void PauseCupti(bool paused) noexcept {
-  if (target.load() == nullptr || paused != is_enabled) {
+  if (!IsCuptiOn()) {
     return;
   }
-  if (paused) {
-    DisableKinds(kKindCount);
-  } else {
-    EnableKinds();
+  Source& s = *source.load();
+  if (paused && s.is_enabled) {
+    DisableKinds(s);
+  } else if (!paused && !s.is_enabled) {
+    EnableKinds(s, *s.target.load());
   }
 }
 
 bool CuptiDelivers() noexcept { return delivers.load(std::memory_order_relaxed); }
 
+bool IsCuptiOn() noexcept {
+  const Source* s = source.load(std::memory_order_acquire);
+  return s != nullptr && s->target.load(std::memory_order_relaxed) != nullptr;
+}
+
 void PollCupti() noexcept {
-  Recorder* recorder = target.load();
-  if (recorder == nullptr) {
+  if (!IsCuptiOn()) {
     return;
   }
-  AlignClocks(recorder);
-  cupti.flush_all(0);
-  const std::lock_guard<std::mutex> lock(record_mutex);
-  if (callback_records > 0) {
-    recorder->statistics().operation_record_ps = static_cast<uint32_t>(callback_ns * 1000 / callback_records);
+  Source& s = *source.load();
+  Recorder& recorder = *s.target.load();
+  const int64_t now_ns = NowNs();
+  if (now_ns - s.last_poll_ns < int64_t{kCuptiPollMs} * 1'000'000) {
+    return;
+  }
+  s.last_poll_ns = now_ns;
+  WatchArrivals(s, recorder, now_ns);
+  if (s.flusher.busy_ms() > kStuckFlushMs) {
+    if (!s.is_flush_stuck) {
+      s.incidents.Tell(recorder, IncidentCode::kFlushStuck, s.flusher.busy_ms());
+    }
+    s.is_flush_stuck = true;
+  } else {
+    s.is_flush_stuck = false;
+    s.flusher.Ask(Flusher::Task::kFlush);
+  }
+  if (!s.uses_external_ids && s.is_subscribed && s.books.calls.load() == 0 &&
+      s.decoder.unexplained() > kUnexplainedLimit) {
+    UseExternalIds(s, recorder);
+  }
+  if (now_ns - s.last_bookkeeping_ns >= kBookkeepingNs) {
+    s.last_bookkeeping_ns = now_ns;
+    AlignClock(s, recorder);
+    WriteBooks(s, recorder);
   }
 }
 
-void FlushCupti() noexcept {
-  Recorder* recorder = target.load();
-  if (recorder == nullptr) {
+void FlushCupti(int timeout_ms) noexcept {
+  if (!IsCuptiOn()) {
     return;
   }
-  cupti.flush_all(CUPTI_ACTIVITY_FLAG_FLUSH_FORCED);
-  const std::lock_guard<std::mutex> lock(record_mutex);
-  WriteWaiting(true, recorder);
+  Source& s = *source.load();
+  Recorder& recorder = *s.target.load();
+  if (s.flusher.Await(timeout_ms) && s.flusher.Ask(Flusher::Task::kFlushForced) && s.flusher.Await(timeout_ms)) {
+    s.pool.AwaitEmpty(timeout_ms);
+  } else {
+    s.incidents.Tell(recorder, IncidentCode::kFlushStuck, s.flusher.busy_ms());
+  }
+  WriteBooks(s, recorder);
 }
 
-void StopCupti() noexcept {
-  Recorder* recorder = target.load();
-  if (recorder == nullptr) {
+void StopCupti(int timeout_ms) noexcept {
+  if (!IsCuptiOn()) {
     return;
   }
-  recorder->set_listener(nullptr);
-  if (is_enabled) {
-    DisableKinds(kKindCount);
+  Source& s = *source.load();
+  Recorder& recorder = *s.target.load();
+  recorder.set_unit_listener(nullptr);
+  s.books.is_on.store(false);
+  if (s.uses_external_ids) {
+    StopExternalIds(s, recorder);
   }
-  FlushCupti();
-  target.store(nullptr, std::memory_order_release);
+  if (s.is_enabled) {
+    DisableKinds(s);
+  }
+  FlushCupti(timeout_ms);
+  if (s.is_subscribed) {
+    Unsubscribe(s.library);
+    s.is_subscribed = false;
+  }
+  s.target.store(nullptr, std::memory_order_release);
 }
 
 }  // namespace dsocr::agent

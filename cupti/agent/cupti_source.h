@@ -1,12 +1,10 @@
 // Operations on a GPU: CUPTI activity records of the process, as kernel, copy and set records with the range that
-// launched them.
+// launched them. docs/gpu-capture.md is the design.
 //
-// The functions come from the libcupti that the process already has (libtorch_cpu links one), else from libcupti.so.13
-// or .12 by name. An error while enabling undoes what was enabled; the process goes on without GPU records.
+// An error while enabling undoes what was enabled; the process goes on without GPU records, and the report says so.
 //
-// No subscription is taken: activity records need none, and torch 2.11's own profiler may hold the only one.
-//
-// Threads: one caller at a time; buffers are completed on a thread of CUPTI's.
+// Threads: one caller at a time; CUPTI calls back on the job's threads and on its own; records are decoded on a thread
+// of ours, flushes are made on another.
 #ifndef DSOCR_CUPTI_AGENT_CUPTI_SOURCE_H_
 #define DSOCR_CUPTI_AGENT_CUPTI_SOURCE_H_
 
@@ -14,10 +12,10 @@
 
 namespace dsocr::agent {
 
-// False: no libcupti, or it refused. `recorder` must live for ever.
+// False: no libcupti that we know, or it refused. `recorder` must live for ever.
 bool StartCupti(Recorder* recorder) noexcept;
 
-// What tells CUPTI of a recorded range; null where CUPTI is not on.
+// What tells CUPTI of a recorded range; null where nobody needs to.
 const RangeListener* CuptiListener() noexcept;
 
 // Disables the kinds of record, or enables them again.
@@ -26,13 +24,18 @@ void PauseCupti(bool paused) noexcept;
 // True once a GPU operation has arrived: from then on kernels are the operations of this process, not operator calls.
 bool CuptiDelivers() noexcept;
 
-// Once in a while: asks CUPTI for the buffers that are complete.
+// True between StartCupti and StopCupti.
+bool IsCuptiOn() noexcept;
+
+// Every kCuptiPollMs: asks for the buffers that are complete, looks whether records still come, writes the ledger.
+inline constexpr int kCuptiPollMs = 250;
 void PollCupti() noexcept;
 
-// Asks for all buffers, also those not full, and waits for them. At the end of a process or of a session.
-void FlushCupti() noexcept;
+// Asks for all buffers, also those not full, waits for them at most so long, and writes the ledger. At the end of a
+// process or of a session.
+void FlushCupti(int timeout_ms) noexcept;
 
-void StopCupti() noexcept;
+void StopCupti(int timeout_ms) noexcept;
 
 }  // namespace dsocr::agent
 

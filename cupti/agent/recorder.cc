@@ -102,6 +102,8 @@ ThreadState* Recorder::AcquireThread() noexcept {
     thread.depth = thread.excess = 0;
     thread.next_entry = thread.end_entry = 0;
     thread.operation = nullptr;
+    thread.launch = {};
+    thread.unit = {};
     current_thread = &thread;
     pthread_setspecific(thread_key, &thread);
     Announce(thread);
@@ -134,6 +136,36 @@ record::PathId Recorder::PathBelow(ThreadState& thread, record::PathId parent, c
   return path;
 }
 
+uint64_t Recorder::BeginUnit(ThreadState& thread) noexcept {
+  const uint64_t inverse_probability_q16 = sampler_.Choose();
+  const UnitListener* gpu = unit_listener_.load(std::memory_order_acquire);
+  thread.unit = {};
+  thread.unit.is_skipped = inverse_probability_q16 == 0;
+  const int others = thread.unit.is_skipped ? units_recorded_open_.load() : units_recorded_open_.fetch_add(1);
+  if (gpu != nullptr) {
+    if (others == 0) {
+      gpu->on_change(!thread.unit.is_skipped);
+    }
+    thread.unit.gpu_cost_ns = gpu->cost_ns();
+  }
+  thread.unit.start_ns = NowNs();
+  return inverse_probability_q16;
+}
+
+void Recorder::EndUnit(ThreadState& thread) noexcept {
+  const ThreadState::Unit& unit = thread.unit;
+  const UnitListener* gpu = unit_listener_.load(std::memory_order_acquire);
+  if (!unit.is_skipped) {
+    units_recorded_open_.fetch_sub(1);
+  }
+  const int64_t gpu_ns = gpu == nullptr ? 0 : gpu->cost_ns() - unit.gpu_cost_ns;
+  const uint64_t host_ps = unit.range_records * statistics_.range_record_ps +
+                           unit.operations * statistics_.operation_record_ps * (gpu == nullptr ? 1 : 0) +
+                           unit.nested_calls * statistics_.nested_call_ps;
+  sampler_.Learn(!unit.is_skipped, NowNs() - unit.start_ns, gpu_ns + static_cast<int64_t>(host_ps / 1000));
+  thread.unit = {};
+}
+
 int Recorder::PushRange(ThreadState& thread, const Text& name, const void* domain, PathMemo* memo) noexcept {
   const uint32_t before = thread.depth + thread.excess;
   if (thread.depth == record::kMaxPathDepth) {
@@ -145,6 +177,12 @@ int Recorder::PushRange(ThreadState& thread, const Text& name, const void* domai
   ThreadState::OpenRange& range = thread.open[thread.depth++];
   range = {enclosing, domain, false, false};
   if (mode() != Mode::kOn || thread.operation != nullptr) {
+    return static_cast<int>(before);
+  }
+  const uint64_t inverse_probability_q16 = before == 0 && sampler_.is_on() ? BeginUnit(thread) : 0;
+  if (thread.unit.is_skipped) {
+    const RangeListener* listener = before == 0 ? listener_.load(std::memory_order_acquire) : nullptr;
+    range.has_external_id = listener != nullptr && listener->on_push(kSkippedOwner);
     return static_cast<int>(before);
   }
   if (!thread.is_announced) {
@@ -164,8 +202,9 @@ int Recorder::PushRange(ThreadState& thread, const Text& name, const void* domai
   record::Record record{};
   record.kind = record::Kind::kRangePush;
   record.thread = thread.number;
-  record.range = {NowNs(), range.owner};
+  record.range = {NowNs(), range.owner, inverse_probability_q16};
   ring_.Write(record);
+  ++thread.unit.range_records;
   if (const RangeListener* listener = listener_.load(std::memory_order_acquire)) {
     range.has_external_id = listener->on_push(range.owner);
   }
@@ -200,19 +239,22 @@ void Recorder::CloseRange(ThreadState& thread, uint32_t index) noexcept {
   const ThreadState::OpenRange range = thread.open[index];
   --thread.depth;
   std::memmove(&thread.open[index], &thread.open[index + 1], (thread.depth - index) * sizeof(range));
-  if (!range.is_recorded) {
-    return;
-  }
   if (range.has_external_id) {
     if (const RangeListener* listener = listener_.load(std::memory_order_acquire)) {
       listener->on_pop();
     }
   }
-  record::Record record{};
-  record.kind = record::Kind::kRangePop;
-  record.thread = thread.number;
-  record.range = {NowNs(), range.owner};
-  ring_.Write(record);
+  if (range.is_recorded) {
+    record::Record record{};
+    record.kind = record::Kind::kRangePop;
+    record.thread = thread.number;
+    record.range = {NowNs(), range.owner, 0};
+    ring_.Write(record);
+    ++thread.unit.range_records;
+  }
+  if (thread.depth == 0 && thread.unit.start_ns != 0) {
+    EndUnit(thread);
+  }
 }
 
 record::NameId Recorder::NameOn(ThreadState& thread, const Text& name) noexcept {
@@ -234,6 +276,8 @@ void Recorder::WriteOperation(ThreadState& thread, const Text& name) noexcept {
   record.operation.detail = thread.operation_nested_calls;
   thread.operation = nullptr;
   ring_.Write(record);
+  ++thread.unit.operations;
+  thread.unit.nested_calls += thread.operation_nested_calls;
 }
 
 void Recorder::WriteStatistics() noexcept {
@@ -244,6 +288,14 @@ void Recorder::WriteStatistics() noexcept {
   record.statistics.lost_operations = lost_operations_.load(std::memory_order_relaxed);
   record.statistics.invalid = invalid_.load(std::memory_order_relaxed);
   record.statistics.overflowed = overflowed_.load(std::memory_order_relaxed);
+  ring_.Write(record);
+  record = {};
+  record.kind = record::Kind::kAgentCost;
+  record.agent_cost = agent_cost_;
+  record.agent_cost.time_ns = NowNs();
+  record.agent_cost.memory_bytes += ring_bytes_;
+  record.agent_cost.units_seen = sampler_.units_seen();
+  record.agent_cost.units_recorded = sampler_.units_recorded();
   ring_.Write(record);
 }
 

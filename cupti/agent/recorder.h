@@ -10,6 +10,7 @@
 
 #include "cupti/agent/clock.h"
 #include "cupti/agent/intern.h"
+#include "cupti/agent/sampler.h"
 #include "cupti/record/ring.h"
 
 namespace dsocr::agent {
@@ -33,6 +34,17 @@ struct alignas(64) ThreadState {
   };
   static constexpr int kKnownNamesShift = 56;  // by the hash's upper bits: 256 names, of some dozens of operators
 
+  // The CUDA launch function that this thread is in, if CUPTI tells.
+  struct LaunchCall {
+    uint32_t runtime_correlation;  // of the runtime API's call around it; 0: none
+    uint32_t operations;
+    uint32_t earlier_operations;  // of this call of the runtime, already counted
+    uint16_t row;                 // of the ledger
+    bool is_in_driver;
+    bool is_settled;   // a call of the driver has been heard in that of the runtime
+    bool is_captured;  // it made a node of a graph instead
+  };
+
   Recorder* recorder;
   // The outermost operator call in progress. `operation` is the address of its at::RecordFunction, on this thread's
   // stack; null: none.
@@ -47,6 +59,17 @@ struct alignas(64) ThreadState {
   bool is_announced;    // its kThread record is in the ring
   uint64_t next_entry;  // entries are taken from a process-wide counter in blocks
   uint64_t end_entry;
+  LaunchCall launch;
+  // The outermost range that is open, under a budget.
+  struct Unit {
+    bool is_skipped;  // it was not chosen: nothing of it is recorded
+    int64_t start_ns;
+    uint64_t range_records;
+    uint64_t operations;
+    uint64_t nested_calls;
+    int64_t gpu_cost_ns;  // of the process, when the unit began
+  };
+  Unit unit;
   OpenRange open[record::kMaxPathDepth];
   KnownName known_names[uint64_t{1} << (64 - kKnownNamesShift)];  // names of one 64-bit hash are taken for equal
 };
@@ -60,6 +83,15 @@ static_assert(record::kMaxPaths <= 1 << 16);
 struct RangeListener {
   bool (*on_push)(record::Owner owner);
   void (*on_pop)();
+};
+
+// The owner of what a unit launches that is not recorded.
+inline constexpr record::Owner kSkippedOwner = ~record::Owner{0};
+
+// The GPU source's part in a budget: what it has cost so far, and switching it off while no unit is recorded.
+struct UnitListener {
+  int64_t (*cost_ns)();
+  void (*on_change)(bool is_any_recorded);
 };
 
 class alignas(64) Recorder {
@@ -82,6 +114,10 @@ class alignas(64) Recorder {
   Mode mode() const noexcept { return mode_.load(std::memory_order_relaxed); }
   void set_mode(Mode mode) noexcept { mode_.store(mode, std::memory_order_relaxed); }
   void set_listener(const RangeListener* listener) noexcept { listener_.store(listener, std::memory_order_release); }
+  void set_unit_listener(const UnitListener* listener) noexcept {
+    unit_listener_.store(listener, std::memory_order_release);
+  }
+  Sampler& sampler() noexcept { return sampler_; }
 
   // Makes this thread's state in this recorder; null when kMaxThreads threads are alive. HookThread's own.
   ThreadState* AcquireThread() noexcept;
@@ -105,7 +141,7 @@ class alignas(64) Recorder {
       ++thread.operation_nested_calls;
       return;
     }
-    if (mode() != Mode::kOn) {
+    if (mode() != Mode::kOn || thread.unit.is_skipped) {
       thread.operation = nullptr;
       return;
     }
@@ -122,11 +158,14 @@ class alignas(64) Recorder {
     }
   }
 
-  void Write(const record::Record& record) noexcept { ring_.Write(record); }
+  // False: the ring was full.
+  bool Write(const record::Record& record) noexcept { return ring_.Write(record); }
   record::NameId Name(const Text& text) noexcept { return interner_.Name(text, 0); }
 
   // What the statistics record says; set by the agent once measured.
   record::Statistics& statistics() noexcept { return statistics_; }
+  // What a GPU source has cost so far; the recorder's own memory and the units are added.
+  record::AgentCost& agent_cost() noexcept { return agent_cost_; }
   void WriteStatistics() noexcept;
   void CountLost(uint64_t operations) noexcept { lost_operations_.fetch_add(operations, std::memory_order_relaxed); }
   void CountInvalid(uint64_t records) noexcept { invalid_.fetch_add(records, std::memory_order_relaxed); }
@@ -136,6 +175,8 @@ class alignas(64) Recorder {
 
   record::PathId PathBelow(ThreadState& thread, record::PathId parent, const Text& name, PathMemo* memo) noexcept;
   void Announce(ThreadState& thread) noexcept;
+  uint64_t BeginUnit(ThreadState& thread) noexcept;
+  void EndUnit(ThreadState& thread) noexcept;
   void CloseRange(ThreadState& thread, uint32_t index) noexcept;
   void WriteOperation(ThreadState& thread, const Text& name) noexcept;
   record::NameId NameOn(ThreadState& thread, const Text& name) noexcept;
@@ -143,6 +184,9 @@ class alignas(64) Recorder {
   std::atomic<Mode> mode_{Mode::kOff};
   uint32_t recording_ = 0;  // 1, 2, … in this process
   std::atomic<const RangeListener*> listener_{nullptr};
+  std::atomic<const UnitListener*> unit_listener_{nullptr};
+  std::atomic<int> units_recorded_open_{0};
+  Sampler sampler_;
   record::RingWriter ring_;
   Interner interner_;
   std::atomic<uint64_t> entries_{1};
@@ -150,6 +194,7 @@ class alignas(64) Recorder {
   std::atomic<uint64_t> invalid_{0};
   std::atomic<uint64_t> overflowed_{0};
   record::Statistics statistics_{};
+  record::AgentCost agent_cost_{};
   void* ring_memory_ = nullptr;
   size_t ring_bytes_ = 0;
   ThreadState* threads_ = nullptr;  // kMaxThreads of them in one mapping, touched as threads come

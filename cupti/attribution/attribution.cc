@@ -160,10 +160,11 @@ bool Attribution::State::Consume(const Record& record) {
     case Kind::kDropped:
       dropped = std::max(dropped, record.dropped.total);
       return true;
+    case Kind::kNone:
+      return false;
     default:
-      break;
+      return record.kind <= static_cast<Kind>(record::kLastKind);
   }
-  return false;
 }
 
 // --- Ranges

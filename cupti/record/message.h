@@ -19,6 +19,8 @@ namespace dsocr::record {
 inline constexpr char kSocketVariable[] = "DSOCR_AGENT_SOCKET";  // absolute path
 inline constexpr char kTokenVariable[] = "DSOCR_AGENT_TOKEN";    // kTokenBytes hexadecimal digits
 
+inline constexpr char kBudgetVariable[] = "DSOCR_AGENT_BUDGET";  // parts per million of the job's time; may be absent
+
 inline constexpr uint32_t kMessageMagic = 0x5243444f;  // "ODCR"
 inline constexpr uint16_t kMessageVersion = 1;
 inline constexpr int kTokenBytes = 32;
