@@ -209,8 +209,8 @@ void Count(LaunchBooks* books, ThreadState::LaunchCall& call) {
   }
 }
 
-void OnEnter(LaunchBooks* books, ThreadState& thread, bool is_driver, CUpti_CallbackId id,
-             const CUpti_CallbackData& data) {
+void OnCallEnter(LaunchBooks* books, ThreadState& thread, bool is_driver, CUpti_CallbackId id,
+                 const CUpti_CallbackData& data) {
   ThreadState::LaunchCall& call = thread.launch;
   Launch launch{Recorder::CurrentOwner(thread), NowNs(), StreamLedger::kNoStream, true, false, 1};
   if (thread.unit.is_skipped) {
@@ -268,7 +268,7 @@ void OnEnter(LaunchBooks* books, ThreadState& thread, bool is_driver, CUpti_Call
   books->last_launch_ns.store(launch.time_ns, std::memory_order_relaxed);
 }
 
-void OnExit(LaunchBooks* books, ThreadState& thread, bool is_driver, const CUpti_CallbackData& data) {
+void OnCallExit(LaunchBooks* books, ThreadState& thread, bool is_driver, const CUpti_CallbackData& data) {
   ThreadState::LaunchCall& call = thread.launch;
   if (thread.unit.is_skipped) {
     call = {};
@@ -375,9 +375,9 @@ void Dispatch(LaunchBooks* books, CUpti_CallbackDomain domain, CUpti_CallbackId 
   }
   const auto& call = *static_cast<const CUpti_CallbackData*>(data);
   if (call.callbackSite == CUPTI_API_ENTER) {
-    OnEnter(books, *thread, is_driver, id, call);
+    OnCallEnter(books, *thread, is_driver, id, call);
   } else {
-    OnExit(books, *thread, is_driver, call);
+    OnCallExit(books, *thread, is_driver, call);
   }
 }
 
