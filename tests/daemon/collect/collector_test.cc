@@ -240,10 +240,11 @@ TEST_F(CollectorTest, UndoesCuptiThatIsRefusedHalfWay) {
   const auto session = Expect({JobModel(0), ""});
   const std::string output = directory_ / "enabled";
   // kind 10 is CONCURRENT_KERNEL: three kinds are on by then
-  ASSERT_EQ(Run(*session, false,
-                {"sh", "-c",
-                 "FAKE_CUPTI_REFUSE_KIND=10 LD_PRELOAD=" DSOCR_FAKE_CUPTI " exec " + kJob + " gpu 2 > " + output}),
-            0);
+  ASSERT_EQ(
+      Run(*session, false,
+          {"sh", "-c",
+           "FAKE_CUPTI_FAULTS='refuse_kind 10' LD_PRELOAD=" DSOCR_FAKE_CUPTI " exec " + kJob + " gpu 2 > " + output}),
+      0);
   std::string enabled;
   std::getline(std::ifstream(output) >> std::ws, enabled);
   EXPECT_EQ(enabled, "0");

@@ -5,7 +5,7 @@
 //   itself: mul], unknown { relu } } linked       operators without any range, for the preloaded agent killed       one
 //   request, then half of a second, then SIGKILL forked       one request; a forked child runs another and exits; the
 //   parent runs one more threads N    N threads, each one range "worker" with 100 operators gpu N        N requests on
-//   a fake GPU (tests/fake/fake_cupti.h): request { a copy, vision { 3 kernels }, a kernel of the request itself }
+//   a fake GPU (tests/fake/fake_gpu.h): request { a copy, vision { 3 kernels }, a kernel of the request itself }
 //   toggled N    one request of N steps "step", recording off in every other one
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -27,7 +27,7 @@
 #include <thread>
 #include <vector>
 
-#include "tests/fake/fake_cupti.h"
+#include "tests/fake/fake_gpu.h"
 
 namespace {
 
@@ -73,33 +73,33 @@ void RunSteps(const at::Tensor& x, int steps) {
   }
 }
 
-// What libcuda does in cuInit: calls InitializeInjection of the library that the variable names.
-void InitCuda() {
-  const char* path = std::getenv("CUDA_INJECTION64_PATH");
-  void* library = path ? dlopen(path, RTLD_NOW) : nullptr;
-  if (const auto initialize = library ? reinterpret_cast<int (*)()>(dlsym(library, "InitializeInjection")) : nullptr) {
-    initialize();
-  }
+template <typename Function>
+Function Find(const char* name) {
+  return reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
 }
+#define FAKE_GPU(name) Find<decltype(&name)>(#name)
 
 void RunOnFakeGpu(const at::Tensor& x, int requests) {
-  const auto launch = reinterpret_cast<decltype(&fake_cupti_launch)>(dlsym(RTLD_DEFAULT, "fake_cupti_launch"));
-  const auto copy = reinterpret_cast<decltype(&fake_cupti_copy)>(dlsym(RTLD_DEFAULT, "fake_cupti_copy"));
-  const auto enabled_kinds =
-      reinterpret_cast<decltype(&fake_cupti_enabled_kinds)>(dlsym(RTLD_DEFAULT, "fake_cupti_enabled_kinds"));
-  InitCuda();
-  std::printf("%d\n", enabled_kinds());
+  const auto launch = FAKE_GPU(fake_gpu_launch);
+  const auto copy = FAKE_GPU(fake_gpu_copy);
+  const auto function = FAKE_GPU(fake_gpu_function);
+  void* const stream = FAKE_GPU(fake_gpu_stream)(1, 7);
+  FAKE_GPU(fake_gpu_init)();
+  std::printf("%d\n", FAKE_GPU(fake_gpu_enabled_kinds)());
   for (int i = 0; i < requests; ++i) {
     const Range request("request");
-    copy(4096, 500, 7);
+    copy(FAKE_GPU_HTOD, 4096, 500, stream, FAKE_GPU_DRIVER);
     {
       const Range vision("vision");
       at::mul(x, x);  // what launches kernels on a real GPU: an operator call, and no operation of a GPU job
-      launch("sm90_xmma_gemm_bf16bf16_bf16f32_f32_tn_n_tilesize128x128x64", 1000, 7);
-      launch("void flash_fwd_kernel<Flash_fwd_kernel_traits<128>>(Flash_fwd_params)", 2000, 7);
-      launch("some_unheard_of_kernel", 300, 8);
+      launch(function("sm90_xmma_gemm_bf16bf16_bf16f32_f32_tn_n_tilesize128x128x64"), 1000, stream, FAKE_GPU_DRIVER);
+      launch(function("void flash_fwd_kernel<Flash_fwd_kernel_traits<128>>(Flash_fwd_params)"), 2000, stream,
+             FAKE_GPU_DRIVER);
+      launch(function("some_unheard_of_kernel"), 300, stream, FAKE_GPU_DRIVER);
     }
-    launch("void at::native::vectorized_elementwise_kernel<4, at::native::CUDAFunctor_add<float>>(int)", 40, 7);
+    launch(function("void at::native::vectorized_elementwise_kernel<4, at::native::CUDAFunctor_add<float>>(int)"), 40,
+           stream, FAKE_GPU_DRIVER);
+    FAKE_GPU(fake_gpu_synchronize)(stream);
   }
 }
 
