@@ -24,8 +24,8 @@ void* OpenCupti() {
   return nullptr;
 }
 
-// cuptiGetVersion counts: 18 is CUDA 12.0, 27 is 12.9. From CUDA 13 on it says 130001 for 13.0.
-constexpr uint32_t kFirstApiOf12 = 18;
+// cuptiGetVersion counts: 19 is CUDA 12.0, 27 is 12.9. From CUDA 13 on it says 130001 for 13.0.
+constexpr uint32_t kFirstApiOf12 = 19;
 constexpr uint32_t kFirstApiThatCountsRefusals = 27;
 constexpr uint32_t kFirstLongVersion = 1000;
 

@@ -57,6 +57,7 @@ void Decoder::Decode(Recorder& recorder, uint8_t* buffer, size_t valid_bytes) no
   now_ns_ = NowNs();
   has_realigned_ = false;
   CUpti_Activity* activity = nullptr;
+  size_t last = 0;  // where the last record begins
   CUptiResult result =
       valid_bytes == 0 ? CUPTI_ERROR_MAX_LIMIT_REACHED : library_.next_record(buffer, valid_bytes, &activity);
   while (result == CUPTI_SUCCESS && activity != nullptr) {
@@ -65,6 +66,7 @@ void Decoder::Decode(Recorder& recorder, uint8_t* buffer, size_t valid_bytes) no
     if (offset >= valid_bytes) {
       break;
     }
+    last = offset;
     result = library_.next_record(buffer, valid_bytes, &activity);
     const size_t next = result == CUPTI_SUCCESS && activity > current
                             ? static_cast<size_t>(reinterpret_cast<uint8_t*>(activity) - buffer)
@@ -74,8 +76,9 @@ void Decoder::Decode(Recorder& recorder, uint8_t* buffer, size_t valid_bytes) no
       break;
     }
   }
-  if (result == CUPTI_ERROR_INVALID_KIND) {
-    incidents_.Tell(recorder, record::IncidentCode::kUnknownKind, 0);
+  if (result != CUPTI_SUCCESS && result != CUPTI_ERROR_MAX_LIMIT_REACHED) {
+    recorder.CountInvalid(1);
+    incidents_.Tell(recorder, record::IncidentCode::kTruncated, static_cast<int64_t>(valid_bytes - last));
   }
   RetryWaiting(recorder, false);
 }
@@ -172,7 +175,11 @@ void Decoder::TakeOperation(Recorder& recorder, const Activity& activity) noexce
 
   record::Record record{};
   const int64_t not_before_ns = is_known && launch.time_ns != 0 ? launch.time_ns - kSlackNs : now_ns_ - kOldestStartNs;
-  if (is_repeated || !Place(recorder, activity, not_before_ns, &record.operation.start_ns, &record.operation.end_ns)) {
+  if (is_repeated) {
+    recorder.CountInvalid(1);  // no operation of its own: the ledger has it
+    return;
+  }
+  if (!Place(recorder, activity, not_before_ns, &record.operation.start_ns, &record.operation.end_ns)) {
     recorder.CountInvalid(1);
     books_.ledger.AddInvalid(row, launched_on);
     return;

@@ -75,8 +75,9 @@ record::Owner GraphTable::AddNode(uint32_t graph, uint64_t node, bool is_operati
 
 record::Owner GraphTable::CloneNode(uint32_t graph, uint64_t node, bool is_operation, uint64_t original) noexcept {
   const std::lock_guard<std::mutex> lock(mutex_);
+  // CUPTI may have told of the clone as of a node of its own, made in whatever range instantiates.
   const Node* source = FindNode(original);
-  return source == nullptr ? 0 : Insert(graph, node, is_operation, source->owner);
+  return Insert(graph, node, is_operation, source == nullptr ? 0 : source->owner);
 }
 
 void GraphTable::BindExec(uint32_t exec, uint32_t graph) noexcept {

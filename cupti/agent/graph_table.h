@@ -15,7 +15,7 @@ namespace dsocr::agent {
 class GraphTable {
  public:
   // A node of `graph` was made on a thread in the range `owner`, or cloned from `original`. `is_operation`: it will
-  // have a record at each replay. Returns the node's owner; 0: not known.
+  // have a record at each replay. Returns the node's owner; 0: not known, though its graph counts it.
   record::Owner AddNode(uint32_t graph, uint64_t node, bool is_operation, record::Owner owner) noexcept;
   record::Owner CloneNode(uint32_t graph, uint64_t node, bool is_operation, uint64_t original) noexcept;
 

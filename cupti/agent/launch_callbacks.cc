@@ -347,7 +347,7 @@ void OnResource(LaunchBooks* books, CUpti_CallbackId id, const CUpti_ResourceDat
       return;
     }
   }
-  if (owner != 0 && is_operation) {
+  if (is_operation) {
     record::Record record{};
     record.kind = record::Kind::kGraphNode;
     record.thread = thread->number;

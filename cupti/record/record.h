@@ -130,7 +130,7 @@ struct Dropped {
 
 struct GraphNode {
   uint64_t node;  // CUPTI's id, unique in the process while the graph lives
-  Owner owner;    // the innermost range of the capturing thread
+  Owner owner;    // the innermost range of the capturing thread; 0: not known, also if it was said to be before
   uint32_t graph;
   uint32_t reserved;
 };
