@@ -35,6 +35,8 @@ constexpr int64_t kStallNs = 1'400'000'000;
 constexpr int kStallPauses = 4;
 constexpr int kMaxRestarts = 5;
 constexpr int64_t kStuckFlushMs = 1500;
+// Invalid records within a second that are more than chance.
+constexpr int64_t kMostlyInvalid = 1000;
 // Operations without a known launch, though launches are heard: then they are not heard after all.
 constexpr uint64_t kUnexplainedLimit = 64;
 
@@ -62,6 +64,9 @@ struct Source {
   int64_t longest_pause_ns = 0;
   int64_t stalled_since_ns = 0;  // 0: they come
   int restarts = 0;
+  // At the last bookkeeping.
+  int64_t recorded = 0;
+  int64_t invalid = 0;
   bool is_flush_stuck = false;
 };
 
@@ -76,6 +81,7 @@ alignas(8) char discarded[1 << 16];
 void DisableKinds(Source& s) {
   const std::lock_guard<std::mutex> lock(s.kinds_mutex);
   s.is_enabled.store(false, std::memory_order_relaxed);
+  s.books.has_kinds.store(false, std::memory_order_relaxed);
   for (const CUpti_ActivityKind kind : kOtherKinds) {
     s.library.disable(kind);
   }
@@ -101,6 +107,7 @@ bool EnableKinds(Source& s, Recorder& recorder) {
     }
   }
   s.is_enabled.store(true, std::memory_order_relaxed);
+  s.books.has_kinds.store(true, std::memory_order_relaxed);
   return true;
 }
 
@@ -304,6 +311,20 @@ void WatchArrivals(Source& s, Recorder& recorder, int64_t now_ns) {
   }
 }
 
+// Records that make no sense: CUPTI's device buffers have run out.
+void WatchSense(Source& s, Recorder& recorder) {
+  const int64_t recorded = s.books.ledger.recorded();
+  const int64_t invalid = s.books.ledger.invalid();
+  const int64_t new_invalid = invalid - s.invalid;
+  if (new_invalid >= kMostlyInvalid && new_invalid > recorded - s.recorded && s.restarts < kMaxRestarts &&
+      s.flusher.Ask(Flusher::Task::kRestart)) {
+    ++s.restarts;
+    s.incidents.Tell(recorder, IncidentCode::kMostlyInvalid, new_invalid);
+  }
+  s.recorded = recorded;
+  s.invalid = invalid;
+}
+
 // The threads and the books, once in a process.
 Source* MakeSource() {
   if (Source* made = source.load()) {
@@ -411,6 +432,7 @@ void PollCupti() noexcept {
   if (now_ns - s.last_bookkeeping_ns >= kBookkeepingNs) {
     s.last_bookkeeping_ns = now_ns;
     AlignClock(s, recorder);
+    WatchSense(s, recorder);
     WriteBooks(s, recorder);
   }
 }

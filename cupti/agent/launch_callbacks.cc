@@ -369,7 +369,7 @@ void Dispatch(LaunchBooks* books, CUpti_CallbackDomain domain, CUpti_CallbackId 
   if (is_driver && (id >= kFunctionPlaces || kFunctionOf[id] == 0)) {
     return;
   }
-  ThreadState* thread = HookThread();
+  ThreadState* thread = books->has_kinds.load(std::memory_order_relaxed) ? HookThread() : nullptr;
   if (thread == nullptr || thread->recorder->mode() != Recorder::Mode::kOn) {
     return;
   }
@@ -391,9 +391,12 @@ void CUPTIAPI OnCallback(void* user, CUpti_CallbackDomain domain, CUpti_Callback
     Dispatch(books, domain, id, data);
     return;
   }
+  const int64_t before_ns = NowNs();
   const int64_t start_ns = NowNs();
   Dispatch(books, domain, id, data);
-  books->callback_ns.fetch_add(static_cast<uint64_t>(NowNs() - start_ns) * kCostSample, std::memory_order_relaxed);
+  const int64_t spent_ns = NowNs() - start_ns - (start_ns - before_ns);  // without what looking at the clock takes
+  books->callback_ns.fetch_add(spent_ns > 0 ? static_cast<uint64_t>(spent_ns) * kCostSample : 0,
+                               std::memory_order_relaxed);
 }
 
 bool EnableCallbacks(const CuptiLibrary& library) {

@@ -24,6 +24,7 @@ struct LaunchBooks {
   StreamLedger ledger;
   GraphTable graphs;
   std::atomic<bool> is_on;            // false: launches are not heard
+  std::atomic<bool> has_kinds;        // false: operations are not recorded now, so launches are not looked at
   std::atomic<uint64_t> calls;        // launch functions heard
   std::atomic<uint64_t> callback_ns;  // in callbacks: an estimate from one in kCostSample
   std::atomic<int64_t> last_launch_ns;

@@ -182,9 +182,10 @@ enum class IncidentCode : uint32_t {
   kTruncated = 9,          // `value`: bytes left over at a buffer's end
   kDuplicate = 10,         // `value`: the correlation id that came more often than it was launched
   kNoBuffer = 11,          // all buffers were full: what CUPTI had meanwhile was thrown away
-  kNoLibrary = 12,         // no libcupti that we know; `name`: what was found
+  kNoLibrary = 12,         // no libcupti that we know; `value`: the major version that was found, 0 for none
+  kMostlyInvalid = 13,     // `value`: invalid records within a second, more than valid ones; CUPTI was restarted
 };
-inline constexpr uint32_t kLastIncidentCode = 12;
+inline constexpr uint32_t kLastIncidentCode = 13;
 
 // Written at the first of its kind and again, with the count, when the recording ends.
 struct Incident {
