@@ -375,6 +375,8 @@ void fake_gpu_synchronize(fake_gpu_stream_t stream_handle) {
     const timespec rest{(free_ns - now_ns) / 1'000'000'000, (free_ns - now_ns) % 1'000'000'000};
     nanosleep(&rest, nullptr);
   }
+  const CUpti_SynchronizeData data{reinterpret_cast<CUcontext>(stream.context), params.hStream};
+  ProcessDevice().subscriber.Tell(CUPTI_CB_DOMAIN_SYNCHRONIZE, CUPTI_CBID_SYNCHRONIZE_STREAM_SYNCHRONIZED, &data);
   if (ProcessActivity().IsEnabled(CUPTI_ACTIVITY_KIND_SYNCHRONIZATION)) {
     record.kind = CUPTI_ACTIVITY_KIND_SYNCHRONIZATION;
     record.correlation = call.correlation();
