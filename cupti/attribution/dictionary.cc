@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "cupti/attribution/kernel_category.h"
 #include "cupti/attribution/operator_category.h"
 
 namespace dsocr::attribution {

@@ -28,7 +28,7 @@ constexpr AtenRow kAtenRows[] = {
      "scaled_dot_product_attention _scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu "
      "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention _scaled_dot_product_attention_math "
      "_flash_attention_forward _efficient_attention_forward _cudnn_attention_forward _native_multi_head_attention "
-     "_transformer_encoder_layer_fwd"},
+     "_transformer_encoder_layer_fwd flex_attention"},
     {"norm",
      "layer_norm native_layer_norm rms_norm _fused_rms_norm group_norm native_group_norm batch_norm native_batch_norm "
      "cudnn_batch_norm "
@@ -103,122 +103,6 @@ std::unordered_map<std::string_view, int> MakeAtenTable() {
   return table;
 }
 
-struct KernelRow {
-  std::string_view category;
-  std::string_view part;  // of the lower-case name
-};
-
-// Specific before general: fused attention holds "softmax", a split-K reduction belongs to its product, a layer-norm
-// kernel holds "vectorized".
-constexpr KernelRow kKernelRows[] = {
-    {"communication", "nccl"},
-    {"communication", "nvshmem"},
-    {"communication", "all_reduce"},
-    {"communication", "allreduce"},
-    {"rope", "rotary"},
-    {"rope", "rope"},
-    {"attention", "flash_fwd"},
-    {"attention", "flash_attn"},
-    {"attention", "flashattn"},
-    {"attention", "flashinfer"},
-    {"attention", "fmha"},
-    {"attention", "attention"},
-    {"attention", "cudnn_generated_fort_native_sdpa"},
-    {"attention", "sdpa"},
-    {"attention", "batchprefillwith"},
-    {"attention", "batchdecodewith"},
-    {"attention", "mla_"},
-    {"routing", "moe_align"},
-    {"routing", "moe_sum"},
-    {"routing", "topk"},
-    {"routing", "gathertopk"},
-    {"routing", "radixsort"},
-    {"routing", "radix_sort"},
-    {"routing", "bitonicsort"},
-    {"routing", "sortkv"},
-    {"routing", "histogram"},
-    {"conv", "implicit_gemm"},
-    {"conv", "convolve"},
-    {"conv", "conv2d"},
-    {"conv", "conv_depthwise"},
-    {"conv", "cudnn::cnn"},
-    {"conv", "fprop"},
-    {"conv", "winograd"},
-    {"conv", "im2col"},
-    {"conv", "nchwtonhwc"},
-    {"conv", "nhwctonchw"},
-    {"gemv", "gemv"},
-    {"gemv", "dot_kernel"},
-    {"gemm", "splitkreduce"},
-    {"gemm", "splitk_reduce"},
-    {"gemm", "gemm"},
-    {"gemm", "nvjet"},
-    {"gemm", "cutlass"},
-    {"gemm", "cublas"},
-    {"gemm", "xmma"},
-    {"gemm", "fused_moe"},
-    {"gemm", "triton_mm"},
-    {"gemm", "_mm_"},
-    {"norm", "layer_norm"},
-    {"norm", "layernorm"},
-    {"norm", "rms_norm"},
-    {"norm", "rmsnorm"},
-    {"norm", "group_norm"},
-    {"norm", "groupnorm"},
-    {"norm", "batch_norm"},
-    {"norm", "rowwisemoments"},
-    {"softmax", "softmax"},
-    {"interpolate", "upsample"},
-    {"interpolate", "interp"},
-    {"interpolate", "avg_pool"},
-    {"sampling", "multinomial"},
-    {"sampling", "distribution_"},
-    {"sampling", "philox"},
-    {"embedding", "embedding"},
-    {"index", "index_put"},
-    {"index", "indexselect"},
-    {"index", "index_elementwise"},
-    {"index", "indexfunc"},
-    {"index", "index_kernel"},
-    {"index", "gather"},
-    {"index", "scatter"},
-    {"index", "masked_fill"},
-    {"index", "nonzero"},
-    {"index", "compact_"},
-    {"activation", "gelu"},
-    {"activation", "silu"},
-    {"activation", "swiglu"},
-    {"activation", "act_and_mul"},
-    {"activation", "sigmoid"},
-    {"activation", "tanh_kernel"},
-    {"activation", "relu"},
-    {"reduction", "reduce_kernel"},
-    {"reduction", "devicereduce"},
-    {"reduction", "devicescan"},
-    {"reduction", "argmax"},
-    {"reduction", "cumsum"},
-    {"reduction", "scan"},
-    {"copy", "catarray"},
-    {"copy", "copy"},
-    {"copy", "fillfunctor"},
-    {"copy", "transpose"},
-    {"copy", "reshape_and_cache"},
-    {"copy", "arange"},
-    {"copy", "tril"},
-    {"copy", "triu"},
-    {"copy", "pad"},
-    {"memset", "memset"},
-    {"reduction", "reduce"},
-    {"elementwise", "elementwise"},
-    {"elementwise", "functor"},
-    {"elementwise", "pointwise"},
-    {"elementwise", "triton_poi"},
-    {"reduction", "triton_red"},
-    {"reduction", "triton_per"},
-};
-
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 }  // namespace
 
 int CategoryIndex(std::string_view category_id) {
@@ -237,17 +121,6 @@ int AtenCategory(std::string_view name) {
     found = table.find(name.substr(0, name.size() - 1));
   }
   return found == table.end() ? kOtherCategory : found->second;
-}
-
-int KernelCategory(std::string_view kernel_name) {
-  std::string name(kernel_name);
-  std::transform(name.begin(), name.end(), name.begin(), Lower);
-  for (const KernelRow& row : kKernelRows) {
-    if (name.find(row.part) != std::string::npos) {
-      return CategoryIndex(row.category);
-    }
-  }
-  return kOtherCategory;
 }
 
 }  // namespace dsocr::attribution

@@ -1,8 +1,7 @@
-// Which operator category an operation belongs to, by its name: an ATen operator, a GPU kernel, a copy or a set.
+// The operator categories, and which one an ATen operator belongs to. Of kernels: kernel_category.h.
 //
-// Tables, read in order, first match wins; what no row knows is `other`, and stays visible as that. The list of
-// categories is that of the analytic side (docs/attribution.md), which is why it is spelled here as strings: the two
-// sides share no code.
+// What no row knows is `other`, and stays visible as that. The list of categories is that of the analytic side
+// (docs/attribution.md), which is why it is spelled here as strings: the two sides share no code.
 #ifndef DSOCR_CUPTI_ATTRIBUTION_OPERATOR_CATEGORY_H_
 #define DSOCR_CUPTI_ATTRIBUTION_OPERATOR_CATEGORY_H_
 
@@ -31,9 +30,6 @@ int CategoryIndex(std::string_view category_id);
 
 // "aten::addmm" -> gemm. Overloads and in-place forms ("add_.Tensor") count as the operator itself.
 int AtenCategory(std::string_view operator_name);
-
-// A demangled or mangled kernel name, as CUPTI reports it.
-int KernelCategory(std::string_view kernel_name);
 
 }  // namespace dsocr::attribution
 
