@@ -1,5 +1,6 @@
 #include "client/completion.h"
 
+#include <algorithm>
 #include <string_view>
 #include <vector>
 
@@ -32,9 +33,13 @@ std::string CommandNames() {
   return fmt::format("{} help", fmt::join(names, " "));
 }
 
-// Second words: "describe" after workloads.
+// Second words: "describe" after workloads, "bash", "zsh" and "fish" after completion.
 std::string SecondWords(const Command& command) {
   std::string words;
+  if (command.arguments.find_first_not_of("abcdefghijklmnopqrstuvwxyz|") == std::string_view::npos) {
+    words = fmt::format(" {}", command.arguments);
+    std::replace(words.begin(), words.end(), '|', ' ');
+  }
   const std::string prefix = fmt::format("{} ", command.name);
   for (const Command& other : Commands()) {
     if (other.name.starts_with(prefix)) {
@@ -78,8 +83,7 @@ std::string BashFunction() {
     }
     const bool takes_file = command.arguments.find("FILE") != std::string_view::npos || command.takes_program;
     out += fmt::format("    {}) COMPREPLY=($(compgen -W \"{}{}\" -- \"$word\"){}) ;;\n", command.name,
-                       fmt::join(names, " "), command.name == "completion" ? " bash zsh fish" : SecondWords(command),
-                       takes_file ? " $(compgen -f -- \"$word\")" : "");
+                       fmt::join(names, " "), SecondWords(command), takes_file ? " $(compgen -f -- \"$word\")" : "");
   }
   return out + "  esac\n}\ncomplete -F _dsocrctl dsocrctl\n";
 }

@@ -40,6 +40,19 @@ ProcessIo::ProcessIo() {
   executable_dir = std::filesystem::read_symlink("/proc/self/exe", error).parent_path().string();
 }
 
+absl::StatusOr<std::string> ProcessIo::In(size_t max_bytes) {
+  std::string bytes(max_bytes, '\0');
+  ssize_t count = 0;
+  do {
+    count = ::read(STDIN_FILENO, bytes.data(), bytes.size());
+  } while (count < 0 && errno == EINTR);
+  if (count < 0) {
+    return absl::InternalError(fmt::format("standard input: {}", std::strerror(errno)));
+  }
+  bytes.resize(static_cast<size_t>(count));
+  return bytes;
+}
+
 void ProcessIo::Out(std::string_view text) {
   buffer_ += text;
   if (buffer_.size() >= kFlushBytes) {

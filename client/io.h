@@ -4,11 +4,13 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 
 namespace dsocr::client {
 
@@ -16,6 +18,9 @@ class Io {
  public:
   virtual ~Io() = default;
 
+  // The next bytes of standard input, at most `max_bytes` and as soon as there are any; none: its end. INTERNAL where
+  // it cannot be read.
+  virtual absl::StatusOr<std::string> In(size_t max_bytes) = 0;
   virtual void Out(std::string_view text) = 0;  // results; buffered until Flush
   virtual void Err(std::string_view text) = 0;  // everything else; at once
   // Writes what Out has gathered. An error (a full disk) is remembered and returned from then on.
@@ -35,6 +40,7 @@ class Io {
 class ProcessIo : public Io {
  public:
   ProcessIo();
+  absl::StatusOr<std::string> In(size_t max_bytes) override;
   void Out(std::string_view text) override;
   void Err(std::string_view text) override;
   absl::Status Flush() override;

@@ -16,6 +16,7 @@ Command DeleteCommand();
 Command DescribeWorkloadCommand();
 Command DevicesCommand();
 Command ExportCommand();
+Command KernelsCommand();
 Command LaunchCommand();
 Command ListCommand();
 Command ModelCommand();

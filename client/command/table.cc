@@ -18,6 +18,7 @@ const std::vector<Command>& Commands() {
                                                           WorkloadsCommand(),
                                                           DescribeWorkloadCommand(),
                                                           DevicesCommand(),
+                                                          KernelsCommand(),
                                                           StatusCommand(),
                                                           VersionCommand(),
                                                           CompletionCommand()};
@@ -25,8 +26,8 @@ const std::vector<Command>& Commands() {
 }
 
 const std::vector<std::string_view>& LaterCommands() {
-  static const auto& names = *new std::vector<std::string_view>{"ps",        "attach",   "detach", "kernels",
-                                                                "calibrate", "validate", "import", "diff"};
+  static const auto& names =
+      *new std::vector<std::string_view>{"ps", "attach", "detach", "calibrate", "validate", "import", "diff"};
   return names;
 }
 

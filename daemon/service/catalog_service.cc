@@ -8,6 +8,8 @@
 
 #include "analytic/device/device.h"
 #include "analytic/workload.h"
+#include "cupti/attribution/kernel_category.h"
+#include "cupti/attribution/operator_category.h"
 #include "daemon/catalog/models.h"
 #include "daemon/catalog/workload_file.h"
 #include "daemon/config/version.h"
@@ -20,6 +22,7 @@ namespace {
 
 constexpr double kTera = 1e12;
 constexpr double kGiga = 1e9;
+constexpr int kMaxKernelNames = 100'000;
 
 v1::Device DescribeDevice(const analytic::Device& device) {
   v1::Device description;
@@ -94,6 +97,28 @@ grpc::Status CatalogService::ListDevices(grpc::ServerContext*, const v1::ListDev
       if (device.kind == analytic::DeviceKind::kCuda) {  // "cpu" is this machine's, above
         *response->add_devices() = DescribeDevice(device);
       }
+    }
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status CatalogService::ClassifyKernels(grpc::ServerContext*, const v1::ClassifyKernelsRequest* request,
+                                             v1::ClassifyKernelsResponse* response) {
+  return Call(activity_, [&]() -> absl::Status {
+    const int count = request->kernel_names_size();
+    if (count > kMaxKernelNames) {
+      return absl::InvalidArgumentError(
+          fmt::format("kernel_names: {} of them; give at most {} at once", count, kMaxKernelNames));
+    }
+    response->mutable_category_ids()->Reserve(count);
+    for (int i = 0; i < count; ++i) {
+      const std::string& name = request->kernel_names(i);
+      if (name.size() > attribution::kMaxKernelNameBytes) {
+        return absl::InvalidArgumentError(fmt::format("kernel_names[{}]: {} bytes; a name has at most {}", i,
+                                                      name.size(), attribution::kMaxKernelNameBytes));
+      }
+      const int category = attribution::KernelCategory(name);
+      response->add_category_ids(std::string(attribution::kCategories[static_cast<size_t>(category)]));
     }
     return absl::OkStatus();
   });

@@ -38,6 +38,9 @@ class CatalogService final : public v1::CatalogService::Service {
                                 v1::WorkloadDescription* response) override;
   grpc::Status ListDevices(grpc::ServerContext* context, const v1::ListDevicesRequest* request,
                            v1::ListDevicesResponse* response) override;
+  // INVALID_ARGUMENT for more than 100,000 names, or one of more than 4,096 bytes.
+  grpc::Status ClassifyKernels(grpc::ServerContext* context, const v1::ClassifyKernelsRequest* request,
+                               v1::ClassifyKernelsResponse* response) override;
   grpc::Status GetStatus(grpc::ServerContext* context, const v1::GetStatusRequest* request,
                          v1::DaemonStatus* response) override;
 

@@ -57,6 +57,45 @@ class App : public ::testing::Test {
   FakeIo io;
 };
 
+TEST_F(App, KernelsComeOutAsTheyWentInEachWithItsCategory) {
+  io.in = "gemm a\ncopy \xff b\r\n\nnorm last";
+  EXPECT_EQ(Run({"kernels", "classify"}), kExitDone) << io.err;
+  EXPECT_EQ(io.out, "gemm\tgemm a\ncopy\tcopy \xff b\r\n\t\nnorm\tnorm last\n");
+  ASSERT_EQ(daemon.classify_requests.size(), 1);
+  EXPECT_EQ(daemon.classify_requests[0].kernel_names(1), "copy ? b\r") << "a message holds UTF-8 alone";
+}
+
+TEST_F(App, ManyKernelsGoInRequestsOfBoundedSize) {
+  std::string expected;
+  for (int i = 0; i < 25'000; ++i) {
+    const std::string name = "k" + std::to_string(i);
+    io.in += name + "\n";
+    expected += name + "\t" + name + "\n";
+  }
+  const std::string longest = "x " + std::string(50'000, 'y');
+  for (int i = 0; i < 300; ++i) {
+    io.in += longest + "\n";
+    expected += "x\t" + longest + "\n";
+  }
+  EXPECT_EQ(Run({"kernels", "classify"}), kExitDone) << io.err;
+  EXPECT_TRUE(io.out == expected);
+  EXPECT_GE(daemon.classify_requests.size(), 4);
+  for (const v1::ClassifyKernelsRequest& request : daemon.classify_requests) {
+    EXPECT_LE(request.ByteSizeLong(), 1u << 20);
+    for (const std::string& name : request.kernel_names()) {
+      EXPECT_LE(name.size(), 4096);
+    }
+  }
+}
+
+TEST_F(App, KernelsSayWhatIsNoListOfNames) {
+  io.in = std::string((1 << 20) + 1, 'x');
+  EXPECT_EQ(Run({"kernels", "classify"}), kExitUsage);
+  EXPECT_THAT(io.err, HasSubstr("standard input: line 1: longer than 1 MiB"));
+  EXPECT_EQ(Run({"kernels", "clasify"}), kExitUsage);
+  EXPECT_THAT(io.err, HasSubstr("did you mean 'classify'?"));
+}
+
 TEST_F(App, RunPrintsPlaceThenTable) {
   daemon.run_events = {Event(v1::RUN_STATE_LOADING), Event(v1::RUN_STATE_DONE)};
   EXPECT_EQ(Run({"run"}), kExitDone) << io.err;

@@ -188,6 +188,22 @@ grpc::Status FakeDaemon::DescribeWorkload(grpc::ServerContext*, const v1::Descri
   return grpc::Status::OK;
 }
 
+// The category of a name is its first word.
+grpc::Status FakeDaemon::ClassifyKernels(grpc::ServerContext*, const v1::ClassifyKernelsRequest* request,
+                                         v1::ClassifyKernelsResponse* response) {
+  classify_requests.push_back(*request);
+  for (const std::string& name : request->kernel_names()) {
+    response->add_category_ids(name.substr(0, name.find(' ')));
+  }
+  return refusal;
+}
+
+absl::StatusOr<std::string> FakeIo::In(size_t max_bytes) {
+  const std::string piece = in.substr(0, max_bytes);
+  in.erase(0, piece.size());
+  return piece;
+}
+
 FakeIo::FakeIo() {
   uid = ::getuid();
   working_dir = "/work dir";

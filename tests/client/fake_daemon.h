@@ -40,6 +40,7 @@ class FakeDaemon : private v1::AnalyticService::Service,
   v1::DescribeWorkloadRequest describe_request;
   v1::FinishLaunchRequest finish_request;
   v1::WhatIfRequest what_if_request;  // the first message, without its data
+  std::vector<v1::ClassifyKernelsRequest> classify_requests;
   std::string uploaded;
   std::atomic<bool> was_cancelled = false;
   std::atomic<bool> is_watched = false;
@@ -65,6 +66,9 @@ class FakeDaemon : private v1::AnalyticService::Service,
   grpc::Status DescribeWorkload(grpc::ServerContext*, const v1::DescribeWorkloadRequest*,
                                 v1::WorkloadDescription*) override;
 
+  grpc::Status ClassifyKernels(grpc::ServerContext*, const v1::ClassifyKernelsRequest*,
+                               v1::ClassifyKernelsResponse*) override;
+
   const v1::AnalyticModelReport* Find(const std::string& id) const;
 
   const ScratchDirectory directory_;
@@ -76,11 +80,13 @@ class FakeDaemon : private v1::AnalyticService::Service,
 class FakeIo : public Io {
  public:
   FakeIo();
+  absl::StatusOr<std::string> In(size_t max_bytes) override;  // from the start of `in`
   void Out(std::string_view text) override { out += text; }
   void Err(std::string_view text) override { err += text; }
   absl::Status Flush() override { return absl::OkStatus(); }
   std::optional<std::string> Env(const std::string& name) const override;
 
+  std::string in;
   std::string out;
   std::string err;
   std::map<std::string, std::string> environment;

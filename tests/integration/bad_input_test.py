@@ -44,7 +44,7 @@ class Refusals(CliTest):
     def test_what_comes_later_says_so(self):
         for flags in (["--cuda-graphs"], ["--overhead-budget", "1%"]):
             self.refused(2, f"{flags[0]}: not in this release", "run", *TINY, *flags)
-        for command in ("attach", "ps", "detach", "validate", "calibrate", "import", "diff", "kernels"):
+        for command in ("attach", "ps", "detach", "validate", "calibrate", "import", "diff"):
             self.refused(2, f"{command}: not in this release", command)
 
     def test_a_gpu_that_is_not_there(self):

@@ -251,6 +251,37 @@ TEST_F(DaemonTest, CatalogueAndStatusAnswer) {
   EXPECT_EQ(status.pid(), ::getpid());
 }
 
+TEST_F(DaemonTest, KernelsAreClassifiedInOrder) {
+  const auto catalog = v1::CatalogService::NewStub(channel_);
+  v1::ClassifyKernelsRequest request;
+  request.add_kernel_names("nvjet_tst_128x256_64x4_1x2_h_bz_coopA_TNT");
+  request.add_kernel_names("void vllm::rms_norm_kernel<c10::BFloat16>(c10::BFloat16*)");
+  request.add_kernel_names("");
+  v1::ClassifyKernelsResponse response;
+  grpc::ClientContext context;
+  ASSERT_TRUE(catalog->ClassifyKernels(&context, request, &response).ok());
+  EXPECT_THAT(response.category_ids(), ::testing::ElementsAre("gemm", "norm", "other"));
+}
+
+TEST_F(DaemonTest, KernelNamesHaveLimits) {
+  const auto catalog = v1::CatalogService::NewStub(channel_);
+  v1::ClassifyKernelsResponse response;
+  v1::ClassifyKernelsRequest long_name;
+  long_name.add_kernel_names(std::string(4096, 'x'));
+  long_name.add_kernel_names(std::string(4097, 'x'));
+  grpc::ClientContext contexts[2];
+  grpc::Status status = catalog->ClassifyKernels(&contexts[0], long_name, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("kernel_names[1]: 4097 bytes"));
+  v1::ClassifyKernelsRequest many;
+  for (int i = 0; i < 100'001; ++i) {
+    many.add_kernel_names("k");
+  }
+  status = catalog->ClassifyKernels(&contexts[1], many, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("kernel_names: 100001 of them"));
+}
+
 TEST_F(DaemonTest, RunWithoutARunnerFailsAndSaysWhichProgramIsMissing) {
   const auto profile = v1::ProfileService::NewStub(channel_);
   v1::StartRunRequest request;
