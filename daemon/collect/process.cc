@@ -10,8 +10,6 @@
 #include <cstring>
 #include <utility>
 
-#include "cupti/record/trace_file.h"
-
 namespace dsocr::collect {
 namespace {
 
@@ -55,26 +53,32 @@ RingMapping::~RingMapping() {
 void TraceFile::Open(const std::string& path, int64_t pid) {
   path_ = path;
   file_.reset(std::fopen(path.c_str(), "wbe"));
-  const record::TraceHeader header = record::MakeTraceHeader(pid);
-  if (file_ == nullptr || std::fwrite(&header, sizeof(header), 1, file_.get()) != 1) {
+  if (file_ == nullptr) {
+    Fail("cannot be written");
+    return;
+  }
+  writer_ = std::make_unique<record::TraceWriter>(file_.get());
+  if (!writer_->Begin(pid)) {
     Fail("cannot be written");
   }
 }
 
 void TraceFile::Write(const record::Record* records, size_t count) {
-  if (file_ != nullptr && std::fwrite(records, sizeof(record::Record), count, file_.get()) != count) {
+  if (file_ != nullptr && !writer_->Write(records, count)) {
     Fail("cannot be written");
   }
 }
 
 void TraceFile::Close() {
-  if (file_ != nullptr && std::fclose(file_.release()) != 0) {
+  if (file_ != nullptr && (!writer_->Flush() || std::fclose(file_.release()) != 0)) {
     Fail("cannot be written");
   }
+  writer_.reset();
 }
 
 void TraceFile::Fail(const char* what) {
   error_ = "trace '" + path_ + "': " + what + " (" + std::strerror(errno) + ")";
+  writer_.reset();
   file_.reset();
 }
 

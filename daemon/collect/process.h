@@ -12,6 +12,7 @@
 #include "cupti/attribution/attribution.h"
 #include "cupti/record/message.h"
 #include "cupti/record/ring.h"
+#include "cupti/record/trace_file.h"
 
 namespace dsocr::collect {
 
@@ -35,7 +36,7 @@ class RingMapping {
   record::RingReader reader_;
 };
 
-// Raw records in a file, as docs/record-format.md says.
+// The records in a file, as docs/record-format.md says.
 class TraceFile {
  public:
   // Overwrites. On failure nothing is kept, and error() says why.
@@ -52,6 +53,7 @@ class TraceFile {
 
   std::string path_;
   std::unique_ptr<std::FILE, Closer> file_;
+  std::unique_ptr<record::TraceWriter> writer_;  // borrows file_
   std::string error_;
 };
 
