@@ -94,7 +94,7 @@ constexpr Row kKernelRows[] = {
     {"rope", "rope| ropekernel ropequant ropeneox ropekv mrope *rotary *applyrope *qknormrope *krope *qrope *normrope"},
     {"copy",  // what is written to a cache
      "reshapeandcache concatandcache concatmla setmla setkvbuffer storekv storecache writekv copyblocks copykv "
-     "swapblocks appendpagedkv updatekvcache"},
+     "swapblocks appendpagedkv updatekvcache *repack"},
     {"gemm", "nvjet cijk bmm| matmulogs fmoe mfmamoe"},
     {"activation", "*actandmul siluandmul silumul geluandmul swiglu gatedact doactivation"},
     {"norm",
@@ -107,16 +107,16 @@ constexpr Row kKernelRows[] = {
      "*penalties *penalty minp| distribution philox poisson gammacuda standardgamma randuniform binomial randperm "
      "bernoulli generateseed gensequenced"},
     {"attention",
-     "flashfwd flashbwd flashattn flashattention flashdecod flashmla *fmha *attention *attn sdpa *sdpa mha| mmha "
-     "xqa mqa| mla| mladecode mlaprefill *batchprefillwith *batchdecodewith *singleprefillwith *singledecodewith "
-     "mergestates *mergestates =fwdkernel =splitkreduce fwdkernelsplitk fwdkernelstage fwdgroupedkernelstage "
-     "reducesegments preparevarlen chunkfwdkernel recomputewu solvetril *deltarule sagefwd"},
+     "flashfwd flashbwd flashattn flashattention flashdecod flashmla *fmha *attention *attn sdpa *sdpa mha| mmha xqa "
+     "mqa| mla| mladecode mlaprefill *batchprefillwith *batchdecodewith *singleprefillwith *singledecodewith "
+     "mergestates *mergestates =fwdkernel =splitkreduce fwdkernelsplitk fwdkernelalibi chunkedprefill fwdkernelstage "
+     "fwdgroupedkernelstage reducesegments preparevarlen chunkfwdkernel recomputewu solvetril *deltarule sagefwd"},
     {"routing",
      "topk *topk| *topkkernel gathertopk topkgating groupedtopk *moetopk moealign moepermute moeunpermute *moesort "
-     "moedispatch routing finalizemoe finalizekernel expandinputrows computeexpert *expertprefix countandsort "
-     "expertoffset getexpert buildexpert expertmap epscatter epgather getdispatchlayout radixfind radixselect "
-     "computeblock computedigit gatherkth kthvalue sort *radixsort *bitonicsort *mergesort *segmentedsort *sortkv "
-     "*argsort *histogram *runlength *bincount unique *unique|"},
+     "shuffleinputrows countexpert moedispatch routing finalizemoe finalizekernel expandinputrows computeexpert "
+     "*expertprefix countandsort expertoffset getexpert buildexpert expertmap epscatter epgather getdispatchlayout "
+     "radixfind radixselect computeblock computedigit gatherkth kthvalue sort *radixsort *bitonicsort *mergesort "
+     "*segmentedsort *sortkv *argsort *histogram *runlength *bincount unique *unique|"},
     {"reduction", "moesum moereduce"},
     {"conv",
      "*fprop *dgrad *wgrad conv| conv1 conv2 conv3 convfwd convbwd convtranspose convdepthwise *conv1d *conv2d "
@@ -126,7 +126,8 @@ constexpr Row kKernelRows[] = {
     {"gemv", "*gemv dotkernel reduce1block *matvec"},
     {"gemm",  // with what they add up: split-K, split halves, the scaling of the result
      "*gemm *splitkreduce *xmma *matmul mm| *mmkernel addmm scaledmm *scaledmm groupedmm fusedmoe *moekernel *marlin "
-     "wvsplitk llmm streamk bgmv sgmv lorashrink loraexpand exllama gptq mulmat scalkernel cutlass =kernel2"},
+     "wvsplitk llmm streamk bgmv sgmv lorashrink loraexpand exllama gptq mulmat scalkernel moemmk *reducesplitk "
+     "cutlass"},
     {"softmax", "*softmax *crossentropy logsumexp"},
     {"interpolate",
      "*upsample *interpolate interp *averagepool adaptiveaverage atomicadaptive adaptivemax *avgpool *maxpool "
@@ -142,21 +143,20 @@ constexpr Row kKernelRows[] = {
      "*gelu *silu *sigmoid tanh *relu *hardswish *softplus mish glukernel glubackward *activation *swish"},
     {"copy",
      "catarray cat| *catcuda catkernel *concat copy *copy| *copykernel *transpose *permute *nchwto *cpy *nhwcto "
-     "*nchw2 *nhwc2 repack pad| *padding *pad1d *pad2d *pad3d subtensorop *cast| castkernel convertto fill| "
-     "fillkernel fillbuffer fillfunctor arange *arange linspace triltriu triutril tril triu roll| rollcuda flip| "
-     "flipkernel repeatinterleave computecudakernel pixelshuffle zerokernel zerokv writereq swapdimension shufflein "
-     "padinput converttensor eyekernel tabulate uninitializedfill"},
+     "*nchw2 *nhwc2 pad| *padding *pad1d *pad2d *pad3d subtensorop cast| writezeros convertfp8 castkernel convertto "
+     "fill| fillkernel fillbuffer fillfunctor arange *arange linspace triltriu triutril tril triu roll| rollcuda "
+     "flip| flipkernel repeatinterleave computecudakernel pixelshuffle zerokernel zerokv writereq swapdimension "
+     "shufflein padinput converttensor eyekernel tabulate uninitializedfill"},
     {"reduction",
      "reduce *reduce| *reducekernel *devicereduce *reducebykey scan scan| *scan| *scankernel *devicescan argmax "
      "argmin *argmax *argmin *cumsum cumprod sumkernel *sum| meankernel segmentreduce lpnorm *nllloss nrm2 asum "
      "iamax inputreduce amax wrappedscan wrappedreduce"},
     {"elementwise",
      "elementwise *elementwise pointwise *pointwise kernelpointwiseapply multitensorapply foreach *functor *quant "
-     "*quantize *dequantize "
-     "optensor op1dtensor op2dtensor op3dtensor op4dtensor op5dtensor unaryop binbcast biasnhwc biasnchw residual "
-     "axpy cvt opgenerictensor scaletensor scalepackedtensor addtensor *biasadd *adam *sgd *lstmcell *grucell "
-     "transformbias *transformkernel devicetransform transformimpl unarytransform binarytransform addkernel "
-     "mulkernel eigenmetakernel *fusion"},
+     "*quantize *dequantize optensor op1dtensor op2dtensor op3dtensor op4dtensor op5dtensor unaryop binbcast "
+     "biasnhwc biasnchw residual axpy cvt opgenerictensor scaletensor scalepackedtensor addtensor *biasadd *adam "
+     "*sgd *lstmcell *grucell transformbias *transformkernel devicetransform transformimpl unarytransform "
+     "binarytransform addkernel mulkernel eigenmetakernel *fusion"},
 };
 
 // Libraries whose kernels have names of their own that say nothing: `internal::gemvx::kernel`, `deep_ep::dispatch`.
@@ -166,7 +166,7 @@ constexpr Row kScopeRows[] = {
     {"routing", "routing sbtopk mbtopk moealign"},
     {"conv", "cnn| *winograd conv| caskcudnn"},
     {"gemv", "gemvx"},
-    {"gemm", "cutlass cublas epilogue| deepgemm gemm|"},
+    {"gemm", "cutlass cublas epilogue| deepgemm gemm| =kernel2"},
     {"norm", "norm| layernorm"},
     {"sampling", "sampling|"},
     {"activation", "activation|"},
@@ -516,7 +516,7 @@ int KernelCategory(std::string_view kernel_name) {
   if (const int of_arguments = LookUp(kernels, parts.arguments, -1); of_arguments >= 0) {
     return of_arguments;
   }
-  return LookUp(scopes, parts.scope, kOtherCategory);
+  return LookUp(scopes, parts.scope + parts.own, kOtherCategory);
 }
 
 }  // namespace dsocr::attribution

@@ -60,6 +60,8 @@ TEST(KernelCategoryTest, Products) {
       {"void deep_gemm::sm90_fp8_gemm_1d2d_impl<0u, 2112u, 7168u, 1u>(float*)", "gemm"},
       {"std::enable_if<!(false), void>::type internal::gemvx::kernel<int, int, float>(cublasGemvParamsEx)", "gemv"},
       {"void gemv2T_kernel_val<int, int, __nv_bfloat16>(P)", "gemv"},
+      {"void cutlass::Kernel2<cutlass::gemm::kernel::Gemv<float> >(P)", "gemv"},
+      {"Kernel2", "gemm"},
       {"void dot_kernel<float, 128, 0, cublasDotParams<float> >(P)", "gemv"},
   });
 }
@@ -70,6 +72,7 @@ TEST(KernelCategoryTest, Convolutions) {
       {"void cutlass__5x_cudnn::Kernel<cutlass_tensorop_bf16_s16816fprop_optimized_bf16_128x64>(P)", "conv"},
       {"cudnn_ampere_scudnn_128x64_relu_xregs_large_nn_v1", "conv"},
       {"turing_fp16_s1688cudnn_fp16_256x128_ldg8_relu_f2f_exp_small_nhwc_tn_v1", "conv"},
+      {"void cutlass::Kernel2<cutlass::conv::kernel::ImplicitGemmConvolution<cutlass::gemm::X> >(P)", "conv"},
       {"void cudnn::winograd_nonfused::winogradForwardData4x4<float, float>(P)", "conv"},
       {"void cudnn::cnn::kern_precompute_indices<false>(int*, int)", "conv"},
       {"igemm_fwd_gtcx3_nhwc_bf16_bx0_ex1_bt128x128x32", "conv"},
