@@ -17,6 +17,7 @@ namespace {
 
 constexpr size_t kReadBytes = 64 * 1024;
 constexpr size_t kMaxNameBytes = 4096;     // of a name, as the daemon takes it; what is beyond decides nothing
+constexpr size_t kFrameBytes = 4;          // before each name in a message: its tag and length
 constexpr int kMaxNames = 10'000;          // of a request; with short names the bytes do not bound them
 constexpr size_t kMaxLineBytes = 1 << 20;  // a file without lines is no list of names
 
@@ -42,11 +43,12 @@ class Classifier {
 
   absl::Status Add(std::string line) {
     std::string name = NameOf(line);
-    bytes_ += name.size();
+    bytes_ += name.size() + kFrameBytes;
     request_.add_kernel_names(std::move(name));
     lines_.push_back(std::move(line));
-    return bytes_ + kMaxNameBytes > kChunkBytes || request_.kernel_names_size() == kMaxNames ? Flush()
-                                                                                             : absl::OkStatus();
+    return bytes_ + kMaxNameBytes + kFrameBytes > kChunkBytes || request_.kernel_names_size() == kMaxNames
+               ? Flush()
+               : absl::OkStatus();
   }
 
   absl::Status Flush() {
