@@ -35,27 +35,25 @@ SelfAttention::SelfAttention(const DecoderConfig& config, const std::string& ran
       merge_heads_range_(range + "/merge_heads"),
       o_proj_range_(range + "/o_proj") {}
 
-at::Tensor SelfAttention::Forward(const at::Tensor& x, int64_t layer, Phase phase, const RopeTable& rope,
+at::Tensor SelfAttention::Forward(const at::Tensor& x, int64_t layer, Phase phase, const Place& place,
                                   KvCache& cache) const {
   const Range range(self_range_[phase]);
-  const int64_t tokens = x.size(0), hidden = x.size(1), start = cache.length;
+  const int64_t tokens = x.size(0), hidden = x.size(1);
   const std::vector<int64_t> by_head = {1, tokens, heads_, hidden / heads_};
   at::Tensor q = In(q_proj_range_[phase], [&] { return q_proj_(x); });
   at::Tensor k = In(k_proj_range_[phase], [&] { return k_proj_(x); });
   const at::Tensor v = In(v_proj_range_[phase], [&] { return v_proj_(x); });
   In(rope_range_[phase], [&] {
-    const RopeTable rows = rope.Rows(start, tokens);
-    q = Rotate(q.view(by_head), rows);
-    k = Rotate(k.view(by_head), rows);
+    q = Rotate(q.view(by_head), place.rope());
+    k = Rotate(k.view(by_head), place.rope());
   });
   In(kv_cache_range_[phase], [&] {
-    cache.key[layer].narrow(2, start, tokens).copy_(k.transpose(1, 2));
-    cache.value[layer].narrow(2, start, tokens).copy_(v.view(by_head).transpose(1, 2));
+    place.Write(k.transpose(1, 2), cache.key[layer]);
+    place.Write(v.view(by_head).transpose(1, 2), cache.value[layer]);
   });
   const at::Tensor mixed = In(core_range_[phase], [&] {
-    const at::Tensor keys = cache.key[layer].narrow(2, 0, start + tokens);
-    const at::Tensor values = cache.value[layer].narrow(2, 0, start + tokens);
-    return AttentionProduct(q.transpose(1, 2), keys, values, {}, /*is_causal=*/tokens > 1);
+    const at::Tensor keys = place.Read(cache.key[layer]), values = place.Read(cache.value[layer]);
+    return AttentionProduct(q.transpose(1, 2), keys, values, place.bias(), place.is_causal());
   });
   const at::Tensor merged = In(merge_heads_range_[phase], [&] {
     return mixed.transpose(1, 2).reshape({tokens, hidden});
@@ -81,21 +79,26 @@ DecoderLayer::DecoderLayer(const DecoderConfig& config, int64_t index, WeightMap
   }
 }
 
-at::Tensor DecoderLayer::Forward(at::Tensor x, Phase phase, const RopeTable& rope, KvCache& cache,
+at::Tensor DecoderLayer::Forward(at::Tensor x, Phase phase, const Place& place, KvCache& cache,
                                  const Probe& probe) const {
   const Range range(self_range_[phase]);
   const Probe decoder = probe.Sub("decoder.layer", index_);
   at::Tensor y = In(input_layernorm_range_[phase], [&] { return input_layernorm_(x); });
-  y = self_attn_.Forward(y, index_, phase, rope, cache);
+  y = self_attn_.Forward(y, index_, phase, place, cache);
   decoder(".self_attn_out", y);
   In(attn_residual_range_[phase], [&] { x.add_(y); });
 
   y = In(post_attention_layernorm_range_[phase], [&] { return post_attention_layernorm_(x); });
-  y = moe_ ? moe_->Forward(y, phase, probe.Sub("moe.layer", index_).Sub(".")) : mlp_->Forward(y, phase);
+  const ExpertChoice choice = place.is_known_to_host() ? ExpertChoice::kOnHost : ExpertChoice::kOnDevice;
+  y = moe_ ? moe_->Forward(y, phase, choice, probe.Sub("moe.layer", index_).Sub(".")) : mlp_->Forward(y, phase);
   decoder(".mlp_out", y);
   In(mlp_residual_range_[phase], [&] { x.add_(y); });
   probe.Sub("decoder.hidden_after_layer", index_)("", x);
   return x;
+}
+
+void DecoderLayer::StackExperts() {
+  if (moe_) moe_->StackExperts();
 }
 
 Decoder::Decoder(const DecoderConfig& config, WeightMap& weights)
@@ -138,9 +141,22 @@ at::Tensor Decoder::Embed(const at::Tensor& ids, Phase phase) const {
 }
 
 at::Tensor Decoder::Forward(at::Tensor x, Phase phase, KvCache& cache, const Probe& probe) const {
-  const int64_t tokens = x.size(0);
-  for (const DecoderLayer& layer : layers_) x = layer.Forward(std::move(x), phase, rope_, cache, probe);
-  cache.length += tokens;
+  const Place place = Place::KnownToHost(rope_, cache.length, x.size(0));
+  cache.length += x.size(0);
+  return RunLayers(std::move(x), phase, place, cache, probe);
+}
+
+at::Tensor Decoder::ForwardStatic(at::Tensor x, const at::Tensor& position, int64_t span, KvCache& cache,
+                                  const Probe& probe) const {
+  return RunLayers(std::move(x), Phase::kDecode, Place::OnDevice(rope_, position, span), cache, probe);
+}
+
+void Decoder::StackExperts() {
+  for (DecoderLayer& layer : layers_) layer.StackExperts();
+}
+
+at::Tensor Decoder::RunLayers(at::Tensor x, Phase phase, const Place& place, KvCache& cache, const Probe& probe) const {
+  for (const DecoderLayer& layer : layers_) x = layer.Forward(std::move(x), phase, place, cache, probe);
   x = In(norm_range_[phase], [&] { return norm_(x); });
   probe("decoder.hidden_after_final_norm", x);
   return x;

@@ -15,6 +15,7 @@
 #include "model/layers.h"
 #include "model/moe.h"
 #include "model/phase.h"
+#include "model/place.h"
 #include "model/probe.h"
 #include "model/weights/weight_map.h"
 
@@ -34,8 +35,8 @@ class SelfAttention {
  public:
   SelfAttention(const DecoderConfig& config, const std::string& range, const std::string& weight, WeightMap& weights);
 
-  // x [T, hidden] at positions cache.length .. + T; writes layer `layer` of the cache. T > 1 only with an empty cache.
-  at::Tensor Forward(const at::Tensor& x, int64_t layer, Phase phase, const RopeTable& rope, KvCache& cache) const;
+  // x [T, hidden] at `place`; writes layer `layer` of the cache.
+  at::Tensor Forward(const at::Tensor& x, int64_t layer, Phase phase, const Place& place, KvCache& cache) const;
 
  private:
   int64_t heads_;
@@ -60,7 +61,9 @@ class DecoderLayer {
   DecoderLayer(const DecoderConfig& config, int64_t index, WeightMap& weights);
 
   // x [T, hidden], overwritten and returned.
-  at::Tensor Forward(at::Tensor x, Phase phase, const RopeTable& rope, KvCache& cache, const Probe& probe) const;
+  at::Tensor Forward(at::Tensor x, Phase phase, const Place& place, KvCache& cache, const Probe& probe) const;
+
+  void StackExperts();
 
  private:
   int64_t index_;
@@ -88,8 +91,16 @@ class Decoder {
   // Rows of the embedding: ids int64 [T] on the model's device -> [T, hidden].
   at::Tensor Embed(const at::Tensor& ids, Phase phase) const;
 
-  // All layers and the final norm: x [T, hidden] -> [T, hidden]; the cache grows by T.
+  // All layers and the final norm: x [T, hidden] -> [T, hidden]; the cache grows by T. T > 1 only with an empty cache.
   at::Tensor Forward(at::Tensor x, Phase phase, KvCache& cache, const Probe& probe) const;
+
+  // The same for x [1, hidden] of a decode step, launching the same work at every `position` (place.h) and experts: the
+  // host reads nothing. The caller counts cache.length up. REQUIRES: StackExperts.
+  at::Tensor ForwardStatic(at::Tensor x, const at::Tensor& position, int64_t span, KvCache& cache,
+                           const Probe& probe) const;
+
+  // Moe::StackExperts of every layer.
+  void StackExperts();
 
   // Logits of the last row: hidden [T, hidden] -> [1, vocab].
   at::Tensor LastLogits(const at::Tensor& hidden, Phase phase) const;
@@ -99,6 +110,7 @@ class Decoder {
 
  private:
   RopeTable MakeRope(int64_t positions) const;
+  at::Tensor RunLayers(at::Tensor x, Phase phase, const Place& place, KvCache& cache, const Probe& probe) const;
 
   DecoderConfig config_;
   at::Tensor embed_tokens_;  // [vocab, hidden]

@@ -8,6 +8,10 @@ RopeTable RopeTable::Rows(int64_t first, int64_t count) const {
   return {cos.slice(0, first, first + count), sin.slice(0, first, first + count)};
 }
 
+RopeTable RopeTable::RowAt(const at::Tensor& position) const {
+  return {cos.index_select(0, position), sin.index_select(0, position)};
+}
+
 RmsNorm::RmsNorm(const at::Tensor& weight, double eps)
     : weight(weight), eps(at::full({1}, eps, weight.options().dtype(at::kFloat))) {}
 

@@ -16,6 +16,8 @@ struct RopeTable {
 
   // Rows first .. first + count.
   RopeTable Rows(int64_t first, int64_t count) const;
+  // The row of `position`, int64 [1], copied: the host need not know which it is.
+  RopeTable RowAt(const at::Tensor& position) const;
 };
 
 // x * gain / rms(x), the quotient in fp32 and rounded before the gain.

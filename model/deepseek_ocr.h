@@ -48,6 +48,9 @@ class DeepseekOcr {
 
   KvCache MakeCache(int64_t capacity) { return decoder_.MakeCache(capacity); }
 
+  // Once, before Decoder::ForwardStatic.
+  void StackExperts() { decoder_.StackExperts(); }
+
   // Vision and projector: the image's rows [N, hidden], or nothing for a request without image. Pushes `vision` and
   // `projector`.
   std::optional<at::Tensor> ImageRows(const Request& request, const Probe& probe) const;

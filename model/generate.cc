@@ -27,10 +27,18 @@ Generator::Token Generator::Sample(const at::Tensor& logits, const std::vector<i
   return {token, token.item<int64_t>()};
 }
 
+at::Tensor Generator::DecodeStep(const at::Tensor& token, KvCache& cache, StaticDecoder* static_decoder,
+                                 const Probe& probe) const {
+  if (static_decoder != nullptr) return static_decoder->Step(token, probe);
+  const Decoder& decoder = model_.decoder();
+  const at::Tensor x = decoder.Embed(token, Phase::kDecode);
+  const at::Tensor hidden = decoder.Forward(x, Phase::kDecode, cache, probe);
+  return decoder.LastLogits(hidden, Phase::kDecode);
+}
+
 std::vector<int64_t> Generator::Run(const Request& request, KvCache& cache, const GenerateOptions& options,
                                     const Probe& probe) const {
   const Range root(root_range_);
-  const Decoder& decoder = model_.decoder();
   std::vector<int64_t> sequence = request.ids;
   sequence.reserve(sequence.size() + options.max_new_tokens);
   const size_t prompt_length = request.ids.size();
@@ -39,7 +47,7 @@ std::vector<int64_t> Generator::Run(const Request& request, KvCache& cache, cons
   std::optional<at::Tensor> image_rows = model_.ImageRows(request, probe);
   Token token = In(phase_range_[Phase::kPrefill], [&] {
     const at::Tensor hidden = model_.Prefill(request, std::move(image_rows), cache, probe);
-    const at::Tensor logits = decoder.LastLogits(hidden, Phase::kPrefill);
+    const at::Tensor logits = model_.decoder().LastLogits(hidden, Phase::kPrefill);
     return Sample(logits, sequence, options.no_repeat_ngram_size, Phase::kPrefill, probe);
   });
   sequence.push_back(token.id);
@@ -52,9 +60,7 @@ std::vector<int64_t> Generator::Run(const Request& request, KvCache& cache, cons
   };
   while (!is_done()) {
     token = In(phase_range_[Phase::kDecode], [&] {
-      const at::Tensor x = decoder.Embed(token.on_device, Phase::kDecode);
-      const at::Tensor hidden = decoder.Forward(x, Phase::kDecode, cache, step_probe);
-      const at::Tensor logits = decoder.LastLogits(hidden, Phase::kDecode);
+      const at::Tensor logits = DecodeStep(token.on_device, cache, options.static_decoder, step_probe);
       return Sample(logits, sequence, options.no_repeat_ngram_size, Phase::kDecode, probe);
     });
     sequence.push_back(token.id);

@@ -10,6 +10,7 @@
 #include "model/decoder.h"
 #include "model/deepseek_ocr.h"
 #include "model/probe.h"
+#include "model/static_decoder.h"
 
 namespace dsocr::model {
 
@@ -20,6 +21,7 @@ struct GenerateOptions {
   int64_t max_new_tokens = 64;                           // >= 1
   int no_repeat_ngram_size = kDefaultNoRepeatNgramSize;  // over prompt and output; 0: off
   bool stop_at_eos = false;                              // off for profiled runs: exactly max_new_tokens come out
+  StaticDecoder* static_decoder = nullptr;               // takes the decode steps; made for the cache of the request
 };
 
 // Runs requests under the range `deepseek_ocr`. Reusable; holds the names of the ranges that generation itself pushes.
@@ -38,6 +40,8 @@ class Generator {
     at::Tensor on_device;  // int64 [1]
     int64_t id;
   };
+  at::Tensor DecodeStep(const at::Tensor& token, KvCache& cache, StaticDecoder* static_decoder,
+                        const Probe& probe) const;
   Token Sample(const at::Tensor& logits, const std::vector<int64_t>& sequence, int no_repeat_ngram_size, Phase phase,
                const Probe& probe) const;
 

@@ -28,6 +28,8 @@ class Linear {
 
   at::Tensor operator()(const at::Tensor& x) const { return LinearProduct(x, transposed_, bias_); }
 
+  at::Tensor weight() const { return transposed_.t(); }
+
  private:
   at::Tensor transposed_;  // [in, out], a view: made once, not in every call
   std::optional<at::Tensor> bias_;

@@ -108,11 +108,41 @@ at::Tensor Moe::RunExperts(const at::Tensor& x, const Routing& routing, const Di
       .to(x.scalar_type());
 }
 
-at::Tensor Moe::Forward(const at::Tensor& x, Phase phase, const Probe& probe) const {
+at::Tensor Moe::RunGathered(const at::Tensor& x, const Routing& routing) const {
+  const at::Tensor expert = routing.index.view(-1);
+  const auto product = [&](const at::Tensor& rows, const at::Tensor& stacked) {
+    return at::bmm(rows, stacked.index_select(0, expert).transpose(1, 2));
+  };
+  const at::Tensor rows = x.expand({experts_per_token_, 1, x.size(1)});
+  at::Tensor inner = product(rows, stacked_.gate);
+  at::silu_(inner).mul_(product(rows, stacked_.up));
+  const at::Tensor outputs = product(inner, stacked_.down);  // [k, 1, hidden]
+  return WeightedSum(routing.weight, outputs.transpose(0, 1).to(at::kFloat)).to(x.scalar_type());
+}
+
+at::Tensor Moe::Stack(Linear Expert::*projection) {
+  std::vector<at::Tensor> weights;
+  for (const Expert& expert : experts_) weights.push_back((expert.*projection).weight());
+  const at::Tensor stacked = at::stack(weights);
+  for (size_t e = 0; e < experts_.size(); ++e) experts_[e].*projection = Linear(stacked[static_cast<int64_t>(e)]);
+  return stacked;
+}
+
+void Moe::StackExperts() {
+  if (stacked_.gate.defined()) return;
+  stacked_ = {Stack(&Expert::gate), Stack(&Expert::up), Stack(&Expert::down)};
+}
+
+at::Tensor Moe::Forward(const at::Tensor& x, Phase phase, ExpertChoice choice, const Probe& probe) const {
   const Range range(self_range_[phase]);
   const Routing routing = Route(x, phase, probe);
-  const Dispatch dispatch = In(dispatch_range_[phase], [&] { return Sort(routing.index); });
-  at::Tensor routed = In(experts_range_[phase], [&] { return RunExperts(x, routing, dispatch); });
+  at::Tensor routed;
+  if (choice == ExpertChoice::kOnHost) {
+    const Dispatch dispatch = In(dispatch_range_[phase], [&] { return Sort(routing.index); });
+    routed = In(experts_range_[phase], [&] { return RunExperts(x, routing, dispatch); });
+  } else {
+    routed = In(experts_range_[phase], [&] { return RunGathered(x, routing); });
+  }
   const at::Tensor shared = shared_experts_.Forward(x, phase);
   In(add_range_[phase], [&] { routed.add_(shared); });
   return routed;

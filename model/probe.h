@@ -23,6 +23,8 @@ class Probe {
   Probe() = default;
   Probe(Observer* observer, std::string prefix) : observer_(observer), prefix_(std::move(prefix)) {}
 
+  bool is_on() const { return observer_ != nullptr; }
+
   // Builds no string where nobody looks.
   Probe Sub(const std::string& prefix) const { return is_on() ? Probe(observer_, prefix_ + prefix) : Probe(); }
   Probe Sub(const char* prefix, int64_t index) const {
@@ -33,8 +35,6 @@ class Probe {
   }
 
  private:
-  bool is_on() const { return observer_ != nullptr; }
-
   Observer* observer_ = nullptr;
   std::string prefix_;
 };

@@ -38,6 +38,7 @@ struct CommandLine {
   MemoryOptions memory;
   int crop_mode = -1;
   std::string verify_dir;
+  bool verify_static_decode = false;
   std::string tokenizer_dir;
   std::string inspect_image;
   std::optional<std::string> inspect_model;
@@ -110,6 +111,8 @@ void AddMemory(CLI::App& app, CommandLine& line) {
 void AddOthers(CLI::App& app, CommandLine& line) {
   CLI::App* verify = app.add_subcommand("verify", "Hold the model to a fixture directory, tensor by tensor");
   verify->add_option("DIR", line.verify_dir, "Fixture directory")->required();
+  verify->add_flag("--static-decode", line.verify_static_decode,
+                   "Take the decode steps as CUDA graphs replay them (on the CPU as well)");
   verify->add_option("-o", line.format, "table or json")
       ->capture_default_str()
       ->check(CLI::IsMember({"table", "json"}));
@@ -179,7 +182,8 @@ int Run(const CLI::App& app, CommandLine& line) {
   if (app.got_subcommand("analyze")) return RunAnalyze(std::cin, std::cout);
   if (app.got_subcommand("verify")) {
     const VerifyFormat format = line.format == "json" ? VerifyFormat::kJson : VerifyFormat::kTable;
-    return RunVerify(line.verify_dir, format, std::cout);
+    const DecodeMode mode = line.verify_static_decode ? DecodeMode::kStatic : DecodeMode::kEager;
+    return RunVerify(line.verify_dir, mode, format, std::cout);
   }
   if (app.got_subcommand("torchinfo")) return RunTorchInfo(line);
   if (app.got_subcommand("tokenize")) return RunTokenize(line.tokenizer_dir, std::cin, std::cout);

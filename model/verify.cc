@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 
 #include "model/deepseek_ocr.h"
 #include "model/error.h"
 #include "model/generate.h"
 #include "model/image/image.h"
 #include "model/image/preprocess.h"
+#include "model/static_decoder.h"
 #include "model/weights/checkpoint.h"
 #include "model/weights/safetensors.h"
 
@@ -170,7 +172,7 @@ int NgramSize(const std::string& prefix) {
 
 }  // namespace
 
-VerifyReport Verify(const std::filesystem::path& dir) {
+VerifyReport Verify(const std::filesystem::path& dir, DecodeMode mode) {
   const c10::InferenceMode inference;
   const ModelConfig config = LoadModelConfig(dir);
   DeepseekOcr model(config, LoadCheckpoint(dir, ListWeights(config), at::kFloat, at::kCPU), at::kFloat, at::kCPU);
@@ -192,9 +194,13 @@ VerifyReport Verify(const std::filesystem::path& dir) {
     const int64_t count = expected.Read(name).numel();
     if (count < 1) continue;
     KvCache cache = model.MakeCache(static_cast<int64_t>(request.ids.size()) + count);
+    std::optional<StaticDecoder> static_decoder;
+    if (mode == DecodeMode::kStatic) static_decoder.emplace(model, cache);
     Recorder recorder(model.decoder(), comparison, is_first);
-    const std::vector<int64_t> tokens = generator.Run(
-        request, cache, {.max_new_tokens = count, .no_repeat_ngram_size = NgramSize(prefix)}, Probe(&recorder, ""));
+    const GenerateOptions options{.max_new_tokens = count,
+                                  .no_repeat_ngram_size = NgramSize(prefix),
+                                  .static_decoder = static_decoder ? &*static_decoder : nullptr};
+    const std::vector<int64_t> tokens = generator.Run(request, cache, options, Probe(&recorder, ""));
     comparison.Compare(name, at::tensor(tokens, at::kLong));
     comparison.Compare(prefix + ".step_logits", recorder.step_logits());
     comparison.Compare(prefix + ".step_logits_raw", recorder.step_logits());

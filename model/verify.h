@@ -14,6 +14,9 @@ namespace dsocr::model {
 // Largest absolute difference allowed in fp32; a right implementation stays near 1e-5.
 inline constexpr double kVerifyTolerance = 1e-4;
 
+// The two ways to take a decode step: cut to its length, or as CUDA graphs replay it (static_decoder.h).
+enum class DecodeMode { kEager, kStatic };
+
 struct TensorCheck {
   std::string name;
   std::optional<double> max_abs_diff;  // absent where nothing was computed, shapes differ or a value is not finite
@@ -30,7 +33,7 @@ struct VerifyReport {
 };
 
 // Throws InputError for a missing or corrupt file. Sets and leaves no global state.
-VerifyReport Verify(const std::filesystem::path& dir);
+VerifyReport Verify(const std::filesystem::path& dir, DecodeMode mode = DecodeMode::kEager);
 
 }  // namespace dsocr::model
 

@@ -64,8 +64,8 @@ void PrintVerifyReport(const VerifyReport& report, VerifyFormat format, std::ost
   out << std::flush;
 }
 
-int RunVerify(const std::string& dir, VerifyFormat format, std::ostream& out) {
-  const VerifyReport report = Verify(dir);
+int RunVerify(const std::string& dir, DecodeMode mode, VerifyFormat format, std::ostream& out) {
+  const VerifyReport report = Verify(dir, mode);
   PrintVerifyReport(report, format, out);
   return report.passed ? kExitDone : kExitFailed;
 }

@@ -14,7 +14,7 @@ enum class VerifyFormat { kTable, kJson };
 void PrintVerifyReport(const VerifyReport& report, VerifyFormat format, std::ostream& out);
 
 // Exit code 0 where everything passed, else 1. Throws InputError.
-int RunVerify(const std::string& dir, VerifyFormat format, std::ostream& out);
+int RunVerify(const std::string& dir, DecodeMode mode, VerifyFormat format, std::ostream& out);
 
 }  // namespace dsocr::model
 

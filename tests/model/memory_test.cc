@@ -205,6 +205,19 @@ TEST(Weights, PredictedBytesAreThoseOfTheSafetensorsFile) {
   }
 }
 
+TEST(Weights, OfExpertsAreThereOnceWhenStacked) {
+  const c10::InferenceMode inference;
+  AllocationCounter& counter = AllocationCounter::Install();
+  const LoadedModel loaded = LoadModel(TinyConfig(), FixtureDir("tiny_a"), /*seed=*/0, at::kBFloat16, at::kCPU);
+  const int64_t before = counter.live_bytes();
+  counter.Mark();
+  loaded.model->StackExperts();
+  EXPECT_EQ(counter.live_bytes(), before);
+  const DecoderConfig& config = TinyConfig().decoder;
+  const int64_t projection_bytes = 2 * config.n_routed_experts * config.hidden_size * config.moe_intermediate_size;
+  EXPECT_EQ(counter.peak_bytes() - before, projection_bytes);  // of one layer, while it moves
+}
+
 TEST(AllocationCounter, CountsATensorWhileItLives) {
   AllocationCounter& counter = AllocationCounter::Install();
   const int64_t before = counter.live_bytes();

@@ -27,6 +27,12 @@ TEST_P(VerifyFixtureTest, EveryTensorAgreesWithTheReference) {
   }
 }
 
+TEST_P(VerifyFixtureTest, StaticDecodeStepsAgreeWithTheReference) {
+  const VerifyReport report = Verify(FixtureDir(GetParam()), DecodeMode::kStatic);
+  EXPECT_TRUE(report.passed);
+  EXPECT_TRUE(report.tokens_equal);
+}
+
 INSTANTIATE_TEST_SUITE_P(Fixtures, VerifyFixtureTest, ::testing::Values("tiny_a", "tiny_b"),
                          [](const auto& info) { return std::string(info.param); });
 
