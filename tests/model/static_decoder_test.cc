@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 #include <ATen/record_function.h>
 #include <c10/core/InferenceMode.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -13,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "model/cuda_graph.h"
+#include "model/error.h"
 #include "model/generate.h"
 #include "model/load.h"
 #include "model/synthetic.h"
@@ -21,6 +24,8 @@
 
 namespace dsocr::model {
 namespace {
+
+using ::testing::HasSubstr;
 
 // The steps cross from the first span into the second, which the cache cuts short.
 constexpr int64_t kPromptLength = StaticDecoder::kSpanStep - 8;
@@ -227,6 +232,15 @@ TEST(StaticDecoder, CapturesASpanOnceAndReplaysItFromThen) {
   EXPECT_EQ(generator.Run(subject.request, cache, options), expected);
   EXPECT_EQ(counts.captures, 2);
   EXPECT_EQ(counts.replays, 2 + kNewTokens - 1);
+}
+
+TEST(CudaGraphs, WithoutTheCudaBackendSaysWhatIsMissing) {
+  try {
+    CudaGraphs();
+    FAIL();
+  } catch (const InputError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("the CUDA backend of LibTorch has no _ZN2at4cuda17graph_pool_handleEv"));
+  }
 }
 
 }  // namespace
