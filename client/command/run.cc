@@ -31,11 +31,9 @@ absl::StatusOr<int32_t> Int32Flag(const CommandLine& line, std::string_view flag
 
 // Flags that cannot go together.
 absl::Status CheckFlags(const CommandLine& line) {
-  for (const char* later : {"--cuda-graphs", "--overhead-budget"}) {
-    if (line.Has(later)) {
-      return absl::InvalidArgumentError(
-          fmt::format("{}: not in this release, it comes with a later one; leave it out", later));
-    }
+  if (line.Has("--overhead-budget")) {
+    return absl::InvalidArgumentError(
+        "--overhead-budget: not in this release, it comes with a later one; leave it out");
   }
   if (line.Has("--model") && line.Has("--random-weights")) {
     return absl::InvalidArgumentError("--random-weights: --model has weights of its own; give one of the two");
@@ -67,6 +65,7 @@ absl::StatusOr<v1::StartRunRequest> MakeRun(const CommandLine& line, const Io& i
   DSOCR_ASSIGN_OR_RETURN(const int32_t repeats, Int32Flag(line, "--repeats", 1));
   run->set_warmup(warmup);
   run->set_repeats(repeats);
+  run->set_cuda_graphs(line.Has("--cuda-graphs"));
   return start;
 }
 
@@ -139,7 +138,7 @@ std::vector<Flag> Flags() {
       {"--prompt", ValueKind::kText, "TEXT", "prompt, with --model (default: synthetic tokens)"},
       {"--warmup", ValueKind::kInteger, "N", "requests before the measured ones (default 1)"},
       {"--repeats", ValueKind::kInteger, "N", "measured requests; the median one is reported (default 1)"},
-      {"--cuda-graphs", ValueKind::kSwitch, "", "decode with CUDA graphs (a later release)"},
+      {"--cuda-graphs", ValueKind::kSwitch, "", "decode with CUDA graphs; on cuda:N alone"},
       {"--calibration", ValueKind::kText, "ID|FILE|none",
        "calibration to predict with (default: the newest of the device)"},
       {"--profile-run-id", ValueKind::kText, "ID", "join the measurement of this earlier run; execute nothing"},

@@ -174,8 +174,8 @@ absl::Status CheckModelRun(const v1::ModelRun& request, const Plan& plan) {
   if (request.repeats() < 0 || request.repeats() > kMaxRepeats) {
     return bad(fmt::format("repeats {}", request.repeats()), fmt::format("out of range; give 1 to {}", kMaxRepeats));
   }
-  if (request.cuda_graphs()) {
-    return bad("cuda_graphs", "not in this release; leave it out");
+  if (const std::string& device = plan.target.runner_device; request.cuda_graphs() && !device.starts_with("cuda:")) {
+    return bad("cuda_graphs", fmt::format("device '{}' has none; run on cuda:N or leave it out", device));
   }
   if (request.has_image_path() && !request.image_path().starts_with('/')) {
     return bad(fmt::format("image_path '{}'", request.image_path()), "not an absolute path; give the whole path");

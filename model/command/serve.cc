@@ -1,6 +1,7 @@
 #include "model/command/serve.h"
 
 #include <c10/core/InferenceMode.h>
+#include <c10/core/StreamGuard.h>
 #include <c10/util/Exception.h>
 #include <unistd.h>
 
@@ -15,12 +16,14 @@
 #include "model/command/frame.h"
 #include "model/command/inputs.h"
 #include "model/command/serve_request.h"
+#include "model/cuda_graph.h"
 #include "model/device.h"
 #include "model/error.h"
 #include "model/experts_hit.h"
 #include "model/generate.h"
 #include "model/load.h"
 #include "model/output_text.h"
+#include "model/static_decoder.h"
 
 namespace dsocr::model {
 namespace {
@@ -75,6 +78,12 @@ void Serve(const ServeRequest& request, const EventWriter& events) {
   const c10::InferenceMode inference;
   events.State("loading", "opening device " + request.device, 0.0);
   const at::Device device = OpenDevice(request.device);
+  std::optional<c10::StreamGuard> stream;  // of all work, so that none waits for another stream
+  MakeDeviceGraph make_graph;
+  if (request.cuda_graphs) {
+    stream.emplace(CaptureStream(device));
+    make_graph = CudaGraphs();
+  }
   const at::ScalarType dtype = ParseDtype(request.dtype);
   const ModelConfig config = ConfigOf(request);
   Inputs inputs = MakeInputs(request, config);  // all that is cheap to refuse comes before the weights
@@ -99,20 +108,24 @@ void Serve(const ServeRequest& request, const EventWriter& events) {
                 {"image_tokens", inputs.layout.image_tokens()},
                 {"crop_grid", {inputs.layout.crops_wide, inputs.layout.crops_high}}});
 
+  std::optional<StaticDecoder> static_decoder;
+  if (request.cuda_graphs) static_decoder.emplace(*loaded.model, cache, std::move(make_graph));
+  const GenerateOptions options{.max_new_tokens = request.workload.max_new_tokens,
+                                .static_decoder = static_decoder ? &*static_decoder : nullptr};
   const Generator generator(*loaded.model);
   std::vector<int64_t> tokens;
   const int total = request.warmup + request.repeats;
   for (int index = 0; index < total; ++index) {
     const bool is_warmup = index < request.warmup;
     events.State(is_warmup ? "warmup" : "measuring",
-                 "request " + std::to_string(index + 1) + " of " + std::to_string(total),
+                 "request " + std::to_string(index + 1) + " of " + std::to_string(total) +
+                     (request.cuda_graphs && index == 0 ? ", captures its decode steps as CUDA graphs" : ""),
                  static_cast<double>(index) / total);
     // Routing is the same in every request, so that the one that nobody measures is observed.
     const bool is_observed = is_warmup && index == 0;
     ExpertsHitCounter experts;
     const Clock::time_point start = Clock::now();
-    tokens = generator.Run(prepared, cache, {.max_new_tokens = request.workload.max_new_tokens},
-                           is_observed ? Probe(&experts, "") : Probe());
+    tokens = generator.Run(prepared, cache, options, is_observed ? Probe(&experts, "") : Probe());
     const auto wall = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
     events.Write(
         {{"event", "request"}, {"index", index}, {"warmup", is_warmup}, {"wall_ns", wall.count()}, {"tokens", tokens}});

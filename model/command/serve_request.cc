@@ -55,9 +55,10 @@ ServeRequest ParseServeRequest(std::string_view text) {
   root.Int("repeats", 1, kMaxRequests, request.repeats);
   request.context = request.workload.seq_len;
   root.Int("context", 0, kMaxTokens, request.context);
-  bool cuda_graphs = false;
-  root.Bool("cuda_graphs", cuda_graphs);
-  if (cuda_graphs) root.Fail("cuda_graphs", "is true, and this runner does not capture CUDA graphs");
+  root.Bool("cuda_graphs", request.cuda_graphs);
+  if (request.cuda_graphs && !request.device.starts_with("cuda:")) {
+    root.Fail("cuda_graphs", "is true, and device '" + request.device + "' has none");
+  }
   return request;
 }
 

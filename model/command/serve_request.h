@@ -29,11 +29,12 @@ struct ServeRequest {
   std::optional<std::string> prompt;      // absent: synthetic text ids
   int warmup = 1;
   int repeats = 1;
-  int64_t context = 512;  // of analyze: tokens in the cache at the decode step; absent: seq_len
+  bool cuda_graphs = false;  // decode steps through CUDA graphs; on cuda:N alone
+  int64_t context = 512;     // of analyze: tokens in the cache at the decode step; absent: seq_len
 };
 
 // Throws InputError naming the field: malformed JSON, a wrong type, a value out of range, a prompt without a model to
-// tokenise it, or cuda_graphs, which this runner does not capture.
+// tokenise it, or cuda_graphs on a device that has none.
 ServeRequest ParseServeRequest(std::string_view json);
 
 }  // namespace dsocr::model

@@ -42,8 +42,7 @@ class Refusals(CliTest):
         self.refused(2, "prompt", "run", *ANALYTIC, "--prompt", "x")
 
     def test_what_comes_later_says_so(self):
-        for flags in (["--cuda-graphs"], ["--overhead-budget", "1%"]):
-            self.refused(2, f"{flags[0]}: not in this release", "run", *TINY, *flags)
+        self.refused(2, "--overhead-budget: not in this release", "run", *TINY, "--overhead-budget", "1%")
         for command in ("attach", "ps", "detach", "validate", "calibrate", "import", "diff"):
             self.refused(2, f"{command}: not in this release", command)
 
@@ -52,6 +51,9 @@ class Refusals(CliTest):
             self.assertEqual(self.ctl("run", *ANALYTIC, "--device", "cuda:0", check=False).returncode, 0)
         else:
             self.refused(3, "cuda:0", "run", *TINY, "--device", "cuda:0")
+
+    def test_cuda_graphs_on_a_cpu(self):
+        self.refused(2, "cuda_graphs: device 'cpu' has none; run on cuda:N", "run", *TINY, "--device", "cpu", "--cuda-graphs")
 
     def test_an_artifacts_directory_without_permission(self):
         locked = self.dir / "file-not-directory"

@@ -312,7 +312,7 @@ TEST_F(RunManagerTest, ImpossibleRequestsNameTheField) {
   v1::StartRunRequest graphs = TinyRun();
   graphs.mutable_model()->set_cuda_graphs(true);
   const std::pair<v1::StartRunRequest, std::string> cases[] = {{bad_repeats, "repeats -1"},
-                                                               {graphs, "cuda_graphs"},
+                                                               {graphs, "cuda_graphs: device 'cpu' has none"},
                                                                {bad_prompt, "prompt"},
                                                                {catalogue_device, "h200-sxm"},
                                                                {v1::StartRunRequest(), "run"}};
