@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <cassert>
 #include <deque>
+#include <limits>
 #include <map>
-#include <queue>
-#include <unordered_map>
 #include <utility>
 
+#include "cupti/attribution/call_table.h"
 #include "cupti/attribution/dictionary.h"
 #include "cupti/attribution/duration_sketch.h"
+#include "cupti/attribution/operation_order.h"
 #include "cupti/attribution/request_sums.h"
 
 namespace dsocr::attribution {
@@ -18,19 +19,22 @@ namespace {
 using record::Kind;
 using record::Record;
 
-// Calls that are over are remembered until this many later ones are over too: how far operations on a GPU may lag
-// behind their ranges and still count in the call's own span. Beyond it they still count in their module. 65,536 calls
-// are about 6 MiB.
-constexpr size_t kMaxClosedCalls = 1 << 16;
-// GPU operations are put in order of their start across this many: streams and buffers arrive interleaved, not
-// shuffled.
-constexpr size_t kReorderWindow = 1 << 14;
 // Requests whose sums are kept for the choice of the median. Beyond it the extremes go first, so the median of a long
 // run stays exact as long as it drifts less than this many ranks.
 constexpr size_t kMaxKeptRequests = 64;
 constexpr size_t kMaxRequestTotals = 1 << 20;
-// Times further than this from the first one (13 days) are nonsense; with it no sum of ours can overflow.
+// Sketches are far apart in memory: in a loop of their own, waiting for one overlaps with waiting for the next.
+constexpr size_t kDurationBatch = 256;
+// Times further than this from the first one (13 days) are nonsense.
 constexpr int64_t kMaxTimeDistanceNs = int64_t{1} << 50;
+// All operations together; with it no sum of ours can overflow.
+constexpr int64_t kMaxOperationsNs = int64_t{1} << 62;
+
+// Calls are fetched into the cache this many records before an operation asks for them.
+constexpr size_t kLookAhead = 8;
+
+constexpr RequestSlot kNoRequest = 0;
+constexpr RequestSlot kRequestByTime = 0xffffffff;  // nobody knows whose: that which ran when the operation started
 
 struct Request {
   RequestSums sums;
@@ -40,36 +44,18 @@ struct Request {
   bool is_complete = false;
 };
 
-// One entry of a range.
-struct Call {
-  uint64_t entry = 0;  // 0: its push was lost
-  record::PathId path = 0;
-  uint64_t parent_entry = 0;
-  std::shared_ptr<Request> request;  // null: not part of a measured request
-  bool is_request = false;
-  int64_t start_ns = 0;
-  int64_t end_ns = 0;
-  int64_t first_operation_ns = 0;  // GPU; 0: none yet
-  int64_t last_operation_ns = 0;
-};
-
 struct Thread {
-  std::vector<Call> open;
+  std::vector<CallSlot> open;
   int64_t cursor_ns = 0;  // nothing on this thread happens before it
-};
-
-struct LaterStart {
-  bool operator()(const Record& a, const Record& b) const { return a.operation.start_ns > b.operation.start_ns; }
 };
 
 }  // namespace
 
 struct Attribution::State {
-  explicit State(Options given) : options(std::move(given)), dictionary(options) {
+  explicit State(Options given) : options(std::move(given)), dictionary(options), requests(1) {
     if (options.request_range.empty()) {
-      whole = std::make_shared<Request>();
-      whole->is_complete = true;
-      requests.push_back(whole);
+      whole = BeginRequest(0);
+      requests[whole].is_complete = true;
     }
   }
 
@@ -79,40 +65,60 @@ struct Attribution::State {
   bool CpuOperation(const Record& record);
   bool GpuOperation(const Record& record);
 
-  bool IsTime(int64_t time_ns);
-  bool IsOwner(record::Owner owner) const { return dictionary.HasPath(record::OwnerPath(owner)); }
+  bool IsTime(int64_t time_ns) {
+    if (time_ns < earliest_ns || time_ns > latest_ns) {
+      return false;
+    }
+    if (!time_seen) {
+      time_seen = true;
+      earliest_ns = std::max(earliest_ns, time_ns - kMaxTimeDistanceNs);
+      latest_ns = time_ns + kMaxTimeDistanceNs;
+    }
+    return true;
+  }
+  bool IsOperation(const record::Operation& operation);
+  Thread& ThreadOf(uint32_t number);
+  record::PathId OpenPath(const Thread& thread) const {
+    return thread.open.empty() ? 0 : calls[thread.open.back()].path;
+  }
   void Resync(Thread& thread, record::PathId path, int64_t time_ns);
   void Open(Thread& thread, record::PathId path, uint64_t entry, int64_t time_ns);
   void CloseInnermost(Thread& thread, int64_t time_ns, bool is_popped);
+  void CloseAll(Thread& thread);
   void Retire();
-  void Sweep(const Record& record);
-  void CloseRequest(Request& request);
-  std::shared_ptr<Request> RequestAt(int64_t time_ns) const;
-  Call* FindCall(uint64_t entry);
+  void AddDuration(int module, int64_t duration_ns);
+  void FlushDurations();
+  void Sweep(const OrderedOperation& operation);
+  RequestSlot BeginRequest(int64_t time_ns);
+  void CloseRequest(RequestSlot slot);
+  RequestSlot RequestAt(int64_t time_ns) const;
   Result Finish();
-  RequestSum Describe(const FinishedRequest& request) const;
+  RequestSum Describe(const RequestSums& request) const;
 
   const Options options;
   Dictionary dictionary;
-  std::unordered_map<uint32_t, Thread> threads;
-  std::shared_ptr<Request> whole;                 // the one request where no range marks requests
-  std::deque<std::shared_ptr<Request>> requests;  // measured and not closed yet, in order of begin
+  std::vector<Thread> threads;  // by number
+  CallTable calls;
+
+  std::deque<Request> requests;  // slots, from 1
+  std::vector<RequestSlot> free_requests;
+  std::deque<RequestSlot> measured;  // not closed yet, in order of begin
+  RequestSlot whole = kNoRequest;    // the one request where no range marks requests
   int requests_seen = 0;
 
-  // Calls by entry, open ones in their thread's stack, closed ones here until they retire.
-  std::unordered_map<uint64_t, std::pair<Thread*, size_t>> open_calls;
-  std::unordered_map<uint64_t, Call> closed_calls;
-  std::deque<uint64_t> closing_order;
-
-  std::priority_queue<Record, std::vector<Record>, LaterStart> reorder;
+  OperationOrder order;
   bool gpu_seen = false;
-  int64_t base_ns = 0;
+  bool time_seen = false;
+  int64_t earliest_ns = 1;  // what counts as a time: once one is seen, those not far from it
+  int64_t latest_ns = int64_t{1} << 60;
+  int64_t operations_ns = 0;
 
   std::vector<int64_t> request_totals;
-  std::multimap<int64_t, FinishedRequest> kept;  // by total
-  int64_t below_kept = 0;                        // totals that went from the lower end
+  std::multimap<int64_t, RequestSums> kept;  // by total
+  int64_t below_kept = 0;                    // totals that went from the lower end
   int64_t complete_requests = 0;
-  std::vector<DurationSketch> sketches;  // by module
+  std::vector<DurationSketch> sketches;            // by module
+  std::vector<std::pair<int, int64_t>> durations;  // of a module's calls, not yet in its sketch
 
   record::Statistics statistics{};
   uint64_t dropped = 0;
@@ -120,12 +126,18 @@ struct Attribution::State {
   int64_t invalid = 0;
 };
 
-bool Attribution::State::IsTime(int64_t time_ns) {
-  if (base_ns == 0 && time_ns > 0 && time_ns < (int64_t{1} << 60)) {
-    base_ns = time_ns;
+bool Attribution::State::IsOperation(const record::Operation& operation) {
+  return dictionary.HasPath(record::OwnerPath(operation.owner)) && dictionary.HasName(operation.name) &&
+         IsTime(operation.start_ns) && IsTime(operation.end_ns) && operation.end_ns >= operation.start_ns &&
+         operation.end_ns - operation.start_ns <= kMaxOperationsNs - operations_ns;
+}
+
+// REQUIRES: number < kMaxThreads.
+Thread& Attribution::State::ThreadOf(uint32_t number) {
+  if (number >= threads.size()) {
+    threads.resize(number + 1);
   }
-  return base_ns != 0 && time_ns > base_ns - kMaxTimeDistanceNs && time_ns < base_ns + kMaxTimeDistanceNs &&
-         time_ns > 0;
+  return threads[number];
 }
 
 bool Attribution::State::Consume(const Record& record) {
@@ -134,11 +146,7 @@ bool Attribution::State::Consume(const Record& record) {
       if (record.thread >= record::kMaxThreads) {
         return false;
       }
-      if (const auto gone = threads.find(record.thread); gone != threads.end()) {
-        while (!gone->second.open.empty()) {
-          CloseInnermost(gone->second, gone->second.cursor_ns, false);
-        }
-      }
+      CloseAll(ThreadOf(record.thread));
       return true;
     case Kind::kNameDefinition:
       return dictionary.DefineName(record.name_definition);
@@ -171,72 +179,68 @@ bool Attribution::State::Consume(const Record& record) {
 // ------------------------------------------------------------------------------------------------------------------------
 
 void Attribution::State::Open(Thread& thread, record::PathId path, uint64_t entry, int64_t time_ns) {
-  Call call;
-  call.entry = entry;
+  const CallSlot slot = calls.Open(entry);
+  Call& call = calls[slot];
   call.path = path;
   call.start_ns = time_ns;
+  call.thread = static_cast<uint16_t>(&thread - threads.data());
+  call.request = whole;
   if (!thread.open.empty()) {
-    call.parent_entry = thread.open.back().entry;
-    call.request = thread.open.back().request;
+    call.parent = thread.open.back();
+    call.request = calls[call.parent].request;
   }
-  if (whole != nullptr) {
-    call.request = whole;
-  } else if (dictionary.path(path).is_request) {
+  if (whole == kNoRequest && dictionary.path(path).is_request) {
     call.is_request = true;
     if (requests_seen++ >= options.skip_requests) {
-      call.request = std::make_shared<Request>();
-      call.request->begin_ns = time_ns;
-      requests.push_back(call.request);
+      call.request = BeginRequest(time_ns);
     }
   }
-  thread.open.push_back(std::move(call));
-  if (entry != 0) {
-    open_calls[entry] = {&thread, thread.open.size() - 1};
-  }
+  thread.open.push_back(slot);
 }
 
 void Attribution::State::CloseInnermost(Thread& thread, int64_t time_ns, bool is_popped) {
-  Call call = std::move(thread.open.back());
+  const CallSlot slot = thread.open.back();
   thread.open.pop_back();
-  call.end_ns = time_ns;
-  if (call.entry != 0) {
-    open_calls.erase(call.entry);
+  Call& call = calls[slot];
+  call.wall_ns = time_ns - call.start_ns;
+  if (call.request != kNoRequest) {
+    Request& request = requests[call.request];
+    if (dictionary.path(call.path).enters_module) {
+      request.sums.AddCall(call.path, call.wall_ns);
+    }
+    if (call.is_request) {
+      request.end_ns = time_ns;
+      request.is_open = false;
+      request.is_complete = is_popped;
+    }
   }
-  if (call.request != nullptr && dictionary.path(call.path).enters_module) {
-    call.request->sums.AddCall(call.path, call.end_ns - call.start_ns);
-  }
-  if (call.is_request && call.request != nullptr) {
-    call.request->end_ns = time_ns;
-    call.request->is_open = false;
-    call.request->is_complete = is_popped;
-  }
-  // Calls of warm-up too: their kernels may run when a measured request has begun, and are not its own. A lost push has
-  // no entry to be found by.
-  const uint64_t entry = call.entry;
-  if (entry == 0) {
-    return;
-  }
-  closing_order.push_back(entry);
-  closed_calls[entry] = std::move(call);
-  if (closing_order.size() > kMaxClosedCalls) {
+  // Calls of warm-up are remembered too: their kernels may run when a measured request has begun, and are not its own.
+  calls.Close(slot);
+  if (calls.closed_count() > CallTable::kMaxClosed) {
     Retire();
+  }
+}
+
+void Attribution::State::CloseAll(Thread& thread) {
+  while (!thread.open.empty()) {
+    CloseInnermost(thread, thread.cursor_ns, false);
   }
 }
 
 // Makes `path` the thread's innermost open range. It is, unless a push or a pop was lost.
 void Attribution::State::Resync(Thread& thread, record::PathId path, int64_t time_ns) {
-  if (path == (thread.open.empty() ? 0 : thread.open.back().path)) {
+  if (path == OpenPath(thread)) {
     return;
   }
   std::vector<record::PathId> chain;  // from `path` up, until a range that is open
   for (;; path = dictionary.path(path).parent) {
-    const auto is_this = [path](const Call& call) { return call.path == path; };
+    const auto is_this = [this, path](CallSlot slot) { return calls[slot].path == path; };
     if (path == 0 || std::any_of(thread.open.begin(), thread.open.end(), is_this)) {
       break;
     }
     chain.push_back(path);
   }
-  while (!thread.open.empty() && thread.open.back().path != path) {
+  while (OpenPath(thread) != path) {
     CloseInnermost(thread, time_ns, false);
   }
   for (; !chain.empty(); chain.pop_back()) {
@@ -248,35 +252,36 @@ bool Attribution::State::Push(const Record& record) {
   const record::PathId path = record::OwnerPath(record.range.owner);
   const uint64_t entry = record::OwnerEntry(record.range.owner);
   if (record.thread >= record::kMaxThreads || path == 0 || entry == 0 || !dictionary.HasPath(path) ||
-      !IsTime(record.range.time_ns) || open_calls.count(entry) > 0) {
+      !IsTime(record.range.time_ns) || calls.Find(entry) != kNoCall) {
     return false;
   }
-  Thread& thread = threads[record.thread];
+  Thread& thread = ThreadOf(record.thread);
   thread.cursor_ns = std::max(thread.cursor_ns, record.range.time_ns);
   Resync(thread, dictionary.path(path).parent, thread.cursor_ns);
   Open(thread, path, entry, thread.cursor_ns);
-  if (Request* request = thread.open.back().request.get()) {
-    request->sums.AddRangeRecord();
+  if (const RequestSlot request = calls[thread.open.back()].request; request != kNoRequest) {
+    requests[request].sums.AddRangeRecord();
   }
   return true;
 }
 
 bool Attribution::State::Pop(const Record& record) {
-  const auto found = threads.find(record.thread);
-  if (found == threads.end() || !IsTime(record.range.time_ns)) {
-    return false;
-  }
-  Thread& thread = found->second;
   const uint64_t entry = record::OwnerEntry(record.range.owner);
-  const auto place = open_calls.find(entry);
-  if (entry == 0 || place == open_calls.end() || place->second.first != &thread) {
+  if (record.thread >= threads.size() || entry == 0 || !IsTime(record.range.time_ns)) {
     return false;
   }
-  thread.cursor_ns = std::max(thread.cursor_ns, record.range.time_ns);
-  if (Request* request = thread.open[place->second.second].request.get()) {
-    request->sums.AddRangeRecord();
+  Thread& thread = threads[record.thread];
+  const auto found = std::find_if(thread.open.rbegin(), thread.open.rend(),
+                                  [this, entry](CallSlot slot) { return calls[slot].entry == entry; });
+  if (found == thread.open.rend()) {
+    return false;
   }
-  for (size_t index = place->second.second; thread.open.size() > index + 1;) {
+  const CallSlot popped = *found;
+  thread.cursor_ns = std::max(thread.cursor_ns, record.range.time_ns);
+  if (const RequestSlot request = calls[popped].request; request != kNoRequest) {
+    requests[request].sums.AddRangeRecord();
+  }
+  while (thread.open.back() != popped) {
     CloseInnermost(thread, thread.cursor_ns, false);
   }
   CloseInnermost(thread, thread.cursor_ns, true);
@@ -287,26 +292,26 @@ bool Attribution::State::Pop(const Record& record) {
 // --------------------------------------------------------------------------------------------------------------------
 
 // The measured request in which something without an owner happened; the latest, where several overlap.
-std::shared_ptr<Request> Attribution::State::RequestAt(int64_t time_ns) const {
-  if (whole != nullptr) {
+RequestSlot Attribution::State::RequestAt(int64_t time_ns) const {
+  if (whole != kNoRequest) {
     return whole;
   }
-  for (auto request = requests.rbegin(); request != requests.rend(); ++request) {
-    if ((*request)->begin_ns <= time_ns && ((*request)->is_open || time_ns <= (*request)->end_ns)) {
-      return *request;
+  for (auto slot = measured.rbegin(); slot != measured.rend(); ++slot) {
+    const Request& request = requests[*slot];
+    if (request.begin_ns <= time_ns && (request.is_open || time_ns <= request.end_ns)) {
+      return *slot;
     }
   }
-  return nullptr;
+  return kNoRequest;
 }
 
 bool Attribution::State::CpuOperation(const Record& record) {
   const record::Operation& operation = record.operation;
-  const record::PathId path = record::OwnerPath(operation.owner);
-  if (record.thread >= record::kMaxThreads || !dictionary.HasPath(path) || !dictionary.HasName(operation.name) ||
-      !IsTime(operation.start_ns) || !IsTime(operation.end_ns) || operation.end_ns < operation.start_ns) {
+  if (record.thread >= record::kMaxThreads || !IsOperation(operation)) {
     return false;
   }
-  Thread& thread = threads[record.thread];
+  const record::PathId path = record::OwnerPath(operation.owner);
+  Thread& thread = ThreadOf(record.thread);
   if (operation.start_ns < thread.cursor_ns) {
     return false;  // outermost calls of a thread do not overlap
   }
@@ -315,123 +320,129 @@ bool Attribution::State::CpuOperation(const Record& record) {
   if (gpu_seen) {
     return true;
   }
-  const std::shared_ptr<Request> request = path == 0 ? RequestAt(operation.start_ns) : thread.open.back().request;
-  if (request != nullptr) {
-    request->sums.AddOperation(dictionary, operation, path, dictionary.Category(record.kind, path, operation.name),
-                               false);
+  operations_ns += operation.end_ns - operation.start_ns;
+  const RequestSlot request = path == 0 ? RequestAt(operation.start_ns) : calls[thread.open.back()].request;
+  if (request != kNoRequest) {
+    requests[request].sums.AddCpuOperation(dictionary, path, dictionary.Category(record.kind, path, operation.name),
+                                           operation.start_ns, operation.end_ns, operation.detail);
   }
   return true;
 }
 
 bool Attribution::State::GpuOperation(const Record& record) {
   const record::Operation& operation = record.operation;
-  if (!IsOwner(operation.owner) || !dictionary.HasName(operation.name) || !IsTime(operation.start_ns) ||
-      !IsTime(operation.end_ns) || operation.end_ns < operation.start_ns) {
+  if (!IsOperation(operation)) {
     return false;
   }
   if (!gpu_seen) {
     gpu_seen = true;
-    for (const auto& request : requests) {
-      request->sums.DropOperations();
+    for (const RequestSlot slot : measured) {
+      requests[slot].sums.DropOperations();
     }
   }
-  if (Call* call = FindCall(record::OwnerEntry(operation.owner))) {
-    call->first_operation_ns =
-        call->first_operation_ns == 0 ? operation.start_ns : std::min(call->first_operation_ns, operation.start_ns);
-    call->last_operation_ns = std::max(call->last_operation_ns, operation.end_ns);
+  operations_ns += operation.end_ns - operation.start_ns;
+  const record::PathId path = record::OwnerPath(operation.owner);
+  OrderedOperation ordered;
+  if (const CallSlot slot = calls.Find(record::OwnerEntry(operation.owner)); slot != kNoCall) {
+    Call& call = calls[slot];
+    call.Cover(operation.start_ns, operation.end_ns);
+    ordered.request = call.request;
+  } else if (dictionary.path(path).in_request || path == 0) {
+    ordered.request = kRequestByTime;
   }
-  reorder.push(record);
-  if (reorder.size() > kReorderWindow) {
-    const Record earliest = reorder.top();
-    reorder.pop();
-    Sweep(earliest);
+  if (ordered.request != kNoRequest) {
+    ordered.start_ns = operation.start_ns;
+    ordered.end_ns = operation.end_ns;
+    ordered.path = path;
+    ordered.category = dictionary.Category(record.kind, path, operation.name);
+    order.Add(ordered, [this](const OrderedOperation& next) { Sweep(next); });
   }
   return true;
 }
 
-void Attribution::State::Sweep(const Record& record) {
-  const record::Operation& operation = record.operation;
-  const record::PathId path = record::OwnerPath(operation.owner);
-  std::shared_ptr<Request> request;
-  if (const Call* call = FindCall(record::OwnerEntry(operation.owner))) {
-    request = call->request;
-  } else if (dictionary.path(path).in_request || path == 0) {
-    request = RequestAt(operation.start_ns);
+void Attribution::State::Sweep(const OrderedOperation& operation) {
+  const RequestSlot request = operation.request == kRequestByTime ? RequestAt(operation.start_ns) : operation.request;
+  if (request != kNoRequest) {
+    requests[request].sums.AddGpuOperation(dictionary, operation.path, operation.category, operation.start_ns,
+                                           operation.end_ns);
   }
-  if (request != nullptr) {
-    request->sums.AddOperation(dictionary, operation, path, dictionary.Category(record.kind, path, operation.name),
-                               true);
-  }
-}
-
-Call* Attribution::State::FindCall(uint64_t entry) {
-  if (const auto open = open_calls.find(entry); open != open_calls.end()) {
-    return &open->second.first->open[open->second.second];
-  }
-  const auto closed = closed_calls.find(entry);
-  return closed == closed_calls.end() ? nullptr : &closed->second;
 }
 
 // --- Ends
 // --------------------------------------------------------------------------------------------------------------------------
 
 // Forgets the call that was closed first. Its children were closed before it, so its span is complete; it becomes part
-// of its parent's.
+// of its parent's, which was closed later and is still there.
 void Attribution::State::Retire() {
-  const auto found = closed_calls.find(closing_order.front());
-  closing_order.pop_front();
-  if (found == closed_calls.end()) {
-    return;
+  const Call& call = calls[calls.oldest()];
+  if (call.is_request) {
+    // Its operations have arrived as far as they ever will, and none of them starts later.
+    order.ReleaseUntil(std::max(call.last_operation_ns, call.start_ns + call.wall_ns),
+                       [this](const OrderedOperation& next) { Sweep(next); });
   }
-  if (found->second.is_request) {
-    // Its operations have arrived as far as they ever will.
-    while (!reorder.empty() &&
-           reorder.top().operation.start_ns <= std::max(found->second.last_operation_ns, found->second.end_ns)) {
-      const Record earliest = reorder.top();
-      reorder.pop();
-      Sweep(earliest);
-    }
-  }
-  const Call call = std::move(found->second);
-  closed_calls.erase(found);
   const Path& path = dictionary.path(call.path);
-  if (path.enters_module && call.request != nullptr) {
-    sketches.resize(std::max(sketches.size(), dictionary.modules().size()));
+  if (path.enters_module && call.request != kNoRequest) {
     if (!gpu_seen) {
-      sketches[path.module].Add(call.end_ns - call.start_ns);
+      AddDuration(path.module, call.wall_ns);
     } else if (call.first_operation_ns != 0) {
-      sketches[path.module].Add(call.last_operation_ns - call.first_operation_ns);
-      call.request->sums.AddSpan(call.path, call.last_operation_ns - call.first_operation_ns);
+      AddDuration(path.module, call.last_operation_ns - call.first_operation_ns);
+      requests[call.request].sums.AddSpan(call.path, call.last_operation_ns - call.first_operation_ns);
     }
   }
-  if (Call* parent = call.first_operation_ns == 0 ? nullptr : FindCall(call.parent_entry)) {
-    parent->first_operation_ns = parent->first_operation_ns == 0
-                                     ? call.first_operation_ns
-                                     : std::min(parent->first_operation_ns, call.first_operation_ns);
-    parent->last_operation_ns = std::max(parent->last_operation_ns, call.last_operation_ns);
+  if (call.first_operation_ns != 0 && call.parent != kNoCall) {
+    calls[call.parent].Cover(call.first_operation_ns, call.last_operation_ns);
   }
-  if (call.is_request && call.request != nullptr) {
-    CloseRequest(*call.request);
-    requests.erase(std::remove(requests.begin(), requests.end(), call.request), requests.end());
+  if (call.is_request && call.request != kNoRequest) {
+    CloseRequest(call.request);
+  }
+  calls.ForgetOldest();
+}
+
+void Attribution::State::AddDuration(int module, int64_t duration_ns) {
+  durations.emplace_back(module, duration_ns);
+  if (durations.size() == kDurationBatch) {
+    FlushDurations();
   }
 }
 
-void Attribution::State::CloseRequest(Request& request) {
-  FinishedRequest finished = request.sums.Close(dictionary);
-  if (!request.is_complete) {
-    // Kept only where nothing better comes: a total of its own kind, below all.
-    if (complete_requests == 0 && kept.empty()) {
-      kept.emplace(finished.total_ns, std::move(finished));
+void Attribution::State::FlushDurations() {
+  sketches.resize(dictionary.modules().size());
+  for (const auto& [module, duration_ns] : durations) {
+    sketches[static_cast<size_t>(module)].Add(duration_ns);
+  }
+  durations.clear();
+}
+
+RequestSlot Attribution::State::BeginRequest(int64_t time_ns) {
+  if (free_requests.empty()) {
+    free_requests.push_back(static_cast<RequestSlot>(requests.size()));
+    requests.emplace_back();
+  }
+  const RequestSlot slot = free_requests.back();
+  free_requests.pop_back();
+  requests[slot] = Request();
+  requests[slot].begin_ns = time_ns;
+  measured.push_back(slot);
+  return slot;
+}
+
+void Attribution::State::CloseRequest(RequestSlot slot) {
+  Request& request = requests[slot];
+  measured.erase(std::find(measured.begin(), measured.end(), slot));
+  free_requests.push_back(slot);
+  const int64_t total_ns = request.sums.total_ns();
+  if (request.is_complete) {
+    if (complete_requests++ == 0) {
+      kept.clear();
     }
-    return;
+    if (request_totals.size() < kMaxRequestTotals) {
+      request_totals.push_back(total_ns);
+    }
+  } else if (complete_requests > 0 || !kept.empty()) {
+    return;  // kept only where nothing better comes
   }
-  if (complete_requests++ == 0) {
-    kept.clear();
-  }
-  if (request_totals.size() < kMaxRequestTotals) {
-    request_totals.push_back(finished.total_ns);
-  }
-  kept.emplace(finished.total_ns, std::move(finished));
+  request.sums.Shrink();
+  kept.emplace(total_ns, std::move(request.sums));
   if (kept.size() > kMaxKeptRequests) {
     const int64_t median_rank = (complete_requests - 1) / 2 - below_kept;
     if (median_rank > static_cast<int64_t>(kept.size()) / 2) {
@@ -443,16 +454,17 @@ void Attribution::State::CloseRequest(Request& request) {
   }
 }
 
-RequestSum Attribution::State::Describe(const FinishedRequest& request) const {
+RequestSum Attribution::State::Describe(const RequestSums& request) const {
+  const RequestTotals all = request.Totals(dictionary);
   RequestSum sum;
-  sum.total_ns = request.total_ns;
-  sum.attributed_ns = request.attributed.device_ns;
-  sum.unattributed_ns = request.unattributed.device_ns;
-  sum.operations = request.attributed.operations + request.unattributed.operations;
-  sum.operations_unattributed = request.unattributed.operations;
+  sum.total_ns = request.total_ns();
+  sum.attributed_ns = all.attributed.device_ns;
+  sum.unattributed_ns = all.unattributed.device_ns;
+  sum.operations = all.attributed.operations + all.unattributed.operations;
+  sum.operations_unattributed = all.unattributed.operations;
   int64_t self_ns = 0;
-  for (size_t i = 0; i < request.modules.size(); ++i) {
-    const ModuleTotals& totals = request.modules[i];
+  for (size_t i = 0; i < all.modules.size(); ++i) {
+    const ModuleTotals& totals = all.modules[i];
     const Module& known = dictionary.modules()[i];
     ModuleSum module;
     module.module_id = known.module_id;
@@ -471,13 +483,11 @@ RequestSum Attribution::State::Describe(const FinishedRequest& request) const {
     if (module.calls == 0 && module.launches == 0) {
       continue;
     }
-    module.busy_ns = request.is_gpu ? totals.busy_ns : module.device_ns;
+    module.busy_ns = request.is_gpu() ? totals.busy_ns : module.device_ns;
     module.gap_ns =
-        request.is_gpu ? std::max<int64_t>(0, totals.span_ns - totals.busy_ns) : module.wall_ns - module.device_ns;
-    if (i < sketches.size()) {
-      module.p50_ns = sketches[i].Quantile(0.50);
-      module.p95_ns = sketches[i].Quantile(0.95);
-    }
+        request.is_gpu() ? std::max<int64_t>(0, totals.span_ns - totals.busy_ns) : module.wall_ns - module.device_ns;
+    module.p50_ns = sketches[i].Quantile(0.50);
+    module.p95_ns = sketches[i].Quantile(0.95);
     self_ns += module.self_device_ns;
     sum.modules.push_back(std::move(module));
   }
@@ -486,22 +496,16 @@ RequestSum Attribution::State::Describe(const FinishedRequest& request) const {
 }
 
 Result Attribution::State::Finish() {
-  for (auto& [number, thread] : threads) {
-    while (!thread.open.empty()) {
-      CloseInnermost(thread, thread.cursor_ns, false);
-    }
+  for (Thread& thread : threads) {
+    CloseAll(thread);
   }
-  while (!reorder.empty()) {
-    const Record earliest = reorder.top();
-    reorder.pop();
-    Sweep(earliest);
-  }
-  while (!closing_order.empty()) {
+  order.ReleaseUntil(std::numeric_limits<int64_t>::max(), [this](const OrderedOperation& next) { Sweep(next); });
+  while (calls.closed_count() > 0) {
     Retire();
   }
-  while (!requests.empty()) {
-    CloseRequest(*requests.front());
-    requests.pop_front();
+  FlushDurations();
+  if (whole != kNoRequest) {
+    CloseRequest(whole);
   }
   Result result;
   result.request_total_ns = std::move(request_totals);
@@ -515,11 +519,11 @@ Result Attribution::State::Finish() {
   }
   const int64_t rank =
       std::clamp<int64_t>((complete_requests - 1) / 2 - below_kept, 0, static_cast<int64_t>(kept.size()) - 1);
-  const FinishedRequest& median = std::next(kept.begin(), rank)->second;
+  const RequestSums& median = std::next(kept.begin(), rank)->second;
   result.request = Describe(median);
-  result.agent_cost_ns = static_cast<int64_t>((median.range_records * statistics.range_record_ps +
-                                               median.operation_records * statistics.operation_record_ps +
-                                               median.nested_calls * statistics.nested_call_ps) /
+  result.agent_cost_ns = static_cast<int64_t>((median.range_records() * statistics.range_record_ps +
+                                               median.operation_records() * statistics.operation_record_ps +
+                                               median.nested_calls() * statistics.nested_call_ps) /
                                               1000);
   return result;
 }
@@ -527,10 +531,15 @@ Result Attribution::State::Finish() {
 Attribution::Attribution(Options options) : state_(std::make_unique<State>(std::move(options))) {}
 Attribution::~Attribution() = default;
 
-void Attribution::Consume(const record::Record& record) {
-  ++state_->received;
-  if (!state_->Consume(record)) {
-    ++state_->invalid;
+void Attribution::Consume(std::span<const record::Record> records) {
+  State& state = *state_;
+  state.received += static_cast<int64_t>(records.size());
+  for (size_t i = 0; i < records.size(); ++i) {
+    if (i + 2 * kLookAhead < records.size()) {
+      state.calls.PrefetchPlace(record::OwnerEntry(records[i + 2 * kLookAhead].operation.owner));
+      state.calls.PrefetchCall(record::OwnerEntry(records[i + kLookAhead].operation.owner));
+    }
+    state.invalid += state.Consume(records[i]) ? 0 : 1;
   }
 }
 

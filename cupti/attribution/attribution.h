@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -156,7 +157,8 @@ class Attribution {
 
   // Records of one thread arrive in the order in which that thread wrote them. A record that makes no sense is counted
   // and left out.
-  void Consume(const record::Record& record);
+  void Consume(std::span<const record::Record> records);
+  void Consume(const record::Record& record) { Consume(std::span(&record, 1)); }
 
   // REQUIRES: called once, after the last record.
   Result Finish();

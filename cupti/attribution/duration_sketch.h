@@ -1,13 +1,12 @@
 // Quantiles of durations in bounded memory: a histogram with 64 buckets an octave, so that a quantile is at most 0.8 %
-// (1/128) off, and exact below 64 ns. At most 3,700 buckets, and only those in use take memory.
+// (1/128) off, and exact below 64 ns. Only octaves in use take memory, 256 bytes each, at most 59 of them.
 #ifndef DSOCR_CUPTI_ATTRIBUTION_DURATION_SKETCH_H_
 #define DSOCR_CUPTI_ATTRIBUTION_DURATION_SKETCH_H_
 
-#include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 namespace dsocr::attribution {
@@ -16,24 +15,29 @@ class DurationSketch {
  public:
   // REQUIRES: duration_ns >= 0.
   void Add(int64_t duration_ns) {
-    const uint16_t bucket = Bucket(static_cast<uint64_t>(duration_ns));
-    auto place = std::lower_bound(counts_.begin(), counts_.end(), bucket,
-                                  [](const auto& pair, uint16_t b) { return pair.first < b; });
-    if (place == counts_.end() || place->first != bucket) {
-      place = counts_.insert(place, {bucket, 0});
+    const int bucket = Bucket(static_cast<uint64_t>(duration_ns));
+    uint8_t& octave = octaves_[static_cast<size_t>(bucket >> kSubBits)];
+    if (octave == 0) {
+      counts_.emplace_back();
+      octave = static_cast<uint8_t>(counts_.size());
     }
-    ++place->second;
+    ++counts_[octave - 1u][static_cast<size_t>(bucket) % kPerOctave];
     ++total_;
   }
 
   // The smallest duration that at least `quantile` of all do not exceed; 0 when empty.
   int64_t Quantile(double quantile) const {
     const auto rank = static_cast<uint64_t>(std::ceil(quantile * static_cast<double>(total_)));
+    if (rank == 0) {
+      return 0;
+    }
     uint64_t seen = 0;
-    for (const auto& [bucket, count] : counts_) {
-      seen += count;
-      if (seen >= rank) {
-        return Middle(bucket);
+    for (size_t octave = 0; octave < octaves_.size(); ++octave) {
+      for (size_t i = 0; octaves_[octave] != 0 && i < kPerOctave; ++i) {
+        seen += counts_[octaves_[octave] - 1u][i];
+        if (seen >= rank) {
+          return Middle(static_cast<int>(octave * kPerOctave + i));
+        }
       }
     }
     return 0;
@@ -41,24 +45,26 @@ class DurationSketch {
 
  private:
   static constexpr int kSubBits = 6;
+  static constexpr size_t kPerOctave = size_t{1} << kSubBits;
 
-  static uint16_t Bucket(uint64_t value) {
-    if (value < (1u << kSubBits)) {
-      return static_cast<uint16_t>(value);
+  static int Bucket(uint64_t value) {
+    if (value < kPerOctave) {
+      return static_cast<int>(value);
     }
     const int shift = std::bit_width(value) - 1 - kSubBits;
-    return static_cast<uint16_t>((shift << kSubBits) + static_cast<int>(value >> shift));
+    return (shift << kSubBits) + static_cast<int>(value >> shift);
   }
-  static int64_t Middle(uint16_t bucket) {
-    if (bucket < (2u << kSubBits)) {
+  static int64_t Middle(int bucket) {
+    if (bucket < (2 << kSubBits)) {
       return bucket;
     }
     const int shift = (bucket >> kSubBits) - 1;
-    const int64_t low = static_cast<int64_t>((bucket & ((1u << kSubBits) - 1)) + (1u << kSubBits)) << shift;
+    const int64_t low = static_cast<int64_t>(static_cast<size_t>(bucket) % kPerOctave + kPerOctave) << shift;
     return low + (int64_t{1} << shift) / 2;
   }
 
-  std::vector<std::pair<uint16_t, uint32_t>> counts_;  // sorted by bucket
+  std::array<uint8_t, 64 - kSubBits + 1> octaves_{};  // index in counts_ + 1; 0: not in use
+  std::vector<std::array<uint32_t, kPerOctave>> counts_;
   uint64_t total_ = 0;
 };
 

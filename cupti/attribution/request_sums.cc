@@ -2,14 +2,30 @@
 
 #include <algorithm>
 #include <cassert>
+#include <limits>
 
 namespace dsocr::attribution {
 
-PathSum& RequestSums::At(record::PathId path) {
-  if (path >= paths_.size()) {
-    paths_.resize(path + 1);
+namespace {
+
+// Hostile times may claim more than fits.
+void AddUpToLimit(int64_t* sum, int64_t more) {
+  if (__builtin_add_overflow(*sum, more, sum)) {
+    *sum = std::numeric_limits<int64_t>::max();
   }
-  return paths_[path];
+}
+
+}  // namespace
+
+OperationSum& RequestSums::CellOf(PathSum& sum, int category) {
+  for (uint32_t cell = sum.first_cell; cell != kNone; cell = cells_[cell].next) {
+    if (cells_[cell].category == category) {
+      return cells_[cell].sum;
+    }
+  }
+  cells_.push_back({{}, category, sum.first_cell});
+  sum.first_cell = static_cast<uint32_t>(cells_.size() - 1);
+  return cells_.back().sum;
 }
 
 void RequestSums::AddCall(record::PathId path, int64_t wall_ns) {
@@ -18,87 +34,115 @@ void RequestSums::AddCall(record::PathId path, int64_t wall_ns) {
   sum.wall_ns += wall_ns;
 }
 
-void RequestSums::AddOperation(const Dictionary& dictionary, const record::Operation& operation, record::PathId path,
-                               int category, bool is_gpu) {
-  const int64_t duration_ns = operation.end_ns - operation.start_ns;
-  first_start_ns_ = operation_records_ == 0 ? operation.start_ns : std::min(first_start_ns_, operation.start_ns);
-  last_end_ns_ = operation_records_ == 0 ? operation.end_ns : std::max(last_end_ns_, operation.end_ns);
-  is_gpu_ = is_gpu;
+void RequestSums::AddSpan(record::PathId path, int64_t span_ns) { AddUpToLimit(&At(path).span_ns, span_ns); }
+
+RequestSums::PathSum* RequestSums::AddOperation(const Dictionary& dictionary, record::PathId path, int category,
+                                                int64_t start_ns, int64_t end_ns) {
+  first_start_ns_ = operation_records_ == 0 ? start_ns : std::min(first_start_ns_, start_ns);
+  last_end_ns_ = operation_records_ == 0 ? end_ns : std::max(last_end_ns_, end_ns);
   ++operation_records_;
-  nested_calls_ += is_gpu ? 0 : operation.detail;
-  const int module = dictionary.path(path).module;
-  OperationSum& sum = module == kNoModule ? unattributed_ : At(path).own[category];
-  ++sum.operations;
-  sum.device_ns += duration_ns;
-  if (!is_gpu) {
+  const OperationSum one = {1, end_ns - start_ns};
+  if (dictionary.path(path).module == kNoModule) {
+    unattributed_.Add(one);
+    return nullptr;
+  }
+  PathSum& sum = At(path);
+  CellOf(sum, category).Add(one);
+  return &sum;
+}
+
+void RequestSums::AddGpuOperation(const Dictionary& dictionary, record::PathId path, int category, int64_t start_ns,
+                                  int64_t end_ns) {
+  is_gpu_ = true;
+  PathSum* sum = AddOperation(dictionary, path, category, start_ns, end_ns);
+  if (sum == nullptr) {
     return;
   }
-  covers_.resize(std::max(covers_.size(), dictionary.modules().size()));
-  for (record::PathId above = path; above != 0 && dictionary.path(above).in_request;
+  if (sum->covers_begin == kNone) {
+    FindCovers(dictionary, *sum);
+  }
+  for (uint32_t i = sum->covers_begin; i < sum->covers_end; ++i) {
+    Cover& cover = covers_[cover_chain_[i]];
+    if (end_ns > cover.until_ns) {
+      cover.busy_ns += end_ns - std::max(start_ns, cover.until_ns);
+      cover.until_ns = end_ns;
+    }
+  }
+}
+
+// Once a path and request: the modules that are entered by `sum`'s path or by one above it.
+void RequestSums::FindCovers(const Dictionary& dictionary, PathSum& sum) {
+  sum.covers_begin = static_cast<uint32_t>(cover_chain_.size());
+  for (record::PathId above = sum.path; above != 0 && dictionary.path(above).in_request;
        above = dictionary.path(above).parent) {
     if (!dictionary.path(above).enters_module) {
       continue;
     }
-    Cover& cover = covers_[dictionary.path(above).module];
-    cover.busy_ns += std::max<int64_t>(0, operation.end_ns - std::max(operation.start_ns, cover.until_ns));
-    cover.until_ns = std::max(cover.until_ns, operation.end_ns);
+    const int module = dictionary.path(above).module;
+    const uint32_t cover = cover_numbers_.At(static_cast<uint32_t>(module));
+    if (cover == covers_.size()) {
+      covers_.push_back({.module = module});
+    }
+    cover_chain_.push_back(cover);
   }
+  sum.covers_end = static_cast<uint32_t>(cover_chain_.size());
 }
 
 void RequestSums::DropOperations() {
   for (PathSum& sum : paths_) {
-    sum.own = {};
+    sum.first_cell = kNone;
   }
+  cells_.clear();
   unattributed_ = {};
   operation_records_ = nested_calls_ = 0;
 }
 
-FinishedRequest RequestSums::Close(const Dictionary& dictionary) const {
-  FinishedRequest request;
-  request.total_ns = operation_records_ == 0 ? 0 : last_end_ns_ - first_start_ns_;
-  request.unattributed = unattributed_;
-  request.is_gpu = is_gpu_;
-  request.range_records = range_records_;
-  request.operation_records = operation_records_;
-  request.nested_calls = nested_calls_;
-  request.modules.resize(dictionary.modules().size());
+void RequestSums::Shrink() {
+  path_numbers_ = {};
+  cover_numbers_ = {};
+  paths_.shrink_to_fit();
+  cells_.shrink_to_fit();
+  covers_.shrink_to_fit();
+  cover_chain_ = {};
+}
+
+RequestTotals RequestSums::Totals(const Dictionary& dictionary) const {
+  RequestTotals totals;
+  totals.unattributed = unattributed_;
+  totals.modules.resize(dictionary.modules().size());
+  std::vector<std::array<OperationSum, kCategoryCount>> with_children(dictionary.path_count());
+  for (const PathSum& sum : paths_) {
+    const Path& known = dictionary.path(sum.path);
+    for (uint32_t cell = sum.first_cell; cell != kNone; cell = cells_[cell].next) {
+      with_children[sum.path][static_cast<size_t>(cells_[cell].category)].Add(cells_[cell].sum);
+      totals.attributed.Add(cells_[cell].sum);
+      totals.modules[known.module].self_device_ns += cells_[cell].sum.device_ns;
+    }
+    if (known.enters_module) {
+      ModuleTotals& module = totals.modules[known.module];
+      module.calls += sum.calls;
+      module.wall_ns += sum.wall_ns;
+      AddUpToLimit(&module.span_ns, sum.span_ns);
+    }
+  }
   // Children have higher numbers than their parents: one pass from the end hands every path's sums up.
-  std::vector<std::array<OperationSum, kCategoryCount>> with_children(paths_.size());
-  for (size_t path = paths_.size(); path-- > 1;) {
+  for (size_t path = with_children.size(); path-- > 1;) {
     const Path& known = dictionary.path(static_cast<record::PathId>(path));
-    const PathSum& sum = paths_[path];
     if (!known.in_request) {
       continue;
     }
     for (size_t category = 0; category < kCategoryCount; ++category) {
-      const OperationSum& own = sum.own[category];
-      OperationSum& inclusive = with_children[path][category];
-      inclusive.operations += own.operations;
-      inclusive.device_ns += own.device_ns;
-      with_children[known.parent][category].operations += inclusive.operations;
-      with_children[known.parent][category].device_ns += inclusive.device_ns;
-      if (known.module != kNoModule) {
-        request.attributed.operations += own.operations;
-        request.attributed.device_ns += own.device_ns;
-        request.modules[known.module].self_device_ns += own.device_ns;
-        if (known.enters_module) {
-          request.modules[known.module].with_children[category].operations += inclusive.operations;
-          request.modules[known.module].with_children[category].device_ns += inclusive.device_ns;
-        }
+      with_children[known.parent][category].Add(with_children[path][category]);
+      if (known.enters_module) {
+        totals.modules[known.module].with_children[category].Add(with_children[path][category]);
       }
     }
-    if (known.enters_module) {
-      ModuleTotals& module = request.modules[known.module];
-      module.calls += sum.calls;
-      module.wall_ns += sum.wall_ns;
-      module.span_ns += sum.span_ns;
-    }
   }
-  for (size_t module = 0; module < covers_.size(); ++module) {
-    request.modules[module].busy_ns = covers_[module].busy_ns;
+  for (const Cover& cover : covers_) {
+    totals.modules[cover.module].busy_ns = cover.busy_ns;
   }
-  assert(static_cast<uint64_t>(request.attributed.operations + request.unattributed.operations) == operation_records_);
-  return request;
+  assert(static_cast<uint64_t>(totals.attributed.operations + totals.unattributed.operations) == operation_records_);
+  return totals;
 }
 
 }  // namespace dsocr::attribution

@@ -86,9 +86,7 @@ Process::Process(int64_t pid, UniqueFd socket, RingMapping ring, attribution::Op
     : pid_(pid), socket_(std::move(socket)), ring_(std::move(ring)), attribution_(std::move(options)) {}
 
 void Process::Fold(const record::Record* records, size_t count) {
-  for (size_t i = 0; i < count; ++i) {
-    attribution_.Consume(records[i]);
-  }
+  attribution_.Consume({records, count});
   trace_.Write(records, count);
 }
 
