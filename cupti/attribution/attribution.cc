@@ -10,6 +10,7 @@
 #include "cupti/attribution/call_table.h"
 #include "cupti/attribution/dictionary.h"
 #include "cupti/attribution/duration_sketch.h"
+#include "cupti/attribution/graphs.h"
 #include "cupti/attribution/operation_order.h"
 #include "cupti/attribution/request_sums.h"
 
@@ -33,9 +34,6 @@ constexpr int64_t kMaxOperationsNs = int64_t{1} << 62;
 // Calls are fetched into the cache this many records before an operation asks for them.
 constexpr size_t kLookAhead = 8;
 
-constexpr RequestSlot kNoRequest = 0;
-constexpr RequestSlot kRequestByTime = 0xffffffff;  // nobody knows whose: that which ran when the operation started
-
 struct Request {
   RequestSums sums;
   int64_t begin_ns = 0;
@@ -51,8 +49,9 @@ struct Thread {
 
 }  // namespace
 
-struct Attribution::State {
-  explicit State(Options given) : options(std::move(given)), dictionary(options), requests(1) {
+struct Attribution::State final : GraphListener {
+  explicit State(Options given)
+      : options(std::move(given)), dictionary(options), graphs(options, dictionary, *this), requests(1) {
     if (options.request_range.empty()) {
       whole = BeginRequest(0);
       requests[whole].is_complete = true;
@@ -64,6 +63,10 @@ struct Attribution::State {
   bool Pop(const Record& record);
   bool CpuOperation(const Record& record);
   bool GpuOperation(const Record& record);
+  bool GraphNode(const record::GraphNode& node);
+  bool GraphLaunch(const record::GraphLaunch& launch);
+  void OnGraphOperation(const OrderedOperation& operation) override;
+  void OnReplayedCall(const ReplayedCall& replayed) override;
 
   bool IsTime(int64_t time_ns) {
     if (time_ns < earliest_ns || time_ns > latest_ns) {
@@ -77,12 +80,12 @@ struct Attribution::State {
     return true;
   }
   bool IsOperation(const record::Operation& operation);
+  // REQUIRES: the dictionary has its path.
+  PathIndex PathOf(record::Owner owner) const { return dictionary.IndexOf(record::OwnerPath(owner)); }
   Thread& ThreadOf(uint32_t number);
-  record::PathId OpenPath(const Thread& thread) const {
-    return thread.open.empty() ? 0 : calls[thread.open.back()].path;
-  }
-  void Resync(Thread& thread, record::PathId path, int64_t time_ns);
-  void Open(Thread& thread, record::PathId path, uint64_t entry, int64_t time_ns);
+  PathIndex OpenPath(const Thread& thread) const { return thread.open.empty() ? 0 : calls[thread.open.back()].path; }
+  void Resync(Thread& thread, PathIndex path, int64_t time_ns);
+  void Open(Thread& thread, PathIndex path, uint64_t entry, int64_t time_ns);
   void CloseInnermost(Thread& thread, int64_t time_ns, bool is_popped);
   void CloseAll(Thread& thread);
   void Retire();
@@ -99,6 +102,7 @@ struct Attribution::State {
   Dictionary dictionary;
   std::vector<Thread> threads;  // by number
   CallTable calls;
+  Graphs graphs;
 
   std::deque<Request> requests;  // slots, from 1
   std::vector<RequestSlot> free_requests;
@@ -107,7 +111,8 @@ struct Attribution::State {
   int requests_seen = 0;
 
   OperationOrder order;
-  bool gpu_seen = false;
+  bool gpu_seen = false;  // an operation of it
+  bool is_gpu = false;    // something of a GPU was recorded
   bool time_seen = false;
   int64_t earliest_ns = 1;  // what counts as a time: once one is seen, those not far from it
   int64_t latest_ns = int64_t{1} << 60;
@@ -162,6 +167,12 @@ bool Attribution::State::Consume(const Record& record) {
     case Kind::kCopy:
     case Kind::kSet:
       return GpuOperation(record);
+    case Kind::kGraphNode:
+      return GraphNode(record.graph_node);
+    case Kind::kGraphGone:
+      return graphs.Forget(record.graph_gone.graph);
+    case Kind::kGraphLaunch:
+      return GraphLaunch(record.graph_launch);
     case Kind::kStatistics:
       statistics = record.statistics;
       return true;
@@ -178,7 +189,7 @@ bool Attribution::State::Consume(const Record& record) {
 // --- Ranges
 // ------------------------------------------------------------------------------------------------------------------------
 
-void Attribution::State::Open(Thread& thread, record::PathId path, uint64_t entry, int64_t time_ns) {
+void Attribution::State::Open(Thread& thread, PathIndex path, uint64_t entry, int64_t time_ns) {
   const CallSlot slot = calls.Open(entry);
   Call& call = calls[slot];
   call.path = path;
@@ -228,11 +239,11 @@ void Attribution::State::CloseAll(Thread& thread) {
 }
 
 // Makes `path` the thread's innermost open range. It is, unless a push or a pop was lost.
-void Attribution::State::Resync(Thread& thread, record::PathId path, int64_t time_ns) {
+void Attribution::State::Resync(Thread& thread, PathIndex path, int64_t time_ns) {
   if (path == OpenPath(thread)) {
     return;
   }
-  std::vector<record::PathId> chain;  // from `path` up, until a range that is open
+  std::vector<PathIndex> chain;  // from `path` up, until a range that is open
   for (;; path = dictionary.path(path).parent) {
     const auto is_this = [this, path](CallSlot slot) { return calls[slot].path == path; };
     if (path == 0 || std::any_of(thread.open.begin(), thread.open.end(), is_this)) {
@@ -249,12 +260,13 @@ void Attribution::State::Resync(Thread& thread, record::PathId path, int64_t tim
 }
 
 bool Attribution::State::Push(const Record& record) {
-  const record::PathId path = record::OwnerPath(record.range.owner);
   const uint64_t entry = record::OwnerEntry(record.range.owner);
-  if (record.thread >= record::kMaxThreads || path == 0 || entry == 0 || !dictionary.HasPath(path) ||
-      !IsTime(record.range.time_ns) || calls.Find(entry) != kNoCall) {
+  if (record.thread >= record::kMaxThreads || entry == 0 || record::OwnerPath(record.range.owner) == 0 ||
+      !dictionary.HasPath(record::OwnerPath(record.range.owner)) || !IsTime(record.range.time_ns) ||
+      calls.Find(entry) != kNoCall) {
     return false;
   }
+  const PathIndex path = PathOf(record.range.owner);
   Thread& thread = ThreadOf(record.thread);
   thread.cursor_ns = std::max(thread.cursor_ns, record.range.time_ns);
   Resync(thread, dictionary.path(path).parent, thread.cursor_ns);
@@ -310,7 +322,7 @@ bool Attribution::State::CpuOperation(const Record& record) {
   if (record.thread >= record::kMaxThreads || !IsOperation(operation)) {
     return false;
   }
-  const record::PathId path = record::OwnerPath(operation.owner);
+  const PathIndex path = PathOf(operation.owner);
   Thread& thread = ThreadOf(record.thread);
   if (operation.start_ns < thread.cursor_ns) {
     return false;  // outermost calls of a thread do not overlap
@@ -340,17 +352,30 @@ bool Attribution::State::GpuOperation(const Record& record) {
       requests[slot].sums.DropOperations();
     }
   }
+  is_gpu = true;
   operations_ns += operation.end_ns - operation.start_ns;
-  const record::PathId path = record::OwnerPath(operation.owner);
-  OrderedOperation ordered;
+  const PathIndex path = PathOf(operation.owner);
+  RequestSlot request = kNoRequest;
   if (const CallSlot slot = calls.Find(record::OwnerEntry(operation.owner)); slot != kNoCall) {
     Call& call = calls[slot];
     call.Cover(operation.start_ns, operation.end_ns);
-    ordered.request = call.request;
+    request = call.request;
   } else if (dictionary.path(path).in_request || path == 0) {
-    ordered.request = kRequestByTime;
+    request = kRequestByTime;
   }
-  if (ordered.request != kNoRequest) {
+  if (record.thread != 0) {
+    graphs.Add({.start_ns = operation.start_ns,
+                .end_ns = operation.end_ns,
+                .node = operation.detail,
+                .launch_path = path,
+                .request = request,
+                .name = operation.name,
+                .graph = record.thread,
+                .correlation = operation.correlation,
+                .kind = record.kind});
+  } else if (request != kNoRequest) {
+    OrderedOperation ordered;
+    ordered.request = request;
     ordered.start_ns = operation.start_ns;
     ordered.end_ns = operation.end_ns;
     ordered.path = path;
@@ -360,11 +385,54 @@ bool Attribution::State::GpuOperation(const Record& record) {
   return true;
 }
 
+bool Attribution::State::GraphNode(const record::GraphNode& node) {
+  if (node.node == 0 || node.graph == 0 || !dictionary.HasPath(record::OwnerPath(node.owner))) {
+    return false;
+  }
+  std::vector<Graphs::OpenRange> open;
+  CallSlot slot = calls.Find(record::OwnerEntry(node.owner));
+  if (slot == kNoCall && record::OwnerPath(node.owner) != 0) {
+    open.push_back({record::OwnerEntry(node.owner), PathOf(node.owner)});
+  }
+  for (; slot != kNoCall; slot = calls[slot].parent) {
+    open.push_back({calls[slot].entry, calls[slot].path});
+  }
+  std::reverse(open.begin(), open.end());
+  return graphs.AddNode(node.node, node.graph, open);
+}
+
+bool Attribution::State::GraphLaunch(const record::GraphLaunch& launch) {
+  if (launch.graph == 0 || !dictionary.HasPath(record::OwnerPath(launch.owner)) || !IsTime(launch.time_ns)) {
+    return false;
+  }
+  is_gpu = true;
+  graphs.CountLaunch(launch.graph);
+  return true;
+}
+
+void Attribution::State::OnGraphOperation(const OrderedOperation& operation) {
+  if (operation.request != kNoRequest) {
+    order.Add(operation, [this](const OrderedOperation& next) { Sweep(next); });
+  }
+}
+
+// The host was not there: such a call has no wall time.
+void Attribution::State::OnReplayedCall(const ReplayedCall& replayed) {
+  const Path& path = dictionary.path(replayed.path);
+  const RequestSlot request =
+      replayed.request == kRequestByTime ? RequestAt(replayed.first_operation_ns) : replayed.request;
+  if (request == kNoRequest || !path.enters_module || !path.in_request) {
+    return;
+  }
+  const int64_t span_ns = replayed.last_operation_ns - replayed.first_operation_ns;
+  requests[request].sums.AddReplayedCall(replayed.path, span_ns);
+  AddDuration(path.module, span_ns);
+}
+
 void Attribution::State::Sweep(const OrderedOperation& operation) {
   const RequestSlot request = operation.request == kRequestByTime ? RequestAt(operation.start_ns) : operation.request;
   if (request != kNoRequest) {
-    requests[request].sums.AddGpuOperation(dictionary, operation.path, operation.category, operation.start_ns,
-                                           operation.end_ns);
+    requests[request].sums.AddGpuOperation(dictionary, operation);
   }
 }
 
@@ -375,6 +443,9 @@ void Attribution::State::Sweep(const OrderedOperation& operation) {
 // of its parent's, which was closed later and is still there.
 void Attribution::State::Retire() {
   const Call& call = calls[calls.oldest()];
+  if (call.is_request && call.request != kNoRequest) {
+    graphs.ReleaseOperations(call.request);
+  }
   if (call.is_request) {
     // Its operations have arrived as far as they ever will, and none of them starts later.
     order.ReleaseUntil(std::max(call.last_operation_ns, call.start_ns + call.wall_ns),
@@ -393,6 +464,7 @@ void Attribution::State::Retire() {
     calls[call.parent].Cover(call.first_operation_ns, call.last_operation_ns);
   }
   if (call.is_request && call.request != kNoRequest) {
+    graphs.ReleaseCalls(call.request);
     CloseRequest(call.request);
   }
   calls.ForgetOldest();
@@ -480,6 +552,9 @@ RequestSum Attribution::State::Describe(const RequestSums& request) const {
         module.device_ns += of.device_ns;
       }
     }
+    module.inferred_ns = totals.inferred.device_ns;
+    module.inferred_confidence =
+        totals.inferred.device_ns == 0 ? 0.0 : totals.inferred.weight / static_cast<double>(totals.inferred.device_ns);
     if (module.calls == 0 && module.launches == 0) {
       continue;
     }
@@ -499,7 +574,9 @@ Result Attribution::State::Finish() {
   for (Thread& thread : threads) {
     CloseAll(thread);
   }
+  graphs.ReleaseAllOperations();
   order.ReleaseUntil(std::numeric_limits<int64_t>::max(), [this](const OrderedOperation& next) { Sweep(next); });
+  graphs.ReleaseAllCalls();
   while (calls.closed_count() > 0) {
     Retire();
   }
@@ -514,6 +591,10 @@ Result Attribution::State::Finish() {
   result.records_invalid = invalid + static_cast<int64_t>(statistics.invalid);
   result.clock_uncertainty_ns = statistics.clock_uncertainty_ns;
   result.unknown_ranges = dictionary.unknown_ranges();
+  if (is_gpu) {
+    result.gpu.emplace();
+    result.gpu->graphs = graphs.sums();
+  }
   if (kept.empty()) {
     return result;
   }

@@ -9,15 +9,17 @@
 #include <cstdint>
 #include <vector>
 
-#include "cupti/record/record.h"
+#include "cupti/attribution/dictionary.h"
 
 namespace dsocr::attribution {
 
 using CallSlot = uint32_t;
 inline constexpr CallSlot kNoCall = 0xffffffff;
 
-// Of the requests that are being measured; 0: none.
+// Of the requests that are being measured.
 using RequestSlot = uint32_t;
+inline constexpr RequestSlot kNoRequest = 0;
+inline constexpr RequestSlot kRequestByTime = 0xffffffff;  // nobody knows: that which runs when the operation starts
 
 // One entry of a range. One line of cache.
 struct Call {
@@ -26,9 +28,9 @@ struct Call {
   int64_t wall_ns = 0;             // once it is over
   int64_t first_operation_ns = 0;  // GPU; 0: none yet
   int64_t last_operation_ns = 0;
-  record::PathId path = 0;
+  PathIndex path = 0;
   CallSlot parent = kNoCall;
-  RequestSlot request = 0;
+  RequestSlot request = kNoRequest;
   CallSlot next = kNoCall;  // in the same place, or free
   uint16_t thread = 0;
   bool is_open = true;

@@ -26,7 +26,8 @@ std::string NestedId(const std::string& parent_id, const std::string& parent_nam
 
 }  // namespace
 
-Dictionary::Dictionary(const Options& options) : options_(options), names_(1), paths_(1) {
+Dictionary::Dictionary(const Options& options)
+    : options_(options), names_(1), ranges_(1), paths_(1), agent_paths_(1, PathIndex{0}) {
   paths_[0].in_request = options.request_range.empty();
 }
 
@@ -49,61 +50,118 @@ bool Dictionary::DefineName(const record::NameDefinition& piece) {
   return true;
 }
 
-RangeMeaning Dictionary::Resolve(const Path& parent, record::NameId name) {
-  const std::string& text = names_[name].text;
-  if (!options_.resolve_range) {
-    return {
-        NestedId(parent.module == kNoModule ? "" : modules_[parent.module].module_id, names_[parent.name].text, text),
-        ""};
+bool Dictionary::DefinePath(const record::PathDefinition& definition) {
+  if (definition.path != agent_paths_.size() || definition.path >= record::kMaxPaths ||
+      definition.parent >= definition.path || definition.name == 0 || definition.name >= names_.size()) {
+    return false;
   }
-  const auto [known, is_new] = meanings_.try_emplace(name);
+  const PathIndex path = PathBelow(agent_paths_[definition.parent], RangeOf(names_[definition.name].text));
+  if (path == kNoPath) {
+    return false;
+  }
+  agent_paths_.push_back(path);
+  return true;
+}
+
+PathIndex Dictionary::Below(PathIndex parent, RangeIndex range) {
+  if (own_paths_ == kMaxOwnPaths) {
+    const auto known = path_below_.find(uint64_t{parent} << 32 | range);
+    return known == path_below_.end() ? kNoPath : known->second;
+  }
+  const size_t paths_before = paths_.size();
+  const PathIndex path = PathBelow(parent, range);
+  own_paths_ += paths_.size() - paths_before;
+  return path;
+}
+
+RangeIndex Dictionary::RangeOf(const std::string& text) {
+  const auto [known, is_new] = range_by_text_.try_emplace(text, static_cast<RangeIndex>(ranges_.size()));
   if (is_new) {
-    known->second = options_.resolve_range(text);
-    if (known->second.module_id.empty() && unknown_ranges_.size() < kMaxUnknownRanges) {
-      unknown_ranges_.push_back(text);
-    }
+    ranges_.push_back({text, std::nullopt});
   }
   return known->second;
 }
 
-bool Dictionary::DefinePath(const record::PathDefinition& definition) {
-  if (definition.path != paths_.size() || definition.path >= record::kMaxPaths ||
-      definition.parent >= definition.path || definition.name == 0 || definition.name >= names_.size()) {
-    return false;
+std::vector<RangeIndex> Dictionary::RangesOf(PathIndex path) const {
+  std::vector<RangeIndex> ranges;
+  for (; path != 0; path = paths_[path].parent) {
+    ranges.push_back(paths_[path].range);
   }
-  const Path parent = paths_[definition.parent];
+  std::reverse(ranges.begin(), ranges.end());
+  return ranges;
+}
+
+RangeMeaning Dictionary::Resolve(const Path& parent, RangeIndex index) {
+  Range& range = ranges_[index];
+  if (!options_.resolve_range) {
+    const std::string parent_id = parent.module == kNoModule ? "" : modules_[parent.module].module_id;
+    return {NestedId(parent_id, ranges_[parent.range].text, range.text), ""};
+  }
+  if (!range.meaning.has_value()) {
+    range.meaning = options_.resolve_range(range.text);
+    if (range.meaning->module_id.empty() && unknown_ranges_.size() < kMaxUnknownRanges) {
+      unknown_ranges_.push_back(range.text);
+    }
+  }
+  return *range.meaning;
+}
+
+int Dictionary::ModuleOf(const std::string& module_id, const Path& parent) {
+  const auto [known, is_new] = module_by_id_.try_emplace(module_id, static_cast<int>(modules_.size()));
+  if (is_new) {
+    modules_.push_back({module_id});
+  }
+  const int number = known->second;
+  if (Module& module = modules_[number]; !module.is_placed && parent.in_request) {
+    module.is_placed = true;
+    module.parent = parent.module;
+    for (int above = parent.module; above != kNoModule; above = modules_[above].parent) {
+      if (above == number) {  // what a request stands in may come again inside it
+        module.parent = kNoModule;
+        break;
+      }
+    }
+  }
+  return number;
+}
+
+// The one path of this parent and range; kNoPath: too deep.
+PathIndex Dictionary::PathBelow(PathIndex parent_index, RangeIndex range) {
+  const uint64_t key = uint64_t{parent_index} << 32 | range;
+  if (const auto known = path_below_.find(key); known != path_below_.end()) {
+    return known->second;
+  }
+  const Path parent = paths_[parent_index];
   if (parent.depth == static_cast<int>(record::kMaxPathDepth)) {
-    return false;
+    return kNoPath;
   }
   Path path;
-  path.parent = definition.parent;
-  path.name = definition.name;
+  path.parent = parent_index;
+  path.range = range;
   path.depth = parent.depth + 1;
   path.module = parent.module;
   path.category = parent.category;
   path.has_one_row = parent.has_one_row;
-  path.is_request = !parent.in_request && names_[definition.name].text == options_.request_range;
+  path.is_request = !parent.in_request && ranges_[range].text == options_.request_range;
   path.in_request = parent.in_request || path.is_request;
-  if (const RangeMeaning meaning = Resolve(parent, definition.name); !meaning.module_id.empty()) {
-    const auto [place, is_new] = module_by_id_.try_emplace(meaning.module_id, static_cast<int>(modules_.size()));
-    if (is_new) {
-      modules_.push_back({meaning.module_id, parent.in_request ? parent.module : kNoModule});
-    }
-    path.module = place->second;
+  if (const RangeMeaning meaning = Resolve(parent, range); !meaning.module_id.empty()) {
+    path.module = ModuleOf(meaning.module_id, parent);
     path.category = CategoryIndex(meaning.category_id);
     path.has_one_row = meaning.has_one_row;
     // A module inside itself is one call, the outer one: its time is counted once.
     path.enters_module = true;
-    for (record::PathId above = definition.parent; above != 0 && paths_[above].in_request && path.enters_module;
+    for (PathIndex above = parent_index; above != 0 && paths_[above].in_request && path.enters_module;
          above = paths_[above].parent) {
       path.enters_module = !(paths_[above].enters_module && paths_[above].module == path.module);
     }
   }
   paths_.push_back(path);
-  return true;
+  const auto index = static_cast<PathIndex>(paths_.size() - 1);
+  path_below_.emplace(key, index);
+  return index;
 }
 
-int Dictionary::Category(record::Kind kind, record::PathId path, record::NameId name) {
+int Dictionary::Category(record::Kind kind, PathIndex path, record::NameId name) {
   if (paths_[path].category >= 0) {
     return paths_[path].category;
   }

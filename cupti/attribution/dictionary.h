@@ -2,10 +2,15 @@
 //
 // Numbers come in order, and a definition that skips one, repeats one, or refers to what is not defined is refused: so
 // every number that is accepted is below a size, every path's parent is before it, and chains end.
+//
+// Attribution has paths of its own besides the agent's: where the ranges of a CUDA graph's capture are put below the
+// range that launches it. So paths have a number here, a PathIndex, that is not the agent's PathId; of one parent and
+// one range there is one.
 #ifndef DSOCR_CUPTI_ATTRIBUTION_DICTIONARY_H_
 #define DSOCR_CUPTI_ATTRIBUTION_DICTIONARY_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -17,6 +22,10 @@ namespace dsocr::attribution {
 
 inline constexpr int kNoModule = -1;
 
+using PathIndex = uint32_t;  // 0: outside of every range. Parents have lower ones
+inline constexpr PathIndex kNoPath = 0xffffffff;
+using RangeIndex = uint32_t;  // of a distinct text that names a range
+
 struct Name {
   std::string text;
   int aten_category = -1;  // -1: not asked yet
@@ -24,8 +33,8 @@ struct Name {
 };
 
 struct Path {
-  record::PathId parent = 0;
-  record::NameId name = 0;
+  PathIndex parent = 0;
+  RangeIndex range = 0;
   int depth = 0;
   int module = kNoModule;      // whose time this is: the path's own module, or the enclosing one
   int category = -1;           // the one category of the leaf; -1: by operation
@@ -37,7 +46,8 @@ struct Path {
 
 struct Module {
   std::string module_id;
-  int parent = kNoModule;
+  int parent = kNoModule;  // as first seen in a request
+  bool is_placed = false;  // it was
 };
 
 class Dictionary {
@@ -49,27 +59,47 @@ class Dictionary {
   bool DefinePath(const record::PathDefinition& definition);
 
   bool HasName(record::NameId name) const { return name < names_.size(); }
-  bool HasPath(record::PathId path) const { return path < paths_.size(); }
-  const Path& path(record::PathId path) const { return paths_[path]; }
+  bool HasPath(record::PathId path) const { return path < agent_paths_.size(); }
+  PathIndex IndexOf(record::PathId path) const { return agent_paths_[path]; }
+
+  const Path& path(PathIndex path) const { return paths_[path]; }
   size_t path_count() const { return paths_.size(); }
   const std::vector<Module>& modules() const { return modules_; }
   const std::vector<std::string>& unknown_ranges() const { return unknown_ranges_; }
 
-  // The category of an operation. REQUIRES: HasPath, HasName.
-  int Category(record::Kind kind, record::PathId path, record::NameId name);
+  // A path of attribution's own. kNoPath: too deep, or 65,536 of them are in use.
+  PathIndex Below(PathIndex parent, RangeIndex range);
+  RangeIndex RangeOf(const std::string& text);
+  // The ranges of a path, outermost first.
+  std::vector<RangeIndex> RangesOf(PathIndex path) const;
+
+  // The category of an operation. REQUIRES: HasName.
+  int Category(record::Kind kind, PathIndex path, record::NameId name);
 
  private:
   static constexpr size_t kMaxUnknownRanges = 100;
+  static constexpr size_t kMaxOwnPaths = 1 << 16;
 
-  RangeMeaning Resolve(const Path& parent, record::NameId name);
+  struct Range {
+    std::string text;
+    std::optional<RangeMeaning> meaning;  // none: not asked yet
+  };
+
+  PathIndex PathBelow(PathIndex parent, RangeIndex range);
+  RangeMeaning Resolve(const Path& parent, RangeIndex range);
+  int ModuleOf(const std::string& module_id, const Path& parent);
 
   const Options& options_;
   std::vector<Name> names_;
   std::string pending_text_;  // of the name that is being defined
+  std::vector<Range> ranges_;
+  std::unordered_map<std::string, RangeIndex> range_by_text_;
   std::vector<Path> paths_;
+  std::unordered_map<uint64_t, PathIndex> path_below_;  // by parent << 32 | range
+  std::vector<PathIndex> agent_paths_;                  // by PathId
+  size_t own_paths_ = 0;
   std::vector<Module> modules_;
   std::unordered_map<std::string, int> module_by_id_;
-  std::unordered_map<record::NameId, RangeMeaning> meanings_;
   std::vector<std::string> unknown_ranges_;
 };
 

@@ -2,7 +2,8 @@
 // order. Nothing leaves before 16,384 others have come after it, so what is out of order by less than that comes out in
 // order.
 //
-// Operations are ordered a batch at a time: a batch is sorted by radix and merged with those that still wait.
+// Operations are ordered a batch at a time: the starts of a batch are sorted by radix, with their places, and the batch
+// is merged with those that still wait.
 #ifndef DSOCR_CUPTI_ATTRIBUTION_OPERATION_ORDER_H_
 #define DSOCR_CUPTI_ATTRIBUTION_OPERATION_ORDER_H_
 
@@ -15,22 +16,26 @@
 #include <vector>
 
 #include "cupti/attribution/call_table.h"
-#include "cupti/record/record.h"
+#include "cupti/attribution/dictionary.h"
 
 namespace dsocr::attribution {
 
 struct OrderedOperation {
   int64_t start_ns = 0;
   int64_t end_ns = 0;
-  record::PathId path = 0;
-  RequestSlot request = 0;
+  PathIndex path = 0;
+  RequestSlot request = kNoRequest;
   int category = 0;
+  float confidence = 0;  // that it belongs to `path`; 0: it was seen to
 };
+static_assert(sizeof(OrderedOperation) == 32);
 
+// REQUIRES: starts are less than 2^51 ns apart.
 class OperationOrder {
  public:
+  static constexpr int kPlaceBits = 13;
   static constexpr size_t kWindow = 1 << 14;
-  static constexpr size_t kBatch = 1 << 13;
+  static constexpr size_t kBatch = 1 << kPlaceBits;
 
   // `sink(operation)` is called for those whose turn it is, in order of start.
   template <typename Sink>
@@ -64,40 +69,48 @@ class OperationOrder {
     }
   }
 
-  // Sorts `fresh_` by start: from the lowest eleven bits up, as many as the distance between first and last has.
+  // Leaves in keys_ the places of `fresh_` in order of start: sorts from the lowest eleven bits of the starts up, as
+  // many as the distance between the first and the last has.
   void SortFresh() {
     constexpr int kDigitBits = 11;
-    int64_t last_ns = fresh_from_ns_;
-    for (const OrderedOperation& operation : fresh_) {
-      last_ns = std::max(last_ns, operation.start_ns);
+    uint64_t distance_ns = 0;
+    keys_.clear();
+    for (size_t place = 0; place < fresh_.size(); ++place) {
+      const auto after_ns = static_cast<uint64_t>(fresh_[place].start_ns - fresh_from_ns_);
+      distance_ns = std::max(distance_ns, after_ns);
+      keys_.push_back(after_ns << kPlaceBits | place);
     }
-    const int bits = std::bit_width(static_cast<uint64_t>(last_ns - fresh_from_ns_));
-    spare_.resize(fresh_.size());
-    for (int shift = 0; shift < bits; shift += kDigitBits) {
-      const auto digit = [this, shift](const OrderedOperation& operation) {
-        return (static_cast<uint64_t>(operation.start_ns - fresh_from_ns_) >> shift) & ((1u << kDigitBits) - 1);
-      };
+    spare_keys_.resize(keys_.size());
+    const int end = kPlaceBits + std::bit_width(distance_ns);
+    for (int shift = kPlaceBits; shift < end; shift += kDigitBits) {
+      const auto digit = [shift](uint64_t key) { return key >> shift & ((1u << kDigitBits) - 1); };
       std::array<uint32_t, 1 << kDigitBits> place{};
-      for (const OrderedOperation& operation : fresh_) {
-        ++place[digit(operation)];
+      for (const uint64_t key : keys_) {
+        ++place[digit(key)];
       }
       uint32_t before = 0;
       for (uint32_t& begin : place) {
         before += std::exchange(begin, before);
       }
-      for (const OrderedOperation& operation : fresh_) {
-        spare_[place[digit(operation)]++] = operation;
+      for (const uint64_t key : keys_) {
+        spare_keys_[place[digit(key)]++] = key;
       }
-      fresh_.swap(spare_);
+      keys_.swap(spare_keys_);
     }
   }
 
   void Merge() {
     SortFresh();
-    spare_.resize(sorted_.size() - released_ + fresh_.size());
-    std::merge(sorted_.begin() + static_cast<int64_t>(released_), sorted_.end(), fresh_.begin(), fresh_.end(),
-               spare_.begin(),
-               [](const OrderedOperation& a, const OrderedOperation& b) { return a.start_ns < b.start_ns; });
+    spare_.clear();
+    auto waiting = sorted_.begin() + static_cast<int64_t>(released_);
+    for (const uint64_t key : keys_) {
+      const OrderedOperation& fresh = fresh_[key % kBatch];
+      for (; waiting != sorted_.end() && waiting->start_ns <= fresh.start_ns; ++waiting) {
+        spare_.push_back(*waiting);
+      }
+      spare_.push_back(fresh);
+    }
+    spare_.insert(spare_.end(), waiting, sorted_.end());
     sorted_.swap(spare_);
     released_ = 0;
     fresh_.clear();
@@ -109,6 +122,8 @@ class OperationOrder {
   std::vector<OrderedOperation> fresh_;
   int64_t fresh_from_ns_ = std::numeric_limits<int64_t>::max();
   std::vector<OrderedOperation> spare_;
+  std::vector<uint64_t> keys_;  // start - fresh_from_ns_, and place in fresh_ below it
+  std::vector<uint64_t> spare_keys_;
 };
 
 }  // namespace dsocr::attribution

@@ -28,15 +28,21 @@ OperationSum& RequestSums::CellOf(PathSum& sum, int category) {
   return cells_.back().sum;
 }
 
-void RequestSums::AddCall(record::PathId path, int64_t wall_ns) {
+void RequestSums::AddCall(PathIndex path, int64_t wall_ns) {
   PathSum& sum = At(path);
   ++sum.calls;
   sum.wall_ns += wall_ns;
 }
 
-void RequestSums::AddSpan(record::PathId path, int64_t span_ns) { AddUpToLimit(&At(path).span_ns, span_ns); }
+void RequestSums::AddSpan(PathIndex path, int64_t span_ns) { AddUpToLimit(&At(path).span_ns, span_ns); }
 
-RequestSums::PathSum* RequestSums::AddOperation(const Dictionary& dictionary, record::PathId path, int category,
+void RequestSums::AddReplayedCall(PathIndex path, int64_t span_ns) {
+  PathSum& sum = At(path);
+  ++sum.calls;
+  AddUpToLimit(&sum.span_ns, span_ns);
+}
+
+RequestSums::PathSum* RequestSums::AddOperation(const Dictionary& dictionary, PathIndex path, int category,
                                                 int64_t start_ns, int64_t end_ns) {
   first_start_ns_ = operation_records_ == 0 ? start_ns : std::min(first_start_ns_, start_ns);
   last_end_ns_ = operation_records_ == 0 ? end_ns : std::max(last_end_ns_, end_ns);
@@ -51,12 +57,17 @@ RequestSums::PathSum* RequestSums::AddOperation(const Dictionary& dictionary, re
   return &sum;
 }
 
-void RequestSums::AddGpuOperation(const Dictionary& dictionary, record::PathId path, int category, int64_t start_ns,
-                                  int64_t end_ns) {
+void RequestSums::AddGpuOperation(const Dictionary& dictionary, const OrderedOperation& operation) {
   is_gpu_ = true;
-  PathSum* sum = AddOperation(dictionary, path, category, start_ns, end_ns);
+  const int64_t start_ns = operation.start_ns;
+  const int64_t end_ns = operation.end_ns;
+  PathSum* sum = AddOperation(dictionary, operation.path, operation.category, start_ns, end_ns);
   if (sum == nullptr) {
     return;
+  }
+  if (operation.confidence > 0) {
+    const int64_t device_ns = end_ns - start_ns;
+    sum->inferred.Add({device_ns, static_cast<double>(device_ns) * operation.confidence});
   }
   if (sum->covers_begin == kNone) {
     FindCovers(dictionary, *sum);
@@ -73,7 +84,7 @@ void RequestSums::AddGpuOperation(const Dictionary& dictionary, record::PathId p
 // Once a path and request: the modules that are entered by `sum`'s path or by one above it.
 void RequestSums::FindCovers(const Dictionary& dictionary, PathSum& sum) {
   sum.covers_begin = static_cast<uint32_t>(cover_chain_.size());
-  for (record::PathId above = sum.path; above != 0 && dictionary.path(above).in_request;
+  for (PathIndex above = sum.path; above != 0 && dictionary.path(above).in_request;
        above = dictionary.path(above).parent) {
     if (!dictionary.path(above).enters_module) {
       continue;
@@ -111,8 +122,10 @@ RequestTotals RequestSums::Totals(const Dictionary& dictionary) const {
   totals.unattributed = unattributed_;
   totals.modules.resize(dictionary.modules().size());
   std::vector<std::array<OperationSum, kCategoryCount>> with_children(dictionary.path_count());
+  std::vector<InferredSum> inferred(dictionary.path_count());
   for (const PathSum& sum : paths_) {
     const Path& known = dictionary.path(sum.path);
+    inferred[sum.path] = sum.inferred;
     for (uint32_t cell = sum.first_cell; cell != kNone; cell = cells_[cell].next) {
       with_children[sum.path][static_cast<size_t>(cells_[cell].category)].Add(cells_[cell].sum);
       totals.attributed.Add(cells_[cell].sum);
@@ -127,9 +140,13 @@ RequestTotals RequestSums::Totals(const Dictionary& dictionary) const {
   }
   // Children have higher numbers than their parents: one pass from the end hands every path's sums up.
   for (size_t path = with_children.size(); path-- > 1;) {
-    const Path& known = dictionary.path(static_cast<record::PathId>(path));
+    const Path& known = dictionary.path(static_cast<PathIndex>(path));
     if (!known.in_request) {
       continue;
+    }
+    inferred[known.parent].Add(inferred[path]);
+    if (known.enters_module) {
+      totals.modules[known.module].inferred.Add(inferred[path]);
     }
     for (size_t category = 0; category < kCategoryCount; ++category) {
       with_children[known.parent][category].Add(with_children[path][category]);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cupti/attribution/dictionary.h"
+#include "cupti/attribution/operation_order.h"
 #include "cupti/attribution/operator_category.h"
 #include "cupti/attribution/sparse_index.h"
 
@@ -26,12 +27,24 @@ struct OperationSum {
   }
 };
 
+// Of operations whose module was inferred.
+struct InferredSum {
+  int64_t device_ns = 0;
+  double weight = 0.0;  // device time x confidence
+
+  void Add(const InferredSum& other) {
+    device_ns += other.device_ns;
+    weight += other.weight;
+  }
+};
+
 struct ModuleTotals {
   int64_t calls = 0;
   int64_t wall_ns = 0;
   int64_t span_ns = 0;
   int64_t busy_ns = 0;
   int64_t self_device_ns = 0;
+  InferredSum inferred;  // children included
   std::array<OperationSum, kCategoryCount> with_children{};
 };
 
@@ -44,19 +57,20 @@ struct RequestTotals {
 class RequestSums {
  public:
   // REQUIRES for all: `path` is in the dictionary and in the request.
-  void AddCall(record::PathId path, int64_t wall_ns);
+  void AddCall(PathIndex path, int64_t wall_ns);
   // GPU: first operation's start to last operation's end of one call. The sum stays at its limit: hostile times may
   // claim more.
-  void AddSpan(record::PathId path, int64_t span_ns);
+  void AddSpan(PathIndex path, int64_t span_ns);
+  // A call that the host did not make, with its span.
+  void AddReplayedCall(PathIndex path, int64_t span_ns);
   void AddRangeRecord() { ++range_records_; }
-  void AddCpuOperation(const Dictionary& dictionary, record::PathId path, int category, int64_t start_ns,
-                       int64_t end_ns, uint64_t nested_calls) {
+  void AddCpuOperation(const Dictionary& dictionary, PathIndex path, int category, int64_t start_ns, int64_t end_ns,
+                       uint64_t nested_calls) {
     nested_calls_ += nested_calls;
     AddOperation(dictionary, path, category, start_ns, end_ns);
   }
   // They come about in the order of their start.
-  void AddGpuOperation(const Dictionary& dictionary, record::PathId path, int category, int64_t start_ns,
-                       int64_t end_ns);
+  void AddGpuOperation(const Dictionary& dictionary, const OrderedOperation& operation);
   // The first kernel has shown that operator calls are not this process's operations.
   void DropOperations();
 
@@ -74,13 +88,14 @@ class RequestSums {
   static constexpr uint32_t kNone = 0xffffffff;
 
   struct PathSum {
-    record::PathId path = 0;
+    PathIndex path = 0;
     uint32_t first_cell = kNone;
     uint32_t covers_begin = kNone;  // in cover_chain_; kNone: not asked yet
     uint32_t covers_end = kNone;
     int64_t calls = 0;
     int64_t wall_ns = 0;
     int64_t span_ns = 0;
+    InferredSum inferred;
   };
   // Operations launched by a path itself, of one category.
   struct Cell {
@@ -95,7 +110,7 @@ class RequestSums {
     int module = kNoModule;
   };
 
-  PathSum& At(record::PathId path) {
+  PathSum& At(PathIndex path) {
     const uint32_t number = path_numbers_.At(path);
     if (number == paths_.size()) {
       paths_.push_back({.path = path});
@@ -104,8 +119,7 @@ class RequestSums {
   }
   OperationSum& CellOf(PathSum& sum, int category);
   void FindCovers(const Dictionary& dictionary, PathSum& sum);
-  PathSum* AddOperation(const Dictionary& dictionary, record::PathId path, int category, int64_t start_ns,
-                        int64_t end_ns);
+  PathSum* AddOperation(const Dictionary& dictionary, PathIndex path, int category, int64_t start_ns, int64_t end_ns);
 
   SparseIndex path_numbers_;
   std::vector<PathSum> paths_;

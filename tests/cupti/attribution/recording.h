@@ -44,6 +44,39 @@ class Recording {
     record.operation.stream = stream;
     Send(record);
   }
+  // --- CUDA graphs. The node is captured in, the graph launched from, the thread's innermost range.
+  void Capture(uint32_t graph, uint64_t node, uint32_t thread = 0) {
+    record::Record record{};
+    record.kind = record::Kind::kGraphNode;
+    record.thread = thread;
+    record.graph_node = {node, Owner(thread), graph, 0};
+    Send(record);
+  }
+  void GraphGone(uint32_t graph) {
+    record::Record record{};
+    record.kind = record::Kind::kGraphGone;
+    record.graph_gone = {graph, 0};
+    Send(record);
+  }
+  // Launches; the launch's number, for the operations of its replay.
+  uint32_t Launch(int64_t time_ns, uint32_t graph, uint32_t operations = 0) {
+    record::Record record{};
+    record.kind = record::Kind::kGraphLaunch;
+    record.graph_launch = {time_ns, Owner(), ++correlation_, graph, operations, 0};
+    launched_from_[correlation_] = Owner();
+    Send(record);
+    return correlation_;
+  }
+  void Replayed(uint32_t launch, uint32_t graph, uint64_t node, int64_t start_ns, int64_t end_ns,
+                const std::string& name = "sgemm") {
+    record::Record record = Operation(record::Kind::kKernel, start_ns, end_ns, name, launched_from_[launch]);
+    record.thread = graph;
+    record.operation.stream = 7;
+    record.operation.detail = node;
+    record.operation.correlation = launch;
+    Send(record);
+  }
+
   record::Owner Owner(uint32_t thread = 0) const {
     const auto open = open_.find(thread);
     return open == open_.end() || open->second.empty() ? 0 : open->second.back();
@@ -114,6 +147,8 @@ class Recording {
   std::map<std::pair<record::PathId, record::NameId>, record::PathId> paths_;
   std::map<uint32_t, std::vector<record::Owner>> open_;
   uint64_t entries_ = 0;
+  uint32_t correlation_ = 0;
+  std::map<uint32_t, record::Owner> launched_from_;
 };
 
 }  // namespace dsocr::attribution
