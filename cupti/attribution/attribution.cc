@@ -11,8 +11,11 @@
 #include "cupti/attribution/dictionary.h"
 #include "cupti/attribution/duration_sketch.h"
 #include "cupti/attribution/graphs.h"
+#include "cupti/attribution/ledger.h"
 #include "cupti/attribution/operation_order.h"
 #include "cupti/attribution/request_sums.h"
+#include "cupti/attribution/run_sums.h"
+#include "cupti/attribution/sampling.h"
 
 namespace dsocr::attribution {
 namespace {
@@ -33,6 +36,13 @@ constexpr int64_t kMaxOperationsNs = int64_t{1} << 62;
 
 // Calls are fetched into the cache this many records before an operation asks for them.
 constexpr size_t kLookAhead = 8;
+
+// No agent counts further; sums of a few such counts do not overflow.
+constexpr uint64_t kMaxCount = uint64_t{1} << 60;
+
+// 2^16 / a probability: of 1, and of one in a million.
+constexpr uint64_t kCertainQ16 = uint64_t{1} << 16;
+constexpr uint64_t kLeastLikelyQ16 = 1'000'000 * kCertainQ16;
 
 struct Request {
   RequestSums sums;
@@ -82,10 +92,15 @@ struct Attribution::State final : GraphListener {
   bool IsOperation(const record::Operation& operation);
   // REQUIRES: the dictionary has its path.
   PathIndex PathOf(record::Owner owner) const { return dictionary.IndexOf(record::OwnerPath(owner)); }
+  // kNoCall: forgotten, or the entry is not one of the path.
+  CallSlot CallOf(record::Owner owner) const {
+    const CallSlot slot = calls.Find(record::OwnerEntry(owner));
+    return slot != kNoCall && calls[slot].path == PathOf(owner) ? slot : kNoCall;
+  }
   Thread& ThreadOf(uint32_t number);
   PathIndex OpenPath(const Thread& thread) const { return thread.open.empty() ? 0 : calls[thread.open.back()].path; }
   void Resync(Thread& thread, PathIndex path, int64_t time_ns);
-  void Open(Thread& thread, PathIndex path, uint64_t entry, int64_t time_ns);
+  void Open(Thread& thread, PathIndex path, uint64_t entry, int64_t time_ns, float weight);
   void CloseInnermost(Thread& thread, int64_t time_ns, bool is_popped);
   void CloseAll(Thread& thread);
   void Retire();
@@ -125,6 +140,9 @@ struct Attribution::State final : GraphListener {
   std::vector<DurationSketch> sketches;            // by module
   std::vector<std::pair<int, int64_t>> durations;  // of a module's calls, not yet in its sketch
 
+  Ledger ledger;
+  DeviceTimeEstimate estimate;
+  RunSums run;
   record::Statistics statistics{};
   uint64_t dropped = 0;
   int64_t received = 0;
@@ -173,10 +191,32 @@ bool Attribution::State::Consume(const Record& record) {
       return graphs.Forget(record.graph_gone.graph);
     case Kind::kGraphLaunch:
       return GraphLaunch(record.graph_launch);
+    case Kind::kWait:
+      is_gpu = true;
+      return IsOperation(record.operation) && run.AddWait(record.operation.end_ns - record.operation.start_ns);
+    case Kind::kOverhead:
+      is_gpu = true;
+      return IsOperation(record.operation) && run.AddOverhead(record.operation.end_ns - record.operation.start_ns);
+    case Kind::kMemory:
+      is_gpu = true;
+      return dictionary.HasPath(record::OwnerPath(record.memory.owner)) && run.AddMemory(record.memory.bytes);
+    case Kind::kLedger:
+      is_gpu = true;
+      return ledger.Set(record.device, record.ledger);
+    case Kind::kIncident:
+      return run.SetIncident(dictionary, record.incident);
+    case Kind::kAgentCost:
+      return run.SetAgentCost(record.agent_cost);
     case Kind::kStatistics:
+      if (record.statistics.lost_operations > kMaxCount || record.statistics.invalid > kMaxCount) {
+        return false;
+      }
       statistics = record.statistics;
       return true;
     case Kind::kDropped:
+      if (record.dropped.total > kMaxCount) {
+        return false;
+      }
       dropped = std::max(dropped, record.dropped.total);
       return true;
     case Kind::kNone:
@@ -189,16 +229,17 @@ bool Attribution::State::Consume(const Record& record) {
 // --- Ranges
 // ------------------------------------------------------------------------------------------------------------------------
 
-void Attribution::State::Open(Thread& thread, PathIndex path, uint64_t entry, int64_t time_ns) {
+void Attribution::State::Open(Thread& thread, PathIndex path, uint64_t entry, int64_t time_ns, float weight) {
   const CallSlot slot = calls.Open(entry);
   Call& call = calls[slot];
   call.path = path;
-  call.start_ns = time_ns;
-  call.thread = static_cast<uint16_t>(&thread - threads.data());
+  call.host_ns = time_ns;
+  call.weight = weight;
   call.request = whole;
   if (!thread.open.empty()) {
     call.parent = thread.open.back();
     call.request = calls[call.parent].request;
+    call.weight = calls[call.parent].weight;
   }
   if (whole == kNoRequest && dictionary.path(path).is_request) {
     call.is_request = true;
@@ -206,6 +247,7 @@ void Attribution::State::Open(Thread& thread, PathIndex path, uint64_t entry, in
       call.request = BeginRequest(time_ns);
     }
   }
+  call.is_unit = options.request_range.empty() ? thread.open.empty() : call.is_request;
   thread.open.push_back(slot);
 }
 
@@ -213,11 +255,11 @@ void Attribution::State::CloseInnermost(Thread& thread, int64_t time_ns, bool is
   const CallSlot slot = thread.open.back();
   thread.open.pop_back();
   Call& call = calls[slot];
-  call.wall_ns = time_ns - call.start_ns;
+  call.host_ns = time_ns - call.host_ns;
   if (call.request != kNoRequest) {
     Request& request = requests[call.request];
     if (dictionary.path(call.path).enters_module) {
-      request.sums.AddCall(call.path, call.wall_ns);
+      request.sums.AddCall(call.path, call.host_ns);
     }
     if (call.is_request) {
       request.end_ns = time_ns;
@@ -255,7 +297,7 @@ void Attribution::State::Resync(Thread& thread, PathIndex path, int64_t time_ns)
     CloseInnermost(thread, time_ns, false);
   }
   for (; !chain.empty(); chain.pop_back()) {
-    Open(thread, chain.back(), 0, time_ns);
+    Open(thread, chain.back(), 0, time_ns, 1);
   }
 }
 
@@ -266,11 +308,18 @@ bool Attribution::State::Push(const Record& record) {
       calls.Find(entry) != kNoCall) {
     return false;
   }
+  float weight = 1;
+  if (const uint64_t inverse_q16 = record.range.inverse_probability_q16; inverse_q16 != 0) {
+    if (inverse_q16 < kCertainQ16 || inverse_q16 > kLeastLikelyQ16) {
+      return false;
+    }
+    weight = static_cast<float>(inverse_q16) / static_cast<float>(kCertainQ16);
+  }
   const PathIndex path = PathOf(record.range.owner);
   Thread& thread = ThreadOf(record.thread);
   thread.cursor_ns = std::max(thread.cursor_ns, record.range.time_ns);
   Resync(thread, dictionary.path(path).parent, thread.cursor_ns);
-  Open(thread, path, entry, thread.cursor_ns);
+  Open(thread, path, entry, thread.cursor_ns, weight);
   if (const RequestSlot request = calls[thread.open.back()].request; request != kNoRequest) {
     requests[request].sums.AddRangeRecord();
   }
@@ -333,6 +382,9 @@ bool Attribution::State::CpuOperation(const Record& record) {
     return true;
   }
   operations_ns += operation.end_ns - operation.start_ns;
+  if (path != 0) {
+    calls[thread.open.back()].device_ns += operation.end_ns - operation.start_ns;
+  }
   const RequestSlot request = path == 0 ? RequestAt(operation.start_ns) : calls[thread.open.back()].request;
   if (request != kNoRequest) {
     requests[request].sums.AddCpuOperation(dictionary, path, dictionary.Category(record.kind, path, operation.name),
@@ -343,7 +395,10 @@ bool Attribution::State::CpuOperation(const Record& record) {
 
 bool Attribution::State::GpuOperation(const Record& record) {
   const record::Operation& operation = record.operation;
-  if (!IsOperation(operation)) {
+  is_gpu = true;
+  const bool is_valid = IsOperation(operation);
+  ledger.Count({record.device, operation.context, operation.stream}, is_valid);
+  if (!is_valid) {
     return false;
   }
   if (!gpu_seen) {
@@ -351,14 +406,16 @@ bool Attribution::State::GpuOperation(const Record& record) {
     for (const RequestSlot slot : measured) {
       requests[slot].sums.DropOperations();
     }
+    calls.DropDeviceTimes();
+    estimate.DropTimes();
   }
-  is_gpu = true;
   operations_ns += operation.end_ns - operation.start_ns;
   const PathIndex path = PathOf(operation.owner);
   RequestSlot request = kNoRequest;
-  if (const CallSlot slot = calls.Find(record::OwnerEntry(operation.owner)); slot != kNoCall) {
+  if (const CallSlot slot = CallOf(operation.owner); slot != kNoCall) {
     Call& call = calls[slot];
     call.Cover(operation.start_ns, operation.end_ns);
+    call.device_ns += operation.end_ns - operation.start_ns;
     request = call.request;
   } else if (dictionary.path(path).in_request || path == 0) {
     request = kRequestByTime;
@@ -390,7 +447,7 @@ bool Attribution::State::GraphNode(const record::GraphNode& node) {
     return false;
   }
   std::vector<Graphs::OpenRange> open;
-  CallSlot slot = calls.Find(record::OwnerEntry(node.owner));
+  CallSlot slot = CallOf(node.owner);
   if (slot == kNoCall && record::OwnerPath(node.owner) != 0) {
     open.push_back({record::OwnerEntry(node.owner), PathOf(node.owner)});
   }
@@ -402,10 +459,10 @@ bool Attribution::State::GraphNode(const record::GraphNode& node) {
 }
 
 bool Attribution::State::GraphLaunch(const record::GraphLaunch& launch) {
-  if (launch.graph == 0 || !dictionary.HasPath(record::OwnerPath(launch.owner)) || !IsTime(launch.time_ns)) {
+  is_gpu = true;
+  if (launch.graph == 0 || !dictionary.HasPath(record::OwnerPath(launch.owner))) {
     return false;
   }
-  is_gpu = true;
   graphs.CountLaunch(launch.graph);
   return true;
 }
@@ -445,23 +502,27 @@ void Attribution::State::Retire() {
   const Call& call = calls[calls.oldest()];
   if (call.is_request && call.request != kNoRequest) {
     graphs.ReleaseOperations(call.request);
-  }
-  if (call.is_request) {
     // Its operations have arrived as far as they ever will, and none of them starts later.
-    order.ReleaseUntil(std::max(call.last_operation_ns, call.start_ns + call.wall_ns),
+    order.ReleaseUntil(std::max(call.last_operation_ns, requests[call.request].end_ns),
                        [this](const OrderedOperation& next) { Sweep(next); });
   }
   const Path& path = dictionary.path(call.path);
   if (path.enters_module && call.request != kNoRequest) {
     if (!gpu_seen) {
-      AddDuration(path.module, call.wall_ns);
+      AddDuration(path.module, call.host_ns);
     } else if (call.first_operation_ns != 0) {
       AddDuration(path.module, call.last_operation_ns - call.first_operation_ns);
       requests[call.request].sums.AddSpan(call.path, call.last_operation_ns - call.first_operation_ns);
     }
   }
-  if (call.first_operation_ns != 0 && call.parent != kNoCall) {
-    calls[call.parent].Cover(call.first_operation_ns, call.last_operation_ns);
+  if (call.is_unit) {
+    estimate.Add(call.weight, call.device_ns);
+  }
+  if (call.parent != kNoCall) {
+    calls[call.parent].device_ns += call.device_ns;
+    if (call.first_operation_ns != 0) {
+      calls[call.parent].Cover(call.first_operation_ns, call.last_operation_ns);
+    }
   }
   if (call.is_request && call.request != kNoRequest) {
     graphs.ReleaseCalls(call.request);
@@ -593,7 +654,17 @@ Result Attribution::State::Finish() {
   result.unknown_ranges = dictionary.unknown_ranges();
   if (is_gpu) {
     result.gpu.emplace();
+    result.gpu->launches_counted = ledger.has_launches() && !run.has(record::IncidentCode::kSubscriberRefused);
+    result.gpu->streams = ledger.Rows();
     result.gpu->graphs = graphs.sums();
+  }
+  run.Write(&result);
+  if (estimate.is_sampled() || run.units_seen() > run.units_recorded()) {
+    result.sampling = estimate.Sums();
+    if (run.units_seen() > 0) {
+      result.sampling->requests_seen = run.units_seen();
+      result.sampling->requests_recorded = run.units_recorded();
+    }
   }
   if (kept.empty()) {
     return result;

@@ -23,18 +23,18 @@ inline constexpr RequestSlot kRequestByTime = 0xffffffff;  // nobody knows: that
 
 // One entry of a range. One line of cache.
 struct Call {
-  uint64_t entry = 0;  // 0: its push was lost
-  int64_t start_ns = 0;
-  int64_t wall_ns = 0;             // once it is over
+  uint64_t entry = 0;              // 0: its push was lost
+  int64_t host_ns = 0;             // when it began; once it is over, how long it took
   int64_t first_operation_ns = 0;  // GPU; 0: none yet
   int64_t last_operation_ns = 0;
+  int64_t device_ns = 0;  // of operations; of children too, once they are forgotten
   PathIndex path = 0;
   CallSlot parent = kNoCall;
   RequestSlot request = kNoRequest;
   CallSlot next = kNoCall;  // in the same place, or free
-  uint16_t thread = 0;
-  bool is_open = true;
+  float weight = 1;         // 1 / the probability with which it was chosen to be recorded
   bool is_request = false;
+  bool is_unit = false;  // what is chosen: a request, or an outermost call
 
   // GPU: the span from the first operation's start to the last one's end.
   void Cover(int64_t from_ns, int64_t until_ns) {
@@ -94,9 +94,11 @@ class CallTable {
   }
 
   // It is over. Where closed_count() exceeds kMaxClosed, the caller forgets the oldest.
-  void Close(CallSlot slot) {
-    calls_[slot].is_open = false;
-    closing_order_[closed_end_++ % kOrder] = slot;
+  void Close(CallSlot slot) { closing_order_[closed_end_++ % kOrder] = slot; }
+  void DropDeviceTimes() {
+    for (Call& call : calls_) {
+      call.device_ns = 0;
+    }
   }
   size_t closed_count() const { return closed_end_ - closed_begin_; }
   // The call that was closed first. REQUIRES: closed_count() > 0.

@@ -64,6 +64,8 @@ class Dictionary {
 
   const Path& path(PathIndex path) const { return paths_[path]; }
   size_t path_count() const { return paths_.size(); }
+  // Empty: 0. REQUIRES: HasName.
+  const std::string& Text(record::NameId name) const { return names_[name].text; }
   const std::vector<Module>& modules() const { return modules_; }
   const std::vector<std::string>& unknown_ranges() const { return unknown_ranges_; }
 

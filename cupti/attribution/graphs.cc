@@ -361,7 +361,8 @@ void Graphs::Settle(Graph& graph) {
   graph.held_nodes = {};
   graph.held_replays = {};
   for (const GraphOperation& operation : held) {
-    Place(operation, Find(operation), &graph);
+    const Node* node = Find(operation);  // another graph may have taken its number meanwhile
+    Place(operation, node, node != nullptr ? &graphs_[node->graph] : &graph);
   }
 }
 

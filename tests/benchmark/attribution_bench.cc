@@ -240,7 +240,7 @@ void Fold(benchmark::State& state, const std::vector<Record>& records) {
       attribution.Consume(std::span(records).subspan(i, std::min(kBatch, records.size() - i)));
     }
     const attribution::Result result = attribution.Finish();
-    if (result.request.attributed_ns == 0) {
+    if (result.records_invalid > 0 || result.request.attributed_ns == 0) {
       state.SkipWithError("the recording is not what it should be");
     }
     peak = std::max(peak, most_allocated - before);

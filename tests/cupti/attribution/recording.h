@@ -17,11 +17,13 @@ class Recording {
  public:
   explicit Recording(Options options) : attribution_(std::move(options)) {}
 
-  void Push(int64_t time_ns, const std::string& name, uint32_t thread = 0) {
+  void Push(int64_t time_ns, const std::string& name, uint32_t thread = 0) { PushDrawn(time_ns, name, 0, thread); }
+  // An outermost range that was recorded with probability 1 / weight.
+  void PushDrawn(int64_t time_ns, const std::string& name, uint64_t weight, uint32_t thread = 0) {
     std::vector<record::Owner>& open = open_[thread];
     const record::PathId parent = open.empty() ? 0 : record::OwnerPath(open.back());
     open.push_back(record::MakeOwner(PathOf(parent, name), ++entries_));
-    Range(record::Kind::kRangePush, time_ns, open.back(), thread);
+    Range(record::Kind::kRangePush, time_ns, open.back(), thread, weight << 16);
   }
   void Pop(int64_t time_ns, uint32_t thread = 0) { Range(record::Kind::kRangePop, time_ns, Close(thread), thread); }
   // The agent's ring was full just then.
@@ -82,6 +84,38 @@ class Recording {
     return open == open_.end() || open->second.empty() ? 0 : open->second.back();
   }
 
+  // --- What the agent says of its recording. The stream is that of Kernel().
+  void Ledger(uint64_t launched, uint64_t recorded, uint64_t dropped, uint64_t invalid, uint64_t pending,
+              uint32_t stream = 7) {
+    record::Record record{};
+    record.kind = record::Kind::kLedger;
+    record.ledger = {launched, recorded, dropped, invalid, stream, 0, pending};
+    Send(record);
+  }
+  void Incident(record::IncidentCode code, const std::string& name, int64_t value, uint64_t count) {
+    record::Record record{};
+    record.kind = record::Kind::kIncident;
+    record.incident = {1, code, name.empty() ? 0 : NameOf(name), value, count};
+    Send(record);
+  }
+  void AgentCost(const record::AgentCost& cost) {
+    record::Record record{};
+    record.kind = record::Kind::kAgentCost;
+    record.agent_cost = cost;
+    Send(record);
+  }
+  void Memory(int64_t bytes) {
+    record::Record record{};
+    record.kind = record::Kind::kMemory;
+    record.memory = {1, Owner(), 0x1000, bytes};
+    Send(record);
+  }
+  void Wait(int64_t start_ns, int64_t end_ns) {
+    Send(Operation(record::Kind::kWait, start_ns, end_ns, "cudaStreamSynchronize", Owner()));
+  }
+  void Overhead(int64_t start_ns, int64_t end_ns) {
+    Send(Operation(record::Kind::kOverhead, start_ns, end_ns, "buffer flush", 0));
+  }
   void Costs(uint32_t range_ps, uint32_t operation_ps, uint32_t nested_ps) {
     record::Record record{};
     record.kind = record::Kind::kStatistics;
@@ -119,11 +153,11 @@ class Recording {
     }
     return known->second;
   }
-  void Range(record::Kind kind, int64_t time_ns, record::Owner owner, uint32_t thread) {
+  void Range(record::Kind kind, int64_t time_ns, record::Owner owner, uint32_t thread, uint64_t inverse_q16 = 0) {
     record::Record record{};
     record.kind = kind;
     record.thread = thread;
-    record.range = {time_ns, owner};
+    record.range = {time_ns, owner, inverse_q16};
     Send(record);
   }
   record::Owner Close(uint32_t thread) {
