@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 BUILD := build
 PRODUCTS := dsocrd dsocrctl dsocr-runner dsocr_agent
 
-.PHONY: help setup configure build run test venv clean check
+.PHONY: help setup configure build run test soak venv clean check
 
 help:  ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
@@ -32,6 +32,12 @@ test: venv configure  ## All tests
 	@echo "== building everything"
 	@cmake --build $(BUILD) -j$(JOBS)
 	@tools/dev/run_tests.sh $(BUILD)
+
+soak: configure  ## 100 million records of a fake GPU through agent and collector, in about two minutes
+	@echo "== building"
+	@cmake --build $(BUILD) -j$(JOBS) --target gpu_soak
+	@echo "== 100 million records at a million a second"
+	@$(BUILD)/tests/gpu_soak 100
 
 check:  ## What a change must pass before it is committed
 	@tools/dev/check.sh
