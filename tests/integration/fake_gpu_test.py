@@ -48,6 +48,14 @@ exec "{BIN}/dsocr-runner" "$@"
                      for module_id in self.nodes if self.metrics[module_id]["calls"] != self.measured[module_id]["calls"]}
         self.assertEqual(differing, {})
 
+    def test_every_launch_is_in_the_ledger(self):
+        ledger = self.report["attribution"]["ledger"]
+        self.assertEqual(ledger["launched"], self.truth["launches"])
+        self.assertEqual(ledger["recorded"], self.truth["launches"])
+        self.assertEqual((ledger["dropped"], ledger["invalid"], ledger["pending"]), (0, 0, 0))
+        self.assertEqual(sum(stream["launched"] for stream in ledger["streams"]), ledger["launched"])
+        self.assertEqual(self.report["attribution"]["incidents"], [])
+
 
 if __name__ == "__main__":
     unittest.main()
