@@ -446,9 +446,13 @@ bool Attribution::State::GraphNode(const record::GraphNode& node) {
   if (node.node == 0 || node.graph == 0 || !dictionary.HasPath(record::OwnerPath(node.owner))) {
     return false;
   }
+  if (node.owner == 0) {
+    graphs.ForgetNode(node.node);
+    return true;
+  }
   std::vector<Graphs::OpenRange> open;
   CallSlot slot = CallOf(node.owner);
-  if (slot == kNoCall && record::OwnerPath(node.owner) != 0) {
+  if (slot == kNoCall) {
     open.push_back({record::OwnerEntry(node.owner), PathOf(node.owner)});
   }
   for (; slot != kNoCall; slot = calls[slot].parent) {
@@ -460,7 +464,7 @@ bool Attribution::State::GraphNode(const record::GraphNode& node) {
 
 bool Attribution::State::GraphLaunch(const record::GraphLaunch& launch) {
   is_gpu = true;
-  if (launch.graph == 0 || !dictionary.HasPath(record::OwnerPath(launch.owner))) {
+  if (!dictionary.HasPath(record::OwnerPath(launch.owner))) {
     return false;
   }
   graphs.CountLaunch(launch.graph);

@@ -111,8 +111,18 @@ bool Graphs::AddNode(uint64_t id, uint32_t graph_id, std::span<const OpenRange> 
   return true;
 }
 
+void Graphs::ForgetNode(uint64_t id) {
+  if (const Node* node = nodes_.Find(id)) {
+    std::erase(graphs_[node->graph].nodes, id);
+    nodes_.Erase(id);
+  }
+}
+
 void Graphs::CountLaunch(uint32_t id) {
   ++launches_heard_;
+  if (id == 0) {
+    return;
+  }
   if (const auto known = graph_by_id_.find(id); known != graph_by_id_.end() && graphs_[known->second].is_gone) {
     graph_by_id_.erase(known);
   }

@@ -79,8 +79,10 @@ class Graphs {
 
   // `open`: the ranges around the capture, outermost first; their paths are a chain. False: refused.
   bool AddNode(uint64_t node, uint32_t graph, std::span<const OpenRange> open);
+  // It turns out that nobody saw it captured.
+  void ForgetNode(uint64_t node);
   bool Forget(uint32_t graph);
-  void CountLaunch(uint32_t graph);
+  void CountLaunch(uint32_t graph);  // 0: captured unseen
   void Add(const GraphOperation& operation);
 
   // The request is about to be closed: hands out its operations that are held back, then its calls.
