@@ -4,6 +4,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/numeric/int128.h"
 #include "fmt/format.h"
 #include "proto/document.h"
 #include "proto/document_text.h"
@@ -38,6 +39,7 @@ class Validator {
     CheckCategories();
     CheckMetrics();
     CheckMeasurements();
+    CheckCapture();
     return std::move(problems_);
   }
 
@@ -102,6 +104,8 @@ class Validator {
       CheckFields(reflection.GetRepeatedMessage(message, field, i), name);
     } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_INT64) {
       CheckInteger(*field, name, reflection.GetRepeatedInt64(message, field, i));
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_DOUBLE) {
+      CheckNumber(*field, name, reflection.GetRepeatedDouble(message, field, i));
     }
   }
 
@@ -128,6 +132,9 @@ class Validator {
     }
     if (value < 0 && field.name() != "residual_ms") {
       return Add(path, FormatDouble(value), "must not be negative");
+    }
+    if ((field.name() == "budget_share" || field.name() == "inferred_confidence") && value > 1) {
+      return Add(path, FormatDouble(value), "must be in [0, 1]");
     }
     const bool is_share = field.name().starts_with("share_of_") || field.name().ends_with("_share");
     if (is_share && value > kMaxShare) {
@@ -313,6 +320,64 @@ class Validator {
       const std::string path = fmt::format("module_measurements[{}]", i);
       CheckModuleReference(report_.module_measurements(i).module_id(), path, &seen);
       CheckBreakdown(report_.module_measurements(i).operator_breakdown(), path);
+    }
+  }
+
+  // launched = recorded + dropped + invalid + pending, of a Ledger or a StreamLedger.
+  template <typename Message>
+  void CheckLedgerRow(const Message& row, const std::string& path) {
+    if (row.has_launched() != row.has_pending()) {
+      Add(path + (row.has_launched() ? ".pending" : ".launched"), "null",
+          "launched and pending are there together, or neither is");
+    } else if (row.has_launched() &&
+               absl::int128(row.recorded()) + row.dropped() + row.invalid() + row.pending() != row.launched()) {
+      Add(path + ".launched", fmt::format("{}", row.launched()),
+          fmt::format("must be recorded {} + dropped {} + invalid {} + pending {}", row.recorded(), row.dropped(),
+                      row.invalid(), row.pending()));
+    }
+  }
+
+  void CheckLedger(const v1::Ledger& ledger, const std::string& path) {
+    CheckLedgerRow(ledger, path);
+    for (int i = 0; i < ledger.streams_size(); ++i) {
+      CheckLedgerRow(ledger.streams(i), fmt::format("{}.streams[{}]", path, i));
+    }
+    const auto check_sum = [&](std::string_view name, int64_t whole, int64_t (v1::StreamLedger::*part)() const) {
+      absl::int128 sum = 0;
+      for (const v1::StreamLedger& stream : ledger.streams()) {
+        sum += (stream.*part)();
+      }
+      if (sum != whole) {
+        Add(fmt::format("{}.{}", path, name), fmt::format("{}", whole), "must be the sum of the streams");
+      }
+    };
+    check_sum("launched", ledger.launched(), &v1::StreamLedger::launched);
+    check_sum("recorded", ledger.recorded(), &v1::StreamLedger::recorded);
+    check_sum("dropped", ledger.dropped(), &v1::StreamLedger::dropped);
+    check_sum("invalid", ledger.invalid(), &v1::StreamLedger::invalid);
+    check_sum("pending", ledger.pending(), &v1::StreamLedger::pending);
+  }
+
+  void CheckSampling(const v1::Sampling& sampling, const std::string& path) {
+    if (sampling.requests_recorded() > sampling.requests_seen()) {
+      Add(path + ".requests_recorded", fmt::format("{}", sampling.requests_recorded()),
+          fmt::format("more than the {} seen", sampling.requests_seen()));
+    }
+    if (sampling.device_time_95_ms_size() != 2 || sampling.device_time_95_ms(0) > sampling.device_time_95_ms(1)) {
+      Add(path + ".device_time_95_ms", fmt::format("[{}]", sampling.device_time_95_ms_size()), "must be [low, high]");
+    }
+  }
+
+  void CheckCapture() {
+    const v1::Attribution& attribution = report_.attribution();
+    if (attribution.has_ledger()) {
+      CheckLedger(attribution.ledger(), "attribution.ledger");
+    }
+    if (attribution.has_sampling()) {
+      CheckSampling(attribution.sampling(), "attribution.sampling");
+    }
+    for (int i = 0; i < attribution.incidents_size(); ++i) {
+      CheckNotEmpty(fmt::format("attribution.incidents[{}].code", i), attribution.incidents(i).code());
     }
   }
 

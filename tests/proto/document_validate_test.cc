@@ -25,6 +25,7 @@ std::vector<std::string> Problems(const v1::AnalyticModelReport& report) {
 TEST(Validate, AcceptsWhatAReportShouldBe) {
   EXPECT_THAT(Problems(SampleReport()), IsEmpty());
   EXPECT_THAT(Problems(PredictedOnly()), IsEmpty());
+  EXPECT_THAT(Problems(SampleGpuReport()), IsEmpty());
 }
 
 TEST(Validate, AcceptsAJobWhoseModelIsNotRecognised) {
@@ -72,6 +73,43 @@ TEST(Validate, BoundsSharesAndWantsDriftInTheNotes) {
 
   report.set_notes("estimator drift: deepseek_ocr has a share of 1.2");
   EXPECT_THAT(Problems(report), IsEmpty());
+}
+
+TEST(Validate, WantsTheLedgerToClose) {
+  v1::AnalyticModelReport report = SampleGpuReport();
+  v1::Ledger* ledger = report.mutable_attribution()->mutable_ledger();
+  ledger->mutable_streams(0)->set_recorded(1203999);
+  EXPECT_THAT(Problems(report),
+              ElementsAre("attribution.ledger.streams[0].launched: 1204003: must be recorded 1203999 + dropped 0 + "
+                          "invalid 0 + pending 3",
+                          "attribution.ledger.recorded: 1204316: must be the sum of the streams"));
+  ledger->mutable_streams(0)->set_recorded(1204000);
+  ledger->set_launched(std::numeric_limits<int64_t>::max());
+  EXPECT_THAT(Problems(report), SizeIs(2));
+  ledger->set_launched(1204331);
+  ledger->mutable_streams(1)->clear_pending();
+  EXPECT_THAT(Problems(report),
+              ElementsAre("attribution.ledger.streams[1].pending: null: launched and pending are there together, or "
+                          "neither is"));
+}
+
+TEST(Validate, BoundsWhatIsSaidOfTheRecording) {
+  v1::AnalyticModelReport report = SampleGpuReport();
+  v1::Attribution* attribution = report.mutable_attribution();
+  attribution->mutable_graphs()->set_inferred_confidence(1.25);
+  attribution->mutable_sampling()->set_budget_share(1.5);
+  attribution->mutable_sampling()->set_requests_recorded(1001);
+  attribution->mutable_sampling()->set_device_time_95_ms(0, -1);
+  attribution->mutable_incidents(1)->set_code("");
+  EXPECT_THAT(Problems(report), ElementsAre("attribution.graphs.inferred_confidence: 1.25: must be in [0, 1]",
+                                            "attribution.sampling.budget_share: 1.5: must be in [0, 1]",
+                                            "attribution.sampling.device_time_95_ms[0]: -1.0: must not be negative",
+                                            "attribution.sampling.requests_recorded: 1001: more than the 1000 seen",
+                                            "attribution.incidents[1].code: \"\": must not be empty"));
+  attribution = report.mutable_attribution();
+  *attribution = SampleGpuReport().attribution();
+  attribution->mutable_sampling()->set_device_time_95_ms(1, 1);
+  EXPECT_THAT(Problems(report), ElementsAre("attribution.sampling.device_time_95_ms: [2]: must be [low, high]"));
 }
 
 TEST(Validate, RefusesWhatIsEmptyOrMissing) {

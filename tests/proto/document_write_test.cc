@@ -169,7 +169,7 @@ class RoundTrip : public ::testing::TestWithParam<Format> {
 
 TEST_P(RoundTrip, GivesAnEqualReportAndTheSameBytes) {
   for (const v1::AnalyticModelReport& report :
-       {SampleReport(), PredictedOnly(), v1::AnalyticModelReport::default_instance()}) {
+       {SampleReport(), SampleGpuReport(), PredictedOnly(), v1::AnalyticModelReport::default_instance()}) {
     const std::string text = Write(report);
     v1::AnalyticModelReport read;
     ASSERT_EQ(Parse(text, GetParam(), /*allow_unknown=*/false, &read), absl::OkStatus());

@@ -1,6 +1,8 @@
 #include "tests/proto/sample_report.h"
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace dsocr {
@@ -135,6 +137,65 @@ void AddMeasurement(const Row& row, v1::AnalyticModelReport* report) {
   part->set_share_of_module_time(1);
 }
 
+void AddStream(int64_t device, std::optional<int64_t> stream, int64_t recorded, int64_t dropped, int64_t pending,
+               v1::Ledger* ledger) {
+  v1::StreamLedger* row = ledger->add_streams();
+  row->set_device(device);
+  row->set_context(1);
+  if (stream) {
+    row->set_stream(*stream);
+  }
+  row->set_launched(recorded + dropped + pending);
+  row->set_recorded(recorded);
+  row->set_dropped(dropped);
+  row->set_invalid(0);
+  row->set_pending(pending);
+}
+
+void AddCapture(v1::Attribution* attribution) {
+  v1::Ledger* ledger = attribution->mutable_ledger();
+  ledger->set_launched(1204331);
+  ledger->set_recorded(1204316);
+  ledger->set_dropped(12);
+  ledger->set_invalid(0);
+  ledger->set_pending(3);
+  AddStream(0, 7, 1204000, 0, 3, ledger);
+  AddStream(0, 13, 316, 0, 0, ledger);
+  AddStream(0, std::nullopt, 0, 12, 0, ledger);
+  v1::GraphAttribution* graphs = attribution->mutable_graphs();
+  graphs->set_launches(63);
+  graphs->set_graphs(1);
+  graphs->set_operations_captured(15120);
+  graphs->set_operations_inferred(504);
+  graphs->set_operations_unknown(8);
+  graphs->set_inferred_confidence(0.97);
+  v1::Sampling* sampling = attribution->mutable_sampling();
+  sampling->set_budget_share(0.01);
+  sampling->set_requests_seen(1000);
+  sampling->set_requests_recorded(120);
+  sampling->set_device_time_ms(812.5);
+  sampling->add_device_time_95_ms(790.25);
+  sampling->add_device_time_95_ms(834.75);
+  v1::AgentCost* agent = attribution->mutable_agent();
+  agent->set_callback_time_ms(410.5);
+  agent->set_decode_time_ms(96.25);
+  agent->set_time_per_record_ns(420.75);
+  agent->set_memory_mb(41.5);
+  attribution->set_wait_time_ms(220.5);
+  attribution->set_tracing_overhead_time_ms(1.25);
+  attribution->set_memory_peak_gb(8.125);
+  for (const auto& [code, text] :
+       {std::pair(
+            "stalled",
+            "records stopped: 96 launches without one when it was noticed; what is missing is pending or dropped"),
+        std::pair("recovered", "records came again 12 ms after the stall was noticed")}) {
+    v1::Incident* incident = attribution->add_incidents();
+    incident->set_code(code);
+    incident->set_text(text);
+    incident->set_count(1);
+  }
+}
+
 }  // namespace
 
 v1::AnalyticModelReport PredictedOnly() {
@@ -185,6 +246,23 @@ v1::AnalyticModelReport SampleReport() {
   report.mutable_provenance()->set_duration_ms(81000);
   report.mutable_provenance()->set_repeats(1);
   report.mutable_provenance()->set_warmup(1);
+  return report;
+}
+
+v1::AnalyticModelReport SampleGpuReport() {
+  v1::AnalyticModelReport report = SampleReport();
+  report.mutable_provenance()->mutable_device()->set_name("NVIDIA H200");
+  report.mutable_provenance()->mutable_device()->set_kind("cuda");
+  report.mutable_provenance()->mutable_device()->set_cores(132);
+  report.mutable_attribution()->set_records_received(1302331);
+  report.mutable_attribution()->set_records_dropped(12);
+  AddCapture(report.mutable_attribution());
+  for (v1::ModuleMeasurement& measurement : *report.mutable_module_measurements()) {
+    if (measurement.module_id() == "decode") {
+      measurement.set_inferred_device_time_ms(160.5);
+      measurement.set_inferred_confidence(0.97);
+    }
+  }
   return report;
 }
 

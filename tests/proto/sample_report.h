@@ -7,8 +7,9 @@
 
 namespace dsocr {
 
-v1::AnalyticModelReport SampleReport();   // predicted and measured
-v1::AnalyticModelReport PredictedOnly();  // the same before its run
+v1::AnalyticModelReport SampleReport();     // predicted and measured on a CPU
+v1::AnalyticModelReport PredictedOnly();    // the same before its run
+v1::AnalyticModelReport SampleGpuReport();  // the same on a GPU: every field of the recording itself is there
 
 }  // namespace dsocr
 
