@@ -62,7 +62,7 @@ v1::ModuleMeasurement MeasurementOf(const ModuleSum& sum, const PredictedModule&
 }  // namespace
 
 absl::Status JoinMeasurement(const attribution::Result& measured, const Prediction& prediction,
-                             const ReportInput& input, v1::Route route, v1::AnalyticModelReport* report) {
+                             const ReportInput& input, const Recording& recording, v1::AnalyticModelReport* report) {
   DSOCR_RETURN_IF_ERROR(CheckSums(measured));
   absl::flat_hash_map<std::string, const ModuleSum*> sums;
   for (const ModuleSum& sum : measured.request.modules) {
@@ -88,7 +88,7 @@ absl::Status JoinMeasurement(const attribution::Result& measured, const Predicti
   const double predicted_ms = report->predicted_total_time_ms();
   measurements.Mutable(0)->set_residual_ms(measured_ms - predicted_ms);
   *report->mutable_module_measurements() = std::move(measurements);
-  *report->mutable_attribution() = AttributionOf(measured, route);
+  *report->mutable_attribution() = AttributionOf(measured, recording);
   report->set_measured_total_time_ms(measured_ms);
   report->set_predicted_vs_measured_ratio(predicted_ms / measured_ms);
   AddMeasurementNotes(measured, report);

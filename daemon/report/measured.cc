@@ -5,6 +5,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "analytic/category.h"
+#include "daemon/report/capture.h"
 #include "daemon/report/units.h"
 #include "fmt/format.h"
 #include "proto/document_text.h"
@@ -75,10 +76,14 @@ v1::ModuleMeasurement FiguresOf(const ModuleSum& sum) {
   measurement.set_launches(sum.launches);
   measurement.set_p50_ms(Milliseconds(sum.p50_ns));
   measurement.set_p95_ms(Milliseconds(sum.p95_ns));
+  if (sum.inferred_ns > 0) {
+    measurement.set_inferred_device_time_ms(Milliseconds(sum.inferred_ns));
+    measurement.set_inferred_confidence(sum.inferred_confidence);
+  }
   return measurement;
 }
 
-v1::Attribution AttributionOf(const attribution::Result& measured, v1::Route route) {
+v1::Attribution AttributionOf(const attribution::Result& measured, const Recording& recording) {
   const RequestSum& request = measured.request;
   v1::Attribution result;
   result.set_attributed_device_time_ms(Milliseconds(request.attributed_ns));
@@ -92,7 +97,8 @@ v1::Attribution AttributionOf(const attribution::Result& measured, v1::Route rou
   result.set_records_invalid(measured.records_invalid);
   result.set_clock_uncertainty_ns(measured.clock_uncertainty_ns);
   result.set_agent_cost_ms(Milliseconds(measured.agent_cost_ns));
-  result.set_route(route);
+  result.set_route(recording.route);
+  AddCapture(measured, recording.overhead_budget, &result);
   return result;
 }
 
@@ -129,6 +135,9 @@ void AddMeasurementNotes(const attribution::Result& measured, v1::AnalyticModelR
     }
     add(fmt::format("{} range names are no modules, their time is with the enclosing module: {}{}", ranges.size(),
                     shown, ranges.size() > kShownRanges ? ", …" : ""));
+  }
+  for (const std::string& note : CaptureNotes(measured)) {
+    add(note);
   }
   report->set_notes(notes);
 }

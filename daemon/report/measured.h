@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "cupti/attribution/attribution.h"
+#include "daemon/report/report.h"
 #include "dsocr/v1/report.pb.h"
 
 namespace dsocr::report {
@@ -21,7 +22,7 @@ absl::Status CheckSums(const attribution::Result& measured);
 // The figures that need no prediction; module_id, bound and operator_breakdown are left to the caller.
 v1::ModuleMeasurement FiguresOf(const attribution::ModuleSum& sum);
 
-v1::Attribution AttributionOf(const attribution::Result& measured, v1::Route route);
+v1::Attribution AttributionOf(const attribution::Result& measured, const Recording& recording);
 
 // What limits a module that waits longer than it works: on a GPU the device idles, on a CPU the host does other things.
 v1::Bound GapBound(bool on_gpu);
@@ -30,7 +31,8 @@ v1::Bound GapBound(bool on_gpu);
 // control characters.
 std::string Sanitized(std::string_view text, size_t longest);
 
-// Says in the notes what a reader of the figures must know: dropped or invalid records, ranges that name no module.
+// Says in the notes what a reader of the figures must know: dropped or invalid records, ranges that name no module,
+// what CaptureNotes says.
 void AddMeasurementNotes(const attribution::Result& measured, v1::AnalyticModelReport* report);
 
 }  // namespace dsocr::report

@@ -48,6 +48,12 @@ absl::StatusOr<v1::AnalyticModelReport> BuildReport(const ReportInput& input);
 // The same from a prediction at hand. REQUIRES: Predict(input.model, input.workload, input.device) gave it.
 v1::AnalyticModelReport BuildReport(const ReportInput& input, const analytic::Prediction& prediction);
 
+// How the records of a measurement came about.
+struct Recording {
+  v1::Route route = v1::ROUTE_UNSPECIFIED;
+  double overhead_budget = 0.0;  // share of the job's time; 0: none
+};
+
 // Adds the measured half to BuildReport's report of the same input: one ModuleMeasurement a node (zeros where it did
 // not run), Attribution, measured_total_time_ms and the ratio. The caller sets profile_run_id and provenance.
 //
@@ -55,7 +61,7 @@ v1::AnalyticModelReport BuildReport(const ReportInput& input, const analytic::Pr
 // unattributed or the self times of all modules do not add up to the nanosecond, or if a measured module is no node of
 // the tree. The report is unchanged on error.
 absl::Status JoinMeasurement(const attribution::Result& measured, const analytic::Prediction& prediction,
-                             const ReportInput& input, v1::Route route, v1::AnalyticModelReport* report);
+                             const ReportInput& input, const Recording& recording, v1::AnalyticModelReport* report);
 
 // Experts of one layer that at least one token picked, as counted in the job.
 struct ExpertsHit {
@@ -71,12 +77,14 @@ void AddExpertsHit(const std::vector<ExpertsHit>& layers, const analytic::Predic
 
 // A job whose model is not known: the tree of the range paths that were seen, below one root, and what was measured
 // there. model, workload and the prediction are null. Errors as JoinMeasurement.
-absl::StatusOr<v1::AnalyticModelReport> BuildUnrecognisedReport(const attribution::Result& measured, v1::Route route,
-                                                                std::string report_id, std::string profile_run_id,
-                                                                std::string layer_docs_dir, v1::Provenance provenance);
+absl::StatusOr<v1::AnalyticModelReport> BuildUnrecognisedReport(const attribution::Result& measured,
+                                                                const Recording& recording, std::string report_id,
+                                                                std::string profile_run_id, std::string layer_docs_dir,
+                                                                v1::Provenance provenance);
 
 // How to attribute the records of dsocr-runner: ranges to nodes, leaves of one category to it, the root range is a
-// request. The options own what they need; they may outlive `prediction`.
+// request; a CUDA graph that nobody saw captured is a decode step. The options own what they need; they may outlive
+// `prediction`.
 attribution::Options AttributionOptions(const analytic::Prediction& prediction, int warmup);
 
 // top_modules: the kTopModules leaves with the largest share of the predicted time (of the measured time where nothing

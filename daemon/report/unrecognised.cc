@@ -135,9 +135,10 @@ std::string NameOf(const std::string& id, const std::string& parent_id) {
 
 }  // namespace
 
-absl::StatusOr<v1::AnalyticModelReport> BuildUnrecognisedReport(const attribution::Result& measured, v1::Route route,
-                                                                std::string report_id, std::string profile_run_id,
-                                                                std::string layer_docs_dir, v1::Provenance provenance) {
+absl::StatusOr<v1::AnalyticModelReport> BuildUnrecognisedReport(const attribution::Result& measured,
+                                                                const Recording& recording, std::string report_id,
+                                                                std::string profile_run_id, std::string layer_docs_dir,
+                                                                v1::Provenance provenance) {
   DSOCR_RETURN_IF_ERROR(CheckSums(measured));
   const std::vector<ModuleSum>& modules = measured.request.modules;
   const PathTree tree = TreeOf(modules);
@@ -179,7 +180,7 @@ absl::StatusOr<v1::AnalyticModelReport> BuildUnrecognisedReport(const attributio
   report.set_measured_total_time_ms(Milliseconds(measured.request.total_ns));
   report.set_notes("the job's model is not known: nothing is predicted, module ids are the paths that the job named");
   report.set_layer_docs_dir(std::move(layer_docs_dir));
-  *report.mutable_attribution() = AttributionOf(measured, route);
+  *report.mutable_attribution() = AttributionOf(measured, recording);
   *report.mutable_provenance() = std::move(provenance);
   AddMeasurementNotes(measured, &report);
   return report;

@@ -224,7 +224,7 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
   }
   tell(v1::RUN_STATE_LOADING, "starting dsocr-runner", std::nullopt);
   DSOCR_ASSIGN_OR_RETURN(const Measured measured, Measure(tools, request, plan, prediction, stop, tell, &provenance));
-  DSOCR_RETURN_IF_ERROR(report::JoinMeasurement(measured.result, prediction, plan.input, v1::ROUTE_LAUNCH, &report));
+  DSOCR_RETURN_IF_ERROR(report::JoinMeasurement(measured.result, prediction, plan.input, {v1::ROUTE_LAUNCH}, &report));
   report::AddExpertsHit(measured.experts, prediction, &report);
   provenance.set_duration_ms(absl::ToDoubleMilliseconds(absl::Now() - start));
   *report.mutable_provenance() = provenance;

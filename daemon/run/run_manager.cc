@@ -191,7 +191,7 @@ absl::Status RunManager::BuildLaunchReport(Launch* launch, int wait_status, absl
   provenance.set_duration_ms(absl::ToDoubleMilliseconds(absl::Now() - launch->started));
   const std::string artifacts = exporter::ArtifactsDir(launch->artifacts_root, launch->run.run_id());
   DSOCR_ASSIGN_OR_RETURN(const v1::AnalyticModelReport report,
-                         report::BuildUnrecognisedReport(result.attribution, v1::ROUTE_LAUNCH, launch->run.report_id(),
+                         report::BuildUnrecognisedReport(result.attribution, {v1::ROUTE_LAUNCH}, launch->run.report_id(),
                                                          launch->run.run_id(), artifacts + "/layers", provenance));
   DSOCR_RETURN_IF_ERROR(
       exporter::WriteArtifacts(launch->artifacts_root, launch->run.run_id(), {.report = report}).status());

@@ -60,7 +60,7 @@ TEST(ToCsv, HasARowAModuleAndQuotesTheIdsOfGroups) {
 TEST(ToCsv, ShowsMeasuredBesidePredicted) {
   v1::AnalyticModelReport report = report::BuildReport(report::SampleInput(), report::SamplePrediction());
   ASSERT_TRUE(report::JoinMeasurement(report::SampleMeasurement(), report::SamplePrediction(), report::SampleInput(),
-                                      v1::ROUTE_LAUNCH, &report)
+                                      {v1::ROUTE_LAUNCH}, &report)
                   .ok());
   const std::vector<Row> rows = Parse(ToCsv(report));
   EXPECT_THAT(rows, Each(SizeIs(rows[0].size())));

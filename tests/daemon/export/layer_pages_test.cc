@@ -237,7 +237,7 @@ TEST(LayerPages, AWorkloadThatDecodesNothingHasAllPages) {
 v1::AnalyticModelReport Measured() {
   v1::AnalyticModelReport report = report::BuildReport(report::SampleInput(), report::SamplePrediction());
   EXPECT_TRUE(report::JoinMeasurement(report::SampleMeasurement(), report::SamplePrediction(), report::SampleInput(),
-                                      v1::ROUTE_LAUNCH, &report)
+                                      {v1::ROUTE_LAUNCH}, &report)
                   .ok());
   return report;
 }

@@ -16,7 +16,7 @@ using ::testing::Not;
 v1::AnalyticModelReport Measured() {
   v1::AnalyticModelReport report = report::BuildReport(report::SampleInput(), report::SamplePrediction());
   EXPECT_TRUE(report::JoinMeasurement(report::SampleMeasurement(), report::SamplePrediction(), report::SampleInput(),
-                                      v1::ROUTE_LAUNCH, &report)
+                                      {v1::ROUTE_LAUNCH}, &report)
                   .ok());
   return report;
 }

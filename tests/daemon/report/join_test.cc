@@ -14,7 +14,7 @@ using ::testing::SizeIs;
 
 v1::AnalyticModelReport Joined(const attribution::Result& measured = SampleMeasurement()) {
   v1::AnalyticModelReport report = BuildReport(SampleInput(), SamplePrediction());
-  const absl::Status status = JoinMeasurement(measured, SamplePrediction(), SampleInput(), v1::ROUTE_LAUNCH, &report);
+  const absl::Status status = JoinMeasurement(measured, SamplePrediction(), SampleInput(), {v1::ROUTE_LAUNCH}, &report);
   EXPECT_TRUE(status.ok()) << status;
   return report;
 }
@@ -22,7 +22,7 @@ v1::AnalyticModelReport Joined(const attribution::Result& measured = SampleMeasu
 absl::Status JoinError(const attribution::Result& measured) {
   v1::AnalyticModelReport report = BuildReport(SampleInput(), SamplePrediction());
   const std::string before = report.SerializeAsString();
-  const absl::Status status = JoinMeasurement(measured, SamplePrediction(), SampleInput(), v1::ROUTE_LAUNCH, &report);
+  const absl::Status status = JoinMeasurement(measured, SamplePrediction(), SampleInput(), {v1::ROUTE_LAUNCH}, &report);
   EXPECT_EQ(report.SerializeAsString(), before);
   return status;
 }
@@ -102,7 +102,7 @@ TEST(JoinMeasurement, AModuleThatMostlyWaitsIsBoundByThat) {
   ReportInput on_cpu = SampleInput();
   on_cpu.device.kind = analytic::DeviceKind::kCpu;
   v1::AnalyticModelReport report = BuildReport(on_cpu, SamplePrediction());
-  ASSERT_TRUE(JoinMeasurement(measured, SamplePrediction(), on_cpu, v1::ROUTE_LAUNCH, &report).ok());
+  ASSERT_TRUE(JoinMeasurement(measured, SamplePrediction(), on_cpu, {v1::ROUTE_LAUNCH}, &report).ok());
   EXPECT_EQ(report.module_measurements(4).bound(), v1::BOUND_HOST);
 }
 
@@ -154,7 +154,7 @@ TEST(JoinMeasurement, HoldsForEveryProfileOfTheCatalogue) {
     ASSERT_TRUE(prediction.ok()) << prediction.status();
     v1::AnalyticModelReport report = BuildReport(input, *prediction);
     const attribution::Result measured = MeasurementOf(*prediction, /*leaf_ns=*/1003);
-    const absl::Status status = JoinMeasurement(measured, *prediction, input, v1::ROUTE_LAUNCH, &report);
+    const absl::Status status = JoinMeasurement(measured, *prediction, input, {v1::ROUTE_LAUNCH}, &report);
     ASSERT_TRUE(status.ok()) << status;
     for (const v1::CheckProblem& problem : document::Validate(report)) {
       ADD_FAILURE() << workload.profile_id << ": " << problem.ShortDebugString();
@@ -172,7 +172,7 @@ TEST(AddExpertsHit, IsTheMeanOverTheCallsOfAModule) {
   input.workload.max_new_tokens = 3;  // two steps
   const analytic::Prediction prediction = *analytic::Predict(input.model, input.workload, input.device);
   v1::AnalyticModelReport report = BuildReport(input, prediction);
-  ASSERT_TRUE(JoinMeasurement(MeasurementOf(prediction, 10), prediction, input, v1::ROUTE_LAUNCH, &report).ok());
+  ASSERT_TRUE(JoinMeasurement(MeasurementOf(prediction, 10), prediction, input, {v1::ROUTE_LAUNCH}, &report).ok());
   std::vector<ExpertsHit> layers = {{.layer = 0, .prefill = 9, .decode = 9}, {.layer = 12, .prefill = 9, .decode = 9}};
   for (int64_t layer = 1; layer < 12; ++layer) {  // 0 is dense, 12 is beyond the last
     layers.push_back({.layer = layer, .prefill = 50 + layer, .decode = 12});

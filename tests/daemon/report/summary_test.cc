@@ -37,14 +37,15 @@ TEST(Summarize, ShowsTenOfAFullModelLargestFirst) {
 
 TEST(Summarize, CarriesTheMeasuredTotal) {
   v1::AnalyticModelReport report = BuildReport(SampleInput(), SamplePrediction());
-  ASSERT_TRUE(JoinMeasurement(SampleMeasurement(), SamplePrediction(), SampleInput(), v1::ROUTE_LAUNCH, &report).ok());
+  ASSERT_TRUE(
+      JoinMeasurement(SampleMeasurement(), SamplePrediction(), SampleInput(), {v1::ROUTE_LAUNCH}, &report).ok());
   const v1::DeepSeekOCRAnalyticReportSummary summary = Summarize(report);
   EXPECT_DOUBLE_EQ(summary.measured_total_time_ms(), 4);
   EXPECT_DOUBLE_EQ(summary.predicted_vs_measured_ratio(), 0.75);
 }
 
 TEST(Summarize, GoesByMeasuredOwnTimeWhereNothingWasPredicted) {
-  const auto report = BuildUnrecognisedReport(SampleMeasurement(), v1::ROUTE_LAUNCH, "r-1", "p-1", "/d", {});
+  const auto report = BuildUnrecognisedReport(SampleMeasurement(), {v1::ROUTE_LAUNCH}, "r-1", "p-1", "/d", {});
   ASSERT_TRUE(report.ok()) << report.status();
   const v1::DeepSeekOCRAnalyticReportSummary summary = Summarize(*report);
   EXPECT_FALSE(summary.has_predicted_total_time_ms());

@@ -37,7 +37,7 @@ attribution::ModuleSum Path(std::string id, std::string parent) {
 v1::AnalyticModelReport ReportOf(const attribution::Result& measured) {
   v1::Provenance provenance;
   provenance.mutable_device()->set_kind("cpu");
-  const auto report = BuildUnrecognisedReport(measured, v1::ROUTE_LAUNCH, "r-1", "p-1", "/layers", provenance);
+  const auto report = BuildUnrecognisedReport(measured, {v1::ROUTE_LAUNCH}, "r-1", "p-1", "/layers", provenance);
   EXPECT_TRUE(report.ok()) << report.status();
   return *report;
 }
@@ -109,7 +109,7 @@ TEST(BuildUnrecognisedReport, HostileNamesStayUniqueAndReadable) {
 
 TEST(BuildUnrecognisedReport, RefusesPathsThatMakeNoTree) {
   const auto report =
-      BuildUnrecognisedReport(Job({Path("a", "b"), Path("b", "a")}), v1::ROUTE_LAUNCH, "r-1", "p-1", "/d", {});
+      BuildUnrecognisedReport(Job({Path("a", "b"), Path("b", "a")}), {v1::ROUTE_LAUNCH}, "r-1", "p-1", "/d", {});
   EXPECT_EQ(report.status().code(), absl::StatusCode::kInternal);
 }
 
