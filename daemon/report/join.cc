@@ -8,6 +8,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "analytic/category.h"
 #include "base/status.h"
+#include "daemon/report/decode_step.h"
 #include "daemon/report/measured.h"
 #include "daemon/report/parts.h"
 #include "daemon/report/report.h"
@@ -135,6 +136,7 @@ attribution::Options AttributionOptions(const Prediction& prediction, int warmup
   };
   options.request_range = prediction.modules.front().module_id;
   options.skip_requests = warmup;
+  options.expected_step = DecodeStep(prediction);
   return options;
 }
 
