@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "client/render/capture_text.h"
 #include "client/render/report_view.h"
 #include "client/render/units.h"
 #include "fmt/format.h"
@@ -166,7 +167,8 @@ std::string AttributionLines(const ReportView& view) {
                      100 * attribution.attributed_share(), HumanMs(attribution.unattributed_device_time_ms()),
                      with_share(idle), with_share(attribution.agent_cost_ms()),
                      HumanCount(attribution.records_dropped()),
-                     HumanCount(attribution.records_received() + attribution.records_dropped()));
+                     HumanCount(attribution.records_received() + attribution.records_dropped())) +
+         CaptureText(attribution);
 }
 
 }  // namespace

@@ -165,6 +165,11 @@ std::string MeasuredSection(const v1::ModuleMeasurement& measured) {
   table.Add({"operations", std::to_string(measured.launches())});
   table.Add({"wall time, ms", Figure(measured.wall_time_ms())});
   table.Add({"device time, ms", Figure(measured.device_time_ms())});
+  if (measured.has_inferred_device_time_ms()) {
+    table.Add({"of it inferred from CUDA graphs, ms",
+               fmt::format("{} (confidence {:.2f})", Figure(measured.inferred_device_time_ms()),
+                           measured.inferred_confidence())});
+  }
   table.Add({"device time of its own operations, ms", Figure(measured.self_device_time_ms())});
   table.Add({"busy, ms", Figure(measured.busy_time_ms())});
   table.Add({"gap, ms", Figure(measured.gap_time_ms())});

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <utility>
 
+#include "daemon/export/capture_section.h"
 #include "daemon/export/index.h"
 #include "daemon/export/text.h"
 #include "fmt/format.h"
@@ -157,6 +158,9 @@ std::string ToMarkdown(const v1::AnalyticModelReport& report) {
   }
   if (report.has_attribution()) {
     text += fmt::format("\n{}", AttributionSection(report.attribution()));
+    if (const std::string capture = CaptureSection(report.attribution()); !capture.empty()) {
+      text += fmt::format("\n{}", capture);
+    }
   }
   return text;
 }

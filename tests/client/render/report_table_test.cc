@@ -26,6 +26,16 @@ TEST(ReportText, ShowsWhereTheTimeGoes) { EXPECT_EQ(ReportText(SampleReport(), f
 
 TEST(ReportText, ShowsAPredictionAlone) { EXPECT_EQ(ReportText(PredictedOnly(), false), Golden("predicted.txt")); }
 
+TEST(ReportText, ShowsHowTheRecordingWentOnAGpu) { EXPECT_EQ(ReportText(SampleGpuReport(), false), Golden("gpu.txt")); }
+
+TEST(ReportText, SaysThatLaunchesWereNotCounted) {
+  v1::AnalyticModelReport report = SampleGpuReport();
+  report.mutable_attribution()->mutable_ledger()->clear_launched();
+  report.mutable_attribution()->mutable_ledger()->clear_pending();
+  EXPECT_THAT(ReportText(report, false),
+              HasSubstr("ledger     1,204,316 recorded + 12 dropped + 0 invalid; launches were not counted\n"));
+}
+
 TEST(ReportText, FitsAHundredColumns) {
   v1::AnalyticModelReport report = SampleReport();
   const std::string longest = "vision/sam/block[0-1,3-4,6-7,9-10]/attn/rel_pos/scores_of_both_sides";

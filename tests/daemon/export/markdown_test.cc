@@ -6,6 +6,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/daemon/report/sample_join.h"
+#include "tests/proto/sample_report.h"
 
 namespace dsocr::exporter {
 namespace {
@@ -55,6 +56,24 @@ TEST(ToMarkdown, HasStagesTopModulesAndAttribution) {
   EXPECT_THAT(text, HasSubstr("| prefill "));
   EXPECT_THAT(text, HasSubstr("`prefill/layer[0,2]/q_proj`"));
   EXPECT_THAT(text, HasSubstr("93.3 % of 3.75 ms of device time belong to a module, 0.25 ms to none"));
+}
+
+TEST(ToMarkdown, SaysHowTheRecordingWentOnAGpu) {
+  EXPECT_THAT(ToMarkdown(Measured()), Not(HasSubstr("## Recording"))) << "nothing of a GPU was seen";
+  const std::string text = ToMarkdown(SampleGpuReport());
+  EXPECT_THAT(
+      text,
+      HasSubstr("## Recording\n\n"
+                "| operations of                        |  launched |  recorded | dropped | invalid | pending |\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("| device 0, context 1, stream 13       |       316 |       316 |       0 |       0 |       0 |\n"
+                "| device 0, context 1, no known stream |        12 |         0 |      12 |       0 |       0 |\n"
+                "| **all**                              | 1,204,331 | 1,204,316 |      12 |       0 |       3 |\n"));
+  EXPECT_THAT(text, HasSubstr("CUDA graphs (1) were launched 63 times; of their operations 15,120 have the module"));
+  EXPECT_THAT(text, HasSubstr("504 one that was inferred (mean confidence 0.97), 8 that of the range"));
+  EXPECT_THAT(text, HasSubstr("120 of 1,000 requests were recorded, chosen at random under a budget of 1.0 %"));
+  EXPECT_THAT(text, HasSubstr("| `stalled`   |     1 | records stopped: 96 launches"));
 }
 
 TEST(ToMarkdown, WithoutAMeasurementHasNoAttribution) {
