@@ -39,6 +39,24 @@ constexpr absl::Duration kHelloTimeout = absl::Seconds(5);
 constexpr size_t kMaxStrangers = 64;
 constexpr size_t kMaxProcesses = 256;  // in one session
 
+void AddTo(RecordTotals* totals, const attribution::Result& result) {
+  totals->received += result.records_received;
+  totals->dropped += result.records_dropped;
+  totals->invalid += result.records_invalid;
+  if (result.gpu) {
+    for (const attribution::StreamLedger& row : result.gpu->streams) {
+      totals->operations_launched += result.gpu->launches_counted ? row.launched : 0;
+      totals->operations_recorded += row.recorded;
+      totals->operations_dropped += row.dropped;
+      totals->operations_invalid += row.invalid;
+      totals->operations_pending += result.gpu->launches_counted ? row.pending : 0;
+    }
+  }
+  for (const attribution::Incident& incident : result.incidents) {
+    totals->incidents[incident.code] += incident.count;
+  }
+}
+
 struct Stranger {
   UniqueFd socket;
   int64_t pid;
@@ -177,9 +195,7 @@ class CollectorImpl : public Collector {
         best.trace_error = process.trace().error();
       }
       attribution::Result result = process.Finish();
-      totals_.received += result.records_received;
-      totals_.dropped += result.records_dropped;
-      totals_.invalid += result.records_invalid;
+      AddTo(&totals_, result);
       if (is_first || result.request.operations > best.attribution.request.operations) {
         best.attribution = std::move(result);
         best.pid = process.pid();

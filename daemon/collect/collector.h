@@ -59,6 +59,13 @@ struct RecordTotals {
   int64_t received = 0;
   int64_t dropped = 0;
   int64_t invalid = 0;
+  // Of GPU operations. Only a session whose launches were counted adds to launched and pending.
+  int64_t operations_launched = 0;
+  int64_t operations_recorded = 0;
+  int64_t operations_dropped = 0;
+  int64_t operations_invalid = 0;
+  int64_t operations_pending = 0;
+  std::map<record::IncidentCode, int64_t> incidents;
 };
 
 class Collector {

@@ -55,6 +55,17 @@ struct Metric {
   std::function<Samples(const Figures&)> samples;
 };
 
+// One sample for each key of a map, which becomes the value of `label`.
+auto Labelled(std::string_view label, std::map<std::string, int64_t> Figures::*counts) {
+  return [label, counts](const Figures& figures) {
+    Samples samples;
+    for (const auto& [key, count] : figures.*counts) {
+      samples.emplace(fmt::format("{{{}=\"{}\"}}", label, Escape(key)), count);
+    }
+    return samples;
+  };
+}
+
 template <typename Value>
 auto Plain(Value Figures::*value) {
   return [value](const Figures& figures) { return Samples{{"", static_cast<double>(figures.*value)}}; };
@@ -70,19 +81,25 @@ const std::vector<Metric>& Metrics() {
       {"dsocrd_reports", "gauge", "Reports in the store.", Plain(&Figures::reports)},
       {"dsocrd_runs_active", "gauge", "Runs and launches that wait or go on.", Plain(&Figures::runs_active)},
       {"dsocrd_runs_finished_total", "counter", "Runs and launches that ended since the start, by final state.",
-       [](const Figures& figures) {
-         Samples samples;
-         for (const auto& [state, count] : figures.runs_finished) {
-           samples.emplace(fmt::format("{{state=\"{}\"}}", Escape(state)), count);
-         }
-         return samples;
-       }},
+       Labelled("state", &Figures::runs_finished)},
       {"dsocrd_records_received_total", "counter", "Records of the agents whose session has ended.",
        Plain(&Figures::records_received)},
       {"dsocrd_records_dropped_total", "counter", "Records that the agents could not deliver.",
        Plain(&Figures::records_dropped)},
       {"dsocrd_records_invalid_total", "counter", "Records that made no sense and were left out.",
        Plain(&Figures::records_invalid)},
+      {"dsocrd_operations_launched_total", "counter", "GPU operations that jobs launched, where launches were counted.",
+       Plain(&Figures::operations_launched)},
+      {"dsocrd_operations_recorded_total", "counter", "GPU operations whose record arrived.",
+       Plain(&Figures::operations_recorded)},
+      {"dsocrd_operations_dropped_total", "counter", "GPU operations whose record is known to be lost.",
+       Plain(&Figures::operations_dropped)},
+      {"dsocrd_operations_invalid_total", "counter", "GPU operations whose record made no sense.",
+       Plain(&Figures::operations_invalid)},
+      {"dsocrd_operations_pending_total", "counter", "GPU operations that were launched and never heard of.",
+       Plain(&Figures::operations_pending)},
+      {"dsocrd_incidents_total", "counter", "What went wrong in recording, by code.",
+       Labelled("code", &Figures::incidents)},
       {"dsocrd_http_connections", "gauge", "Open HTTP connections.", Plain(&Figures::http_connections)},
       {"dsocrd_http_connections_refused_total", "counter", "HTTP connections closed because too many were open.",
        Plain(&Figures::http_connections_refused)},

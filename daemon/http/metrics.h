@@ -54,6 +54,12 @@ struct Figures {
   int64_t records_received = 0;                  // of the sessions that have ended since the start
   int64_t records_dropped = 0;
   int64_t records_invalid = 0;
+  int64_t operations_launched = 0;  // of GPUs: launched = recorded + dropped + invalid + pending
+  int64_t operations_recorded = 0;
+  int64_t operations_dropped = 0;
+  int64_t operations_invalid = 0;
+  int64_t operations_pending = 0;
+  std::map<std::string, int64_t> incidents;  // by code
   int64_t http_connections = 0;
   int64_t http_connections_refused = 0;
 };

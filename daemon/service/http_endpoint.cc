@@ -8,6 +8,7 @@
 #include "analytic/workload.h"
 #include "base/status.h"
 #include "daemon/config/version.h"
+#include "daemon/report/incident.h"
 #include "daemon/report/report.h"
 #include "proto/document.h"
 
@@ -95,6 +96,12 @@ http::Figures HttpEndpoint::TakeFigures() const {
                         .records_received = records.received,
                         .records_dropped = records.dropped,
                         .records_invalid = records.invalid,
+                        .operations_launched = records.operations_launched,
+                        .operations_recorded = records.operations_recorded,
+                        .operations_dropped = records.operations_dropped,
+                        .operations_invalid = records.operations_invalid,
+                        .operations_pending = records.operations_pending,
+                        .incidents = {},
                         .http_connections = server_->CountConnections(),
                         .http_connections_refused = server_->CountRefusedConnections()};
   for (const v1::RunState state : {v1::RUN_STATE_DONE, v1::RUN_STATE_FAILED, v1::RUN_STATE_CANCELLED}) {
@@ -102,6 +109,12 @@ http::Figures HttpEndpoint::TakeFigures() const {
   }
   for (const auto& [state, count] : parts_.runs->CountFinished()) {
     figures.runs_finished[document::EnumWord(*v1::RunState_descriptor()->FindValueByNumber(state))] = count;
+  }
+  for (uint32_t number = 1; number <= record::kLastIncidentCode; ++number) {
+    figures.incidents[std::string(report::IncidentWord(record::IncidentCode{number}))] = 0;
+  }
+  for (const auto& [code, count] : records.incidents) {
+    figures.incidents[std::string(report::IncidentWord(code))] += count;
   }
   return figures;
 }

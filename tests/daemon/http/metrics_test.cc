@@ -36,6 +36,24 @@ TEST(MetricsTextTest, RunsStandByState) {
                               "dsocrd_runs_finished_total{state=\"failed\"} 0\n"));
 }
 
+TEST(MetricsTextTest, TheLedgerAndIncidentsAreCounted) {
+  const std::string text = MetricsText({.operations_launched = 10,
+                                        .operations_recorded = 6,
+                                        .operations_dropped = 2,
+                                        .operations_invalid = 1,
+                                        .operations_pending = 1,
+                                        .incidents = {{"recovered", 0}, {"stalled", 2}}},
+                                       CallLog());
+  EXPECT_THAT(text, HasSubstr("dsocrd_operations_launched_total 10\n"));
+  EXPECT_THAT(text, HasSubstr("dsocrd_operations_recorded_total 6\n"));
+  EXPECT_THAT(text, HasSubstr("dsocrd_operations_dropped_total 2\n"));
+  EXPECT_THAT(text, HasSubstr("dsocrd_operations_invalid_total 1\n"));
+  EXPECT_THAT(text, HasSubstr("dsocrd_operations_pending_total 1\n"));
+  EXPECT_THAT(text, HasSubstr("# TYPE dsocrd_incidents_total counter\n"
+                              "dsocrd_incidents_total{code=\"recovered\"} 0\n"
+                              "dsocrd_incidents_total{code=\"stalled\"} 2\n"));
+}
+
 TEST(MetricsTextTest, CountsAreWrittenToTheLastDigit) {
   EXPECT_THAT(MetricsText({.records_received = 123'456'789'012}, CallLog()),
               HasSubstr("dsocrd_records_received_total 123456789012\n"));
