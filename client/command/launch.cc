@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "client/child_process.h"
 #include "client/command/commands.h"
+#include "client/command/overhead_budget.h"
 #include "client/command/watch.h"
 #include "client/output_file.h"
 #include "client/render/print.h"
@@ -46,6 +47,7 @@ absl::Status DeliverReport(Session& session, Daemon& daemon, const std::string& 
 
 absl::StatusOr<int> Launch(Session& session) {
   const CommandLine& line = session.line();
+  DSOCR_ASSIGN_OR_RETURN(const double overhead_budget, OverheadBudget(line));
   std::optional<OutputFile> file;
   if (line.Has("--out")) {
     DSOCR_ASSIGN_OR_RETURN(OutputFile created,
@@ -59,6 +61,7 @@ absl::StatusOr<int> Launch(Session& session) {
     start.mutable_launch()->add_command(word);
   }
   start.mutable_launch()->set_run_id(line.Text("--run-id"));
+  start.mutable_launch()->set_overhead_budget(overhead_budget);
   DSOCR_ASSIGN_OR_RETURN(const v1::StartRunResponse started, daemon->Call(&v1::ProfileService::Stub::StartRun, start));
   const std::map<std::string, std::string> environment(started.environment().begin(), started.environment().end());
   if (const absl::Status status = child.Start(line.program, environment); !status.ok()) {
@@ -92,13 +95,15 @@ Command LaunchCommand() {
           .summary = "run any command under the profiler's agent; its stdout stays its own",
           .examples =
               "  dsocrctl launch -- python ocr.py page.png\n"
-              "  dsocrctl launch --out report.json -- ./my_libtorch_job --batch 4\n",
+              "  dsocrctl launch --out report.json -- ./my_libtorch_job --batch 4\n"
+              "  dsocrctl launch --overhead-budget 1% -- python serve.py\n",
           .takes_program = true,
           .outputs = kAllOutputs,
           .flags = {{"--out", ValueKind::kPath, "FILE",
                      "report file, JSON or by -o or its .yaml name (default: a table on stderr)"},
                     {"--force", ValueKind::kSwitch, "", "overwrite an existing --out"},
-                    {"--run-id", ValueKind::kText, "ID", "id of the run (default: made up)"}},
+                    {"--run-id", ValueKind::kText, "ID", "id of the run (default: made up)"},
+                    OverheadBudgetFlag()},
           .run = Launch};
 }
 

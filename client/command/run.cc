@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "base/status.h"
 #include "client/command/commands.h"
+#include "client/command/overhead_budget.h"
 #include "client/command/request.h"
 #include "client/command/watch.h"
 #include "client/render/print.h"
@@ -29,12 +30,8 @@ absl::StatusOr<int32_t> Int32Flag(const CommandLine& line, std::string_view flag
   return static_cast<int32_t>(value);
 }
 
-// Flags that cannot go together.
+// Flags that cannot go together, and values that cannot be.
 absl::Status CheckFlags(const CommandLine& line) {
-  if (line.Has("--overhead-budget")) {
-    return absl::InvalidArgumentError(
-        "--overhead-budget: not in this release, it comes with a later one; leave it out");
-  }
   if (line.Has("--model") && line.Has("--random-weights")) {
     return absl::InvalidArgumentError("--random-weights: --model has weights of its own; give one of the two");
   }
@@ -46,7 +43,7 @@ absl::Status CheckFlags(const CommandLine& line) {
         "--analytic-only: it opens no image and no tokenizer; give --page WxH and --seq-len in place of --image and "
         "--prompt");
   }
-  return absl::OkStatus();
+  return OverheadBudget(line).status();
 }
 
 absl::StatusOr<v1::StartRunRequest> MakeRun(const CommandLine& line, const Io& io,
@@ -66,6 +63,8 @@ absl::StatusOr<v1::StartRunRequest> MakeRun(const CommandLine& line, const Io& i
   run->set_warmup(warmup);
   run->set_repeats(repeats);
   run->set_cuda_graphs(line.Has("--cuda-graphs"));
+  DSOCR_ASSIGN_OR_RETURN(const double overhead_budget, OverheadBudget(line));
+  run->set_overhead_budget(overhead_budget);
   return start;
 }
 
@@ -148,7 +147,7 @@ std::vector<Flag> Flags() {
        "TorchInfo artifacts to take operators from (default: built in)"},
       {"--artifacts-dir", ValueKind::kPath, "DIR",
        "root of artifacts (default DSOCR_ARTIFACTS_DIR, else tmp/profile-output)"},
-      {"--overhead-budget", ValueKind::kText, "PCT", "measure at most at this cost (a later release)"},
+      OverheadBudgetFlag(),
       {"--detach", ValueKind::kSwitch, "", "return once the run has begun"},
   };
   flags.insert(flags.end(), own.begin(), own.end());

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <list>
 #include <optional>
@@ -38,6 +39,9 @@ constexpr size_t kDrainAtOnce = record::kDefaultRingSlots / 2;  // then the othe
 constexpr absl::Duration kHelloTimeout = absl::Seconds(5);
 constexpr size_t kMaxStrangers = 64;
 constexpr size_t kMaxProcesses = 256;  // in one session
+
+// What the agent reads from kBudgetVariable; a budget under one millionth is one millionth, for 0 would be none.
+std::string PartsPerMillion(double share) { return absl::StrCat(std::max<int64_t>(1, std::llround(share * 1e6))); }
 
 void AddTo(RecordTotals* totals, const attribution::Result& result) {
   totals->received += result.records_received;
@@ -168,6 +172,9 @@ class CollectorImpl : public Collector {
                                                       {"CUDA_INJECTION64_PATH", agent_path_}};
     if (preload) {
       environment["LD_PRELOAD"] = agent_path_;
+    }
+    if (session.options.overhead_budget > 0) {
+      environment[record::kBudgetVariable] = PartsPerMillion(session.options.overhead_budget);
     }
     return environment;
   }

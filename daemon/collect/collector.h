@@ -23,6 +23,7 @@ struct SessionOptions {
   // Absolute; where the raw records are kept (docs/record-format.md): records.dsocr, and records.PID.dsocr for each
   // process after the first. Empty: nowhere.
   std::string trace_dir;
+  double overhead_budget = 0.0;  // share of the job's time that recording may take; 0: no limit
 };
 
 struct SessionResult {
@@ -40,7 +41,7 @@ class Session {
   virtual ~Session() = default;
 
   // What a command's environment needs for the agent to come with it (NVTX_INJECTION64_PATH, CUDA_INJECTION64_PATH,
-  // LD_PRELOAD, token, socket). `preload` adds LD_PRELOAD, for commands that may not emit NVTX.
+  // LD_PRELOAD, token, socket, budget). `preload` adds LD_PRELOAD, for commands that may not emit NVTX.
   virtual std::map<std::string, std::string> Environment(bool preload) const = 0;
 
   // Tells the agents to stop recording for a while, or to go on.

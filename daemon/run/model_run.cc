@@ -30,6 +30,7 @@ constexpr absl::Duration kCalibrationLimit = absl::Seconds(90);
 constexpr absl::Duration kCollectLimit = absl::Seconds(10);  // the runner has exited: what it wrote is in the ring
 constexpr int kMaxWarmup = 100;
 constexpr int kMaxRepeats = 1000;
+constexpr double kMaxOverheadBudget = 0.5;
 
 std::string RunnerPath(const ModelRunTools& tools) { return tools.config->Get()->runner_path; }
 
@@ -106,6 +107,7 @@ absl::StatusOr<Measured> Measure(const ModelRunTools& tools, const v1::ModelRun&
                                  v1::Provenance* provenance) {
   collect::SessionOptions options;
   options.attribution = report::AttributionOptions(prediction, request.warmup());
+  options.overhead_budget = request.overhead_budget();
   DSOCR_ASSIGN_OR_RETURN(options.trace_dir, MakeTraceDir(plan.artifacts_root, plan.input.report_id));
   DSOCR_ASSIGN_OR_RETURN(const std::unique_ptr<collect::Session> session, tools.collector->Expect(std::move(options)));
 
@@ -157,6 +159,14 @@ absl::Status JoinEarlierRun(const ModelRunTools& tools, const std::string& run_i
 
 }  // namespace
 
+absl::Status CheckOverheadBudget(double share) {
+  return share >= 0 && share <= kMaxOverheadBudget
+             ? absl::OkStatus()
+             : absl::InvalidArgumentError(fmt::format(
+                   "overhead_budget {}: out of range; give a share of the job's time above 0 and at most {}", share,
+                   kMaxOverheadBudget));
+}
+
 absl::Status CheckModelRun(const v1::ModelRun& request, const Plan& plan) {
   const auto bad = [](std::string_view field, std::string_view why) {
     return absl::InvalidArgumentError(fmt::format("{}: {}", field, why));
@@ -177,6 +187,7 @@ absl::Status CheckModelRun(const v1::ModelRun& request, const Plan& plan) {
   if (const std::string& device = plan.target.runner_device; request.cuda_graphs() && !device.starts_with("cuda:")) {
     return bad("cuda_graphs", fmt::format("device '{}' has none; run on cuda:N or leave it out", device));
   }
+  DSOCR_RETURN_IF_ERROR(CheckOverheadBudget(request.overhead_budget()));
   if (request.has_image_path() && !request.image_path().starts_with('/')) {
     return bad(fmt::format("image_path '{}'", request.image_path()), "not an absolute path; give the whole path");
   }
@@ -224,7 +235,8 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
   }
   tell(v1::RUN_STATE_LOADING, "starting dsocr-runner", std::nullopt);
   DSOCR_ASSIGN_OR_RETURN(const Measured measured, Measure(tools, request, plan, prediction, stop, tell, &provenance));
-  DSOCR_RETURN_IF_ERROR(report::JoinMeasurement(measured.result, prediction, plan.input, {v1::ROUTE_LAUNCH}, &report));
+  DSOCR_RETURN_IF_ERROR(report::JoinMeasurement(measured.result, prediction, plan.input,
+                                                {v1::ROUTE_LAUNCH, request.overhead_budget()}, &report));
   report::AddExpertsHit(measured.experts, prediction, &report);
   provenance.set_duration_ms(absl::ToDoubleMilliseconds(absl::Now() - start));
   *report.mutable_provenance() = provenance;

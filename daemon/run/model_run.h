@@ -30,6 +30,9 @@ struct ModelRunTools {
   ops::Log* log = nullptr;
 };
 
+// INVALID_ARGUMENT unless `share` is 0, for no limit, or at most half of the job's time.
+absl::Status CheckOverheadBudget(double share);
+
 // INVALID_ARGUMENT, naming the field, for what no run can do.
 absl::Status CheckModelRun(const v1::ModelRun& request, const Plan& plan);
 

@@ -121,6 +121,7 @@ absl::StatusOr<v1::StartRunResponse> RunManager::StartLaunch(const v1::LaunchRun
   if (request.command().empty()) {
     return absl::InvalidArgumentError("command: it is empty; give a program after '--'");
   }
+  DSOCR_RETURN_IF_ERROR(CheckOverheadBudget(request.overhead_budget()));
   v1::DeepSeekOCRAnalyticRequest naming;
   naming.set_run_id(request.run_id());
   naming.set_artifacts_root(request.artifacts_root());
@@ -137,6 +138,7 @@ absl::StatusOr<v1::StartRunResponse> RunManager::StartLaunch(const v1::LaunchRun
   DSOCR_RETURN_IF_ERROR(tools_.planner->NameReport(naming, &plan));
   const std::string run_id = plan.input.report_id;
   collect::SessionOptions options;
+  options.overhead_budget = request.overhead_budget();
   DSOCR_ASSIGN_OR_RETURN(options.trace_dir, MakeTraceDir(plan.artifacts_root, run_id));
   DSOCR_ASSIGN_OR_RETURN(std::unique_ptr<collect::Session> session, tools_.collector->Expect(std::move(options)));
   v1::Run run = NewRun(run_id, fmt::format("{}", fmt::join(request.command(), " ")));
@@ -153,6 +155,7 @@ absl::StatusOr<v1::StartRunResponse> RunManager::StartLaunch(const v1::LaunchRun
   active_.emplace(run_id, nullptr);
   launches_.emplace(run_id, Launch{.run = std::move(run),
                                    .artifacts_root = plan.artifacts_root,
+                                   .overhead_budget = request.overhead_budget(),
                                    .session = std::move(session),
                                    .scope = std::make_unique<ops::Activity::Scope>(activity_),
                                    .started = absl::Now()});
@@ -191,8 +194,9 @@ absl::Status RunManager::BuildLaunchReport(Launch* launch, int wait_status, absl
   provenance.set_duration_ms(absl::ToDoubleMilliseconds(absl::Now() - launch->started));
   const std::string artifacts = exporter::ArtifactsDir(launch->artifacts_root, launch->run.run_id());
   DSOCR_ASSIGN_OR_RETURN(const v1::AnalyticModelReport report,
-                         report::BuildUnrecognisedReport(result.attribution, {v1::ROUTE_LAUNCH}, launch->run.report_id(),
-                                                         launch->run.run_id(), artifacts + "/layers", provenance));
+                         report::BuildUnrecognisedReport(
+                             result.attribution, {v1::ROUTE_LAUNCH, launch->overhead_budget}, launch->run.report_id(),
+                             launch->run.run_id(), artifacts + "/layers", provenance));
   DSOCR_RETURN_IF_ERROR(
       exporter::WriteArtifacts(launch->artifacts_root, launch->run.run_id(), {.report = report}).status());
   launch->run.set_artifacts_dir(artifacts);

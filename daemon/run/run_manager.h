@@ -80,6 +80,7 @@ class RunManager {
   struct Launch {
     v1::Run run;
     std::string artifacts_root;
+    double overhead_budget = 0.0;
     std::unique_ptr<collect::Session> session;
     std::unique_ptr<ops::Activity::Scope> scope;
     absl::Time started;

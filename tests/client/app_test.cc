@@ -144,6 +144,29 @@ TEST_F(App, AnalyticOnlyExecutesNothing) {
   EXPECT_FALSE(daemon.run_request.has_model());
 }
 
+TEST_F(App, OverheadBudgetIsAPercentageOrAShare) {
+  daemon.run_events = {Event(v1::RUN_STATE_DONE)};
+  EXPECT_EQ(Run({"run"}), kExitDone) << io.err;
+  EXPECT_EQ(daemon.run_request.model().overhead_budget(), 0);
+  for (const char* budget : {"1%", "0.01", "1e-2", "1.0%"}) {
+    EXPECT_EQ(Run({"run", "--overhead-budget", budget}), kExitDone) << io.err;
+    EXPECT_EQ(daemon.run_request.model().overhead_budget(), 0.01) << budget;
+  }
+  EXPECT_EQ(Run({"launch", "--overhead-budget", "50%", "--", "true"}), kExitDone) << io.err;
+  EXPECT_EQ(daemon.run_request.launch().overhead_budget(), 0.5);
+}
+
+TEST_F(App, OverheadBudgetThatCannotBeIsExitTwo) {
+  for (const char* budget : {"0", "0%", "50.1%", "0.501", "1", "-1%", "nan", "inf", "%", "1%%", "1 percent"}) {
+    io.err.clear();
+    EXPECT_EQ(Run({"run", std::string("--overhead-budget=") + budget}), kExitUsage) << budget;
+    EXPECT_THAT(io.err, HasSubstr(std::string("--overhead-budget '") + budget + "': not a share of the job's time"));
+    EXPECT_EQ(Run({"run", "--analytic-only", std::string("--overhead-budget=") + budget}), kExitUsage) << budget;
+    EXPECT_EQ(Run({"launch", std::string("--overhead-budget=") + budget, "--", "true"}), kExitUsage) << budget;
+  }
+  EXPECT_FALSE(daemon.run_request.has_model());
+}
+
 TEST_F(App, ArtifactsGoWhereFlagOrEnvironmentSays) {
   io.environment["DSOCR_ARTIFACTS_DIR"] = "/env/dir";
   EXPECT_EQ(Run({"run", "--analytic-only"}), kExitDone);

@@ -42,9 +42,13 @@ class Refusals(CliTest):
         self.refused(2, "prompt", "run", *ANALYTIC, "--prompt", "x")
 
     def test_what_comes_later_says_so(self):
-        self.refused(2, "--overhead-budget: not in this release", "run", *TINY, "--overhead-budget", "1%")
         for command in ("attach", "ps", "detach", "validate", "calibrate", "import", "diff"):
             self.refused(2, f"{command}: not in this release", command)
+
+    def test_budgets_that_cannot_be(self):
+        for budget in ("0", "0%", "51%", "0.51", "-1%", "1", "a lot", "1%%", "nan", "%"):
+            self.refused(2, f"--overhead-budget '{budget}': not a share", "run", *TINY, f"--overhead-budget={budget}")
+            self.refused(2, f"--overhead-budget '{budget}': not a share", "launch", f"--overhead-budget={budget}", "--", "true")
 
     def test_a_gpu_that_is_not_there(self):
         if pathlib.Path("/proc/driver/nvidia/version").exists():

@@ -106,6 +106,19 @@ int64_t SumOfSelf(const attribution::RequestSum& request) {
                          [](int64_t sum, const ModuleSum& module) { return sum + module.self_device_ns; });
 }
 
+TEST_F(CollectorTest, TellsTheAgentItsBudgetInPartsPerMillion) {
+  const auto budget_of = [this](double share) {
+    const std::map<std::string, std::string> environment =
+        Expect({.attribution = {}, .trace_dir = "", .overhead_budget = share})->Environment(/*preload=*/false);
+    const auto budget = environment.find(record::kBudgetVariable);
+    return budget != environment.end() ? budget->second : "absent";
+  };
+  EXPECT_EQ(budget_of(0), "absent");
+  EXPECT_EQ(budget_of(0.01), "10000");
+  EXPECT_EQ(budget_of(0.5), "500000");
+  EXPECT_EQ(budget_of(1e-9), "1");
+}
+
 TEST_F(CollectorTest, AttributesEveryOperatorOfAJobToItsModule) {
   const auto session = Expect({JobModel(1), ""});
   ASSERT_EQ(Run(*session, false, {kJob, "requests", "4"}), 0);

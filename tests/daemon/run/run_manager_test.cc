@@ -25,11 +25,13 @@ using ::testing::HasSubstr;
 // Stands for the agents: every session ends with the measurement that was put in.
 class FakeCollector : public collect::Collector {
  public:
-  absl::StatusOr<std::unique_ptr<collect::Session>> Expect(collect::SessionOptions) override {
+  absl::StatusOr<std::unique_ptr<collect::Session>> Expect(collect::SessionOptions options) override {
+    overhead_budget = options.overhead_budget;
     return std::make_unique<FakeSession>(this);
   }
   collect::RecordTotals Totals() override { return {}; }
   bool agent_comes = true;
+  double overhead_budget = -1;  // of the last session
   attribution::Result measurement;
 
  private:
@@ -311,7 +313,14 @@ TEST_F(RunManagerTest, ImpossibleRequestsNameTheField) {
   catalogue_device.mutable_model()->mutable_request()->set_device("h200-sxm");
   v1::StartRunRequest graphs = TinyRun();
   graphs.mutable_model()->set_cuda_graphs(true);
+  v1::StartRunRequest bad_budget = TinyRun();
+  bad_budget.mutable_model()->set_overhead_budget(0.75);
+  v1::StartRunRequest bad_launch_budget;
+  bad_launch_budget.mutable_launch()->add_command("true");
+  bad_launch_budget.mutable_launch()->set_overhead_budget(-0.25);
   const std::pair<v1::StartRunRequest, std::string> cases[] = {{bad_repeats, "repeats -1"},
+                                                               {bad_budget, "overhead_budget 0.75"},
+                                                               {bad_launch_budget, "overhead_budget -0.25"},
                                                                {graphs, "cuda_graphs: device 'cpu' has none"},
                                                                {bad_prompt, "prompt"},
                                                                {catalogue_device, "h200-sxm"},
@@ -321,6 +330,26 @@ TEST_F(RunManagerTest, ImpossibleRequestsNameTheField) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << field;
     EXPECT_THAT(std::string(status.message()), HasSubstr(field));
   }
+}
+
+TEST_F(RunManagerTest, OverheadBudgetReachesTheSessionAndTheReport) {
+  collector_.measurement.sampling = {.requests_seen = 10, .requests_recorded = 2};
+  v1::StartRunRequest request = TinyRun();
+  request.mutable_model()->set_overhead_budget(0.02);
+  const v1::Run end = End(Start(request));
+  EXPECT_EQ(end.error(), "");
+  EXPECT_EQ(collector_.overhead_budget, 0.02);
+  EXPECT_EQ(store_->GetReport(end.report_id())->attribution().sampling().budget_share(), 0.02);
+
+  v1::StartRunRequest launch;
+  launch.mutable_launch()->add_command("true");
+  launch.mutable_launch()->set_overhead_budget(0.01);
+  v1::FinishLaunchRequest finish;
+  finish.set_run_id(runs_->Start(launch, Caller::kSameUser)->run_id());
+  EXPECT_EQ(collector_.overhead_budget, 0.01);
+  const absl::StatusOr<v1::Run> run = runs_->FinishLaunch(finish, absl::Now() + absl::Seconds(5));
+  ASSERT_TRUE(run.ok()) << run.status();
+  EXPECT_EQ(store_->GetReport(run->report_id())->attribution().sampling().budget_share(), 0.01);
 }
 
 TEST_F(RunManagerTest, LaunchGivesTheEnvironmentAndBuildsAReportOfPaths) {
