@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 BUILD := build
 PRODUCTS := dsocrd dsocrctl dsocr-runner dsocr_agent
 
-.PHONY: help setup configure build run test soak venv clean check
+.PHONY: help setup configure build run test soak venv bundle clean check
 
 help:  ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
@@ -38,6 +38,9 @@ soak: configure  ## 100 million records of a fake GPU through agent and collecto
 	@cmake --build $(BUILD) -j$(JOBS) --target gpu_soak
 	@echo "== 100 million records at a million a second"
 	@$(BUILD)/tests/gpu_soak 100
+
+bundle: build  ## The programs with their shared libraries, without LibTorch, in build/bundle
+	@tools/packaging/bundle.sh $(BUILD)
 
 check:  ## What a change must pass before it is committed
 	@tools/dev/check.sh

@@ -8,7 +8,7 @@ set -euo pipefail
 build=${1:?usage: tools/dev/setup.sh BUILD}
 
 packages=(
-  build-essential cmake ninja-build pkg-config ccache git ca-certificates python3 python3-venv python3-dev python3-yaml
+  build-essential cmake ninja-build pkg-config ccache git patchelf ca-certificates python3 python3-venv python3-dev python3-yaml
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev libfmt-dev
   libsqlite3-dev nlohmann-json3-dev libyaml-cpp-dev libyaml-dev libcli11-dev libssl-dev libboost-dev libre2-dev
   libpcre2-dev libpng-dev libjpeg62-turbo-dev zlib1g-dev
