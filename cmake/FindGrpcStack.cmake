@@ -1,4 +1,4 @@
-# Everything that dsocrd and dsocrctl link: Protobuf, gRPC, SQLite, nlohmann_json, yaml-cpp, CLI11, Boost. One question, one answer:
+# Everything that dsocrd and dsocrctl link besides Abseil and fmt: Protobuf, gRPC, SQLite, nlohmann_json, yaml-cpp, CLI11, Boost. One question, one answer:
 # GrpcStack_FOUND, so that analytic/ and cupti/ build on machines that have none of them. libyaml reads documents, hostile ones
 # too, and comes without a CMake package; yaml-cpp reads the configuration.
 find_package(Protobuf QUIET)
@@ -13,7 +13,7 @@ mark_as_advanced(LIBYAML_INCLUDE_DIR LIBYAML_LIBRARY)
 find_package(Boost 1.74 CONFIG QUIET)
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(GrpcStack REQUIRED_VARS
-  Protobuf_FOUND gRPC_FOUND SQLite3_FOUND nlohmann_json_FOUND yaml-cpp_FOUND CLI11_FOUND Boost_FOUND
+  absl_FOUND fmt_FOUND Protobuf_FOUND gRPC_FOUND SQLite3_FOUND nlohmann_json_FOUND yaml-cpp_FOUND CLI11_FOUND Boost_FOUND
   LIBYAML_INCLUDE_DIR LIBYAML_LIBRARY)
 
 if(GrpcStack_FOUND AND NOT TARGET dsocr::libyaml)
