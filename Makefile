@@ -40,6 +40,7 @@ soak: configure  ## 100 million records of a fake GPU through agent and collecto
 	@$(BUILD)/tests/gpu_soak 100
 
 bundle: build  ## The programs with their shared libraries, without LibTorch, in build/bundle
+	@cmake --build $(BUILD) -j$(JOBS) --target trace_operations
 	@tools/packaging/bundle.sh $(BUILD)
 
 check:  ## What a change must pass before it is committed

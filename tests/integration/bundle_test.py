@@ -10,7 +10,8 @@ from cli import BIN, SOURCE, TINY, CliTest
 
 LIBTORCH = os.environ["DSOCR_TORCH_SITE"]
 LIMIT_BYTES = 60 << 20
-GLIBC = {"libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libresolv.so.2", "libutil.so.1", "libnsl.so.1", "libanl.so.1"}
+GLIBC = {"libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libresolv.so.2", "libutil.so.1",
+         "libnsl.so.1", "libanl.so.1"}
 
 
 def loaded_libraries(program, env):

@@ -3,6 +3,7 @@
 # whose glibc is new enough. LibTorch stays outside: it has 1.3 GB, and machines that have it have their own.
 #
 #   bin/       dsocrd, dsocrctl, dsocr-runner (which finds LibTorch, then becomes libexec/dsocr-runner), libdsocr_agent.so
+#   libexec/   that, and the reader of traces that tools/dev/gpu_check.sh wants
 #   lib/       every library of theirs but glibc, which belongs to the machine, and LibTorch
 #   share/     what the programs read, and the licences
 #
@@ -25,11 +26,11 @@ rm -rf "$folder.new"
 mkdir -p "$folder.new"/{bin,libexec,lib,share/doc/dsocr}
 cp "$build"/bin/{dsocrd,dsocrctl,libdsocr_agent.so} "$folder.new/bin/"
 cp "$source/tools/packaging/dsocr-runner.sh" "$folder.new/bin/dsocr-runner"
-cp "$build/bin/dsocr-runner" "$folder.new/libexec/"
+cp "$build/bin/dsocr-runner" "$build/tests/trace_operations" "$folder.new/libexec/"
 cp -r "$build/share/dsocr" "$folder.new/share/"
 cp "$source/LICENSE" "$folder.new/share/doc/dsocr/"
 
-programs=("$folder.new"/bin/{dsocrd,dsocrctl} "$folder.new/libexec/dsocr-runner")
+programs=("$folder.new"/bin/{dsocrd,dsocrctl} "$folder.new"/libexec/*)
 mapfile -t libraries < <(for program in "${programs[@]}"; do libraries_of "$program"; done | sort -u)
 patterns=()
 for library in "${libraries[@]}"; do
@@ -51,5 +52,6 @@ patchelf --set-rpath '$ORIGIN/../lib' "${programs[@]}"
 
 rm -rf "$folder"
 mv "$folder.new" "$folder"
-glibc=$(objdump -T "$folder"/{lib,libexec}/* "$folder"/bin/{dsocrd,dsocrctl,libdsocr_agent.so} | grep -oE 'GLIBC_2\.[0-9]+' | sort -uV | tail -1)
+glibc=$(objdump -T "$folder"/{lib,libexec}/* "$folder"/bin/{dsocrd,dsocrctl,libdsocr_agent.so} |
+  grep -oE 'GLIBC_2\.[0-9]+' | sort -uV | tail -1)
 echo "bundle: $(du -sm --apparent-size "$folder" | cut -f1) MiB, ${#libraries[@]} libraries, needs glibc ${glibc#GLIBC_} or newer"

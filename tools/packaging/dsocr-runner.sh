@@ -8,9 +8,11 @@ if [ -n "$DSOCR_LIBTORCH" ]; then
   export LD_LIBRARY_PATH="$DSOCR_LIBTORCH${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 fi
 # The loader lists what it would load, as ldd does, and runs nothing.
-missing=$(LD_TRACE_LOADED_OBJECTS=1 LD_PRELOAD= "$program" | sed -n 's/^[[:space:]]*\([^ ]*\) => not found$/\1/p' | sort -u | tr '\n' ' ')
+missing=$(LD_TRACE_LOADED_OBJECTS=1 LD_PRELOAD= "$program" |
+  sed -n 's/^[[:space:]]*\([^ ]*\) => not found$/\1/p' | sort -u | tr '\n' ' ')
 if [ -n "$missing" ]; then
-  echo "dsocr-runner: error: LibTorch: not found: ${missing% }; install torch 2.11.0 from PyPI and set DSOCR_LIBTORCH to its site-packages" >&2
+  echo "dsocr-runner: error: LibTorch: not found: ${missing% };" \
+    "install torch 2.11.0 from PyPI and set DSOCR_LIBTORCH to its site-packages" >&2
   exit 1
 fi
 exec "$program" "$@"
