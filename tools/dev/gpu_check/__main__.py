@@ -13,8 +13,9 @@ import time
 import steps
 from programs import Check, NotRun, StepFailed
 
-# name, the most seconds that it may take, what it does. A step starts only if a fifth of its time is left; the last one packs what
-# the others left, for which PACK_S is kept.
+# name, the most seconds that it may take of the default budget (in proportion of another), what it does. A step starts only if a
+# fifth of its time is left; the last one packs what the others left, for which PACK_S is kept.
+BUDGET_S = 480
 STEPS = (
     ("environment", 40, steps.environment),
     ("programs", 150, steps.find_programs),
@@ -36,7 +37,7 @@ def parse_arguments():
     parser.add_argument("--out", type=pathlib.Path, help="folder of results.json and archives (default: build/gpu-check)")
     parser.add_argument("--programs", type=pathlib.Path, help="folder with bin/ (default: build/bundle, build, else built from source)")
     parser.add_argument("--only", type=lambda text: text.split(","), help="steps to run, by name, besides environment and programs")
-    parser.add_argument("--budget", type=float, default=480, help="seconds in all (default: 480)")
+    parser.add_argument("--budget", type=float, default=BUDGET_S, help="seconds in all (default: 480)")
     arguments = parser.parse_args()
     unknown = set(arguments.only or ()) - {name for name, _, _ in STEPS}
     if unknown:
@@ -52,7 +53,7 @@ def run_step(check, name, limit_s, step, end):
     check.figures = outcome["figures"]
     try:
         if left_s < limit_s / 5:
-            raise NotRun(f"{left_s:.0f} s left")
+            raise NotRun(f"{max(left_s, 0):.0f} s left")
         outcome["why"] = step(check) or ""
         outcome["passed"] = True
     except NotRun as reason:
@@ -81,6 +82,7 @@ def main():
     try:
         for name, limit_s, step in STEPS:
             if arguments.only is None or name in ("environment", "programs", *arguments.only):
+                limit_s *= arguments.budget / BUDGET_S
                 outcomes.append(run_step(check, name, limit_s, step, end - PACK_S))
         outcomes.append(run_step(check, "recordings", PACK_S, lambda c: steps.pack_recordings(c, out), end))
     finally:

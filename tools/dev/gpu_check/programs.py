@@ -95,7 +95,7 @@ class Check:
     @staticmethod
     def end(process):
         """An interrupted dsocrctl cancels its run; a killed one leaves it going on in the daemon."""
-        for number, patience_s in ((signal.SIGINT, 4), (signal.SIGKILL, None)):
+        for number, patience_s in ((signal.SIGINT, 4), (signal.SIGKILL, 4)):
             os.killpg(process.pid, number)
             try:
                 process.communicate(timeout=patience_s)
