@@ -135,8 +135,10 @@ class Check:
         return sums["gpu" if self.has_gpu else "cpu"]
 
     def stop(self):
-        if self._launcher is not None:
-            self._launcher.stop(self)
+        try:
+            self.launcher.stop(self)
+        except (NotRun, StepFailed):
+            pass  # nothing to stop, or nothing that answers: the scratch folder goes in any case
 
 
 class Daemon:
