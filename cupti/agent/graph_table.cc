@@ -4,17 +4,23 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace dsocr::agent {
+namespace {
+
+// Fibonacci hashing: ids that count up spread evenly.
+uint64_t PlaceOf(uint64_t node) { return node * 0x9e3779b97f4a7c15u >> 47; }
+
+}  // namespace
 
 GraphTable::Node* GraphTable::FindNode(uint64_t node) noexcept {
-  constexpr uint64_t kMultiplier = 0x9e3779b97f4a7c15u;
   if (nodes_ == nullptr || node == 0) {
     return nullptr;
   }
-  for (uint64_t place = node * kMultiplier >> 47;; place = (place + 1) % kNodePlaces) {
-    if (nodes_[place].id == node) {
-      return nodes_[place].graph == 0 ? nullptr : &nodes_[place];
+  for (uint64_t place = PlaceOf(node);; place = (place + 1) % kNodePlaces) {
+    if (nodes_[place].id == node && nodes_[place].graph != 0 && !nodes_[place].is_removed) {
+      return &nodes_[place];
     }
     if (nodes_[place].id == 0) {
       return nullptr;
@@ -31,41 +37,60 @@ GraphTable::Graph* GraphTable::FindGraph(uint32_t graph) noexcept {
     free = free == nullptr && known.id == 0 ? &known : free;
   }
   if (free != nullptr) {
-    *free = {graph, 0};
+    *free = {graph, 0, 0};
   }
   return free;
 }
 
 record::Owner GraphTable::Insert(uint32_t graph, uint64_t node, bool is_operation, record::Owner owner) noexcept {
-  constexpr uint64_t kMultiplier = 0x9e3779b97f4a7c15u;
-  if (graph == 0 || node == 0) {
+  if (graph == 0 || node == 0 ||
+      ((nodes_ == nullptr || (places_used_ == kMaxNodes && places_gone_ >= kWorthRebuilding)) && !Rebuild())) {
     return 0;
   }
-  if (nodes_ == nullptr) {
-    void* memory = mmap(nullptr, kNodePlaces * sizeof(Node), PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) {
-      return 0;
-    }
-    nodes_ = static_cast<Node*>(memory);
+  if (Node* known = FindNode(node)) {
+    known->owner = owner;
+    return owner;
   }
-  Node* known = FindNode(node);
-  if (known == nullptr) {
-    uint64_t place = node * kMultiplier >> 47;
-    while (nodes_[place].id != 0 && nodes_[place].graph != 0) {
-      place = (place + 1) % kNodePlaces;
-    }
-    if (nodes_[place].id == 0 && places_used_++ == kMaxNodes) {
-      --places_used_;
-      return 0;
-    }
-    known = &nodes_[place];
-    if (Graph* its_graph = is_operation ? FindGraph(graph) : nullptr) {
-      ++its_graph->operations;
-    }
+  Graph* its_graph = FindGraph(graph);
+  if (its_graph == nullptr || places_used_ == kMaxNodes) {
+    return 0;
   }
-  *known = {node, owner, graph, is_operation};
+  Put({node, owner, graph, 0, is_operation, false}, its_graph);
+  its_graph->operations += is_operation ? 1 : 0;
   return owner;
+}
+
+void GraphTable::Put(const Node& node, Graph* graph) noexcept {
+  uint64_t place = PlaceOf(node.id);
+  while (nodes_[place].id != 0) {
+    place = (place + 1) % kNodePlaces;
+  }
+  ++places_used_;
+  nodes_[place] = node;
+  nodes_[place].next = graph->first;
+  graph->first = static_cast<uint32_t>(place) + 1;
+}
+
+// Into a table of its own size, without those that are gone. False: no memory.
+bool GraphTable::Rebuild() noexcept {
+  void* memory = mmap(nullptr, kNodePlaces * sizeof(Node), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) {
+    return false;
+  }
+  const Node* const old = std::exchange(nodes_, static_cast<Node*>(memory));
+  places_used_ = places_gone_ = 0;
+  for (Graph& graph : graphs_) {
+    for (uint32_t next = std::exchange(graph.first, 0); next != 0; next = old[next - 1].next) {
+      if (!old[next - 1].is_removed) {
+        Put(old[next - 1], &graph);
+      }
+    }
+  }
+  if (old != nullptr) {
+    munmap(const_cast<Node*>(old), kNodePlaces * sizeof(Node));
+  }
+  return true;
 }
 
 record::Owner GraphTable::AddNode(uint32_t graph, uint64_t node, bool is_operation, record::Owner owner) noexcept {
@@ -80,51 +105,58 @@ record::Owner GraphTable::CloneNode(uint32_t graph, uint64_t node, bool is_opera
   return Insert(graph, node, is_operation, source == nullptr ? 0 : source->owner);
 }
 
-void GraphTable::BindExec(uint32_t exec, uint32_t graph) noexcept {
+void GraphTable::BindExec(uint32_t exec, uint32_t graph, uint32_t clone) noexcept {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const auto known =
-      std::find_if(std::begin(graphs_), std::end(graphs_), [graph](const Graph& g) { return g.id == graph; });
-  const auto place =
-      std::find_if(std::begin(execs_), std::end(execs_), [exec](const Exec& e) { return e.id == exec || e.id == 0; });
-  if (exec != 0 && graph != 0 && known != std::end(graphs_) && place != std::end(execs_)) {
-    *place = {exec, graph, known->operations};
+  const uint32_t its_graph = clone != 0 ? clone : graph;
+  const auto known = std::find_if(std::begin(graphs_), std::end(graphs_),
+                                  [its_graph](const Graph& candidate) { return candidate.id == its_graph; });
+  const auto place = std::find_if(std::begin(execs_), std::end(execs_),
+                                  [exec](const Exec& candidate) { return candidate.id == exec || candidate.id == 0; });
+  if (exec != 0 && its_graph != 0 && known != std::end(graphs_) && place != std::end(execs_)) {
+    *place = {exec, its_graph, known->operations, clone != 0};
   }
 }
 
 void GraphTable::RemoveNode(uint64_t node) noexcept {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (Node* known = FindNode(node)) {
+    known->is_removed = true;
+    ++places_gone_;
     if (Graph* graph = known->is_operation ? FindGraph(known->graph) : nullptr) {
       --graph->operations;
     }
-    known->graph = 0;
   }
+}
+
+void GraphTable::RemoveNodes(uint32_t graph) noexcept {
+  const auto known = std::find_if(std::begin(graphs_), std::end(graphs_),
+                                  [graph](const Graph& candidate) { return candidate.id == graph; });
+  if (graph == 0 || known == std::end(graphs_)) {
+    return;
+  }
+  for (uint32_t next = known->first; next != 0; next = nodes_[next - 1].next) {
+    nodes_[next - 1].graph = 0;
+    places_gone_ += nodes_[next - 1].is_removed ? 0 : 1;
+  }
+  *known = {};
 }
 
 void GraphTable::RemoveGraph(uint32_t graph) noexcept {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (graph == 0) {
-    return;
-  }
-  for (uint32_t place = 0; nodes_ != nullptr && place < kNodePlaces; ++place) {
-    if (nodes_[place].graph == graph) {
-      nodes_[place].graph = 0;
-    }
-  }
-  for (Graph& known : graphs_) {
-    if (known.id == graph) {
-      known = {};
-    }
-  }
+  RemoveNodes(graph);
 }
 
-void GraphTable::RemoveExec(uint32_t exec) noexcept {
+uint32_t GraphTable::RemoveExec(uint32_t exec) noexcept {
   const std::lock_guard<std::mutex> lock(mutex_);
-  for (Exec& known : execs_) {
-    if (known.id == exec) {
-      known = {};
-    }
+  const auto known = std::find_if(std::begin(execs_), std::end(execs_),
+                                  [exec](const Exec& candidate) { return candidate.id == exec; });
+  if (exec == 0 || known == std::end(execs_)) {
+    return 0;
   }
+  const uint32_t clone = known->is_clone ? known->graph : 0;
+  RemoveNodes(clone);
+  *known = {};
+  return clone;
 }
 
 GraphTable::Exec GraphTable::FindExec(uint32_t exec) noexcept {

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstring>
 #include <iterator>
+#include <utility>
 
 #include "cupti/agent/recorder.h"
 
@@ -293,6 +294,16 @@ void OnCallExit(LaunchBooks* books, ThreadState& thread, bool is_driver, const C
 
 // --- Graphs
 
+void TellGone(ThreadState& thread, uint32_t graph) {
+  if (graph != 0) {
+    record::Record record{};
+    record.kind = record::Kind::kGraphGone;
+    record.thread = thread.number;
+    record.graph_gone = {graph, 0};
+    thread.recorder->Write(record);
+  }
+}
+
 void OnResource(LaunchBooks* books, CUpti_CallbackId id, const CUpti_ResourceData& resource) {
   if (id == CUPTI_CBID_RESOURCE_STREAM_DESTROY_STARTING) {
     ForgetStreams();  // its handle may come again as another stream
@@ -324,6 +335,7 @@ void OnResource(LaunchBooks* books, CUpti_CallbackId id, const CUpti_ResourceDat
       cupti->graph_node_id(data->node, &node);
       cupti->graph_node_id(data->originalNode, &original);
       owner = books->graphs.CloneNode(graph, node, is_operation, original);
+      thread->cloned_graph = graph;
       break;
     case CUPTI_CBID_RESOURCE_GRAPHNODE_DESTROY_STARTING:
       cupti->graph_node_id(data->node, &node);
@@ -331,21 +343,16 @@ void OnResource(LaunchBooks* books, CUpti_CallbackId id, const CUpti_ResourceDat
       return;
     case CUPTI_CBID_RESOURCE_GRAPHEXEC_CREATED:
       cupti->graph_exec_id(data->graphExec, &exec);
-      books->graphs.BindExec(exec, graph);
+      books->graphs.BindExec(exec, graph, std::exchange(thread->cloned_graph, 0));
       return;
     case CUPTI_CBID_RESOURCE_GRAPHEXEC_DESTROY_STARTING:
       cupti->graph_exec_id(data->graphExec, &exec);
-      books->graphs.RemoveExec(exec);
+      TellGone(*thread, books->graphs.RemoveExec(exec));
       return;
-    default: {
+    default:
       books->graphs.RemoveGraph(graph);
-      record::Record record{};
-      record.kind = record::Kind::kGraphGone;
-      record.thread = thread->number;
-      record.graph_gone = {graph, 0};
-      thread->recorder->Write(record);
+      TellGone(*thread, graph);
       return;
-    }
   }
   if (is_operation) {
     record::Record record{};

@@ -103,6 +103,7 @@ ThreadState* Recorder::AcquireThread() noexcept {
     thread.next_entry = thread.end_entry = 0;
     thread.operation = nullptr;
     thread.launch = {};
+    thread.cloned_graph = 0;
     thread.unit = {};
     current_thread = &thread;
     pthread_setspecific(thread_key, &thread);

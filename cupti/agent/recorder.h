@@ -60,6 +60,7 @@ struct alignas(64) ThreadState {
   uint64_t next_entry;  // entries are taken from a process-wide counter in blocks
   uint64_t end_entry;
   LaunchCall launch;
+  uint32_t cloned_graph;  // that nodes were last cloned into, by an instantiation under way on this thread
   // The outermost range that is open, under a budget.
   struct Unit {
     bool is_skipped;  // it was not chosen: nothing of it is recorded

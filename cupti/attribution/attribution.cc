@@ -26,6 +26,8 @@ using record::Record;
 // Requests whose sums are kept for the choice of the median. Beyond it the extremes go first, so the median of a long
 // run stays exact as long as it drifts less than this many ranks.
 constexpr size_t kMaxKeptRequests = 64;
+// Requests that are over wait for operations that lag behind; of short requests, no more than this many (11 MiB).
+constexpr size_t kMaxWaitingRequests = 4096;
 constexpr size_t kMaxRequestTotals = 1 << 20;
 // Sketches are far apart in memory: in a loop of their own, waiting for one overlaps with waiting for the next.
 constexpr size_t kDurationBatch = 256;
@@ -269,7 +271,7 @@ void Attribution::State::CloseInnermost(Thread& thread, int64_t time_ns, bool is
   }
   // Calls of warm-up are remembered too: their kernels may run when a measured request has begun, and are not its own.
   calls.Close(slot);
-  if (calls.closed_count() > CallTable::kMaxClosed) {
+  if (calls.closed_count() > CallTable::kMaxClosed || measured.size() > kMaxWaitingRequests) {
     Retire();
   }
 }

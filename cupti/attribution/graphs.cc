@@ -120,15 +120,8 @@ void Graphs::ForgetNode(uint64_t id) {
 
 void Graphs::CountLaunch(uint32_t id) {
   ++launches_heard_;
-  if (id == 0) {
-    return;
-  }
   if (const auto known = graph_by_id_.find(id); known != graph_by_id_.end() && graphs_[known->second].is_gone) {
     graph_by_id_.erase(known);
-  }
-  if (Graph* graph = GraphOf(id); graph != nullptr && !graph->is_launched) {
-    graph->is_launched = true;
-    ++graphs_launched_;
   }
 }
 

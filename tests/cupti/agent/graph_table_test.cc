@@ -26,7 +26,7 @@ class GraphTableTest : public ::testing::Test {
     for (uint32_t node = 1; node <= 3; ++node) {
       table_.CloneNode(kClone, NodeOf(kClone, node), node != 2, NodeOf(kCaptured, node));
     }
-    table_.BindExec(kExec, kClone);
+    table_.BindExec(kExec, kCaptured, kClone);
   }
 
   const std::unique_ptr<GraphTable> owned_ = std::make_unique<GraphTable>();
@@ -56,10 +56,18 @@ TEST_F(GraphTableTest, AnExecOutlivesTheGraphItWasMadeFrom) {
   EXPECT_EQ(table_.FindExec(kExec).id, 0u);
 }
 
+TEST_F(GraphTableTest, AnExecTakesItsCloneAlongAndNotItsOriginal) {
+  Capture();
+  Instantiate();
+  EXPECT_EQ(table_.RemoveExec(kExec), kClone);
+  EXPECT_EQ(table_.CloneNode(4, NodeOf(4, 1), true, NodeOf(kClone, 1)), 0u);
+  EXPECT_EQ(table_.CloneNode(5, NodeOf(5, 1), true, NodeOf(kCaptured, 1)), kQuery);
+}
+
 TEST_F(GraphTableTest, ANodeTakenOutIsNotCounted) {
   Capture();
   table_.RemoveNode(NodeOf(kCaptured, 1));
-  table_.BindExec(kExec, kCaptured);
+  table_.BindExec(kExec, kCaptured, 0);
   EXPECT_EQ(table_.FindExec(kExec).operations, 1u);
 }
 
@@ -69,10 +77,22 @@ TEST_F(GraphTableTest, IdsComeAgain) {
       const record::Owner owner = record::MakeOwner(1, static_cast<uint64_t>(round) * 1000 + node);
       ASSERT_EQ(table_.AddNode(kCaptured, NodeOf(kCaptured, node), true, owner), owner);
     }
-    table_.BindExec(kExec, kCaptured);
+    table_.BindExec(kExec, kCaptured, 0);
     ASSERT_EQ(table_.FindExec(kExec).operations, 1000u);
     table_.RemoveGraph(kCaptured);
   }
+}
+
+TEST_F(GraphTableTest, NewIdsFindRoomWhereOldOnesAreGone) {
+  for (uint32_t graph = 1; graph <= 500; ++graph) {
+    for (uint32_t node = 1; node <= 1000; ++node) {
+      ASSERT_EQ(table_.AddNode(graph, NodeOf(graph, node), true, kQuery), kQuery) << graph << " " << node;
+    }
+    if (graph > 20) {
+      table_.RemoveGraph(graph - 20);
+    }
+  }
+  EXPECT_EQ(table_.CloneNode(1000, NodeOf(1000, 1), true, NodeOf(490, 7)), kQuery) << "still there";
 }
 
 TEST_F(GraphTableTest, WhatIsTooManyIsAsIfUnseen) {
