@@ -62,6 +62,9 @@ std::vector<std::string> CategoriesOf(const PredictedModule& leaf) {
       }
     }
   }
+  if (leaf.figures.operators.size() > 1) {
+    add("index");  // routed experts: where the host is not asked which were picked, their weights are gathered
+  }
   return ids;
 }
 

@@ -16,6 +16,7 @@ using attribution::ExpectedOperation;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 analytic::Prediction PredictionOf(int64_t max_new_tokens) {
   ReportInput input = SampleInput();
@@ -106,6 +107,8 @@ TEST(DecodeStep, TakesTheLeafsOwnCategoryFirstAndItsKin) {
   EXPECT_EQ(q_proj.category_ids.front(), "gemv");
   EXPECT_THAT(q_proj.category_ids, Contains("gemm"));
   EXPECT_EQ(q_proj.operations, 1);
+  EXPECT_THAT(q_proj.category_ids, Not(Contains("index")));
+  EXPECT_THAT(Find(step, "decode/layer[1]/moe/experts").category_ids, Contains("index"));
   const ExpectedOperation& sample = Find(step, "decode/sample");
   EXPECT_EQ(sample.category_ids.front(), "sampling");
   EXPECT_THAT(sample.category_ids, Contains("reduction"));
