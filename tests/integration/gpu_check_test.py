@@ -86,6 +86,7 @@ class PartsOnASimulatedGpu(unittest.TestCase):
                             TESTS / "fake/gpu_job", script], check=True, stdout=subprocess.DEVNULL)
             attribution = json.loads(report.read_text())["attribution"]
             self.assertEqual((attribution["operations"], attribution["operations_unattributed"]), (7, 0))
+            self.assertEqual(attribution["ledger"], {"launched": 7, "recorded": 7, "dropped": 0, "invalid": 0, "pending": 0})
             read = subprocess.run([TESTS / "trace_operations", trace, "request"], check=True, capture_output=True, text=True)
             self.assertEqual(json.loads(read.stdout), {"gpu": {"gemm": [3, 30000], "memcpy HtoD": [3, 1500]}, "cpu": {}})
 

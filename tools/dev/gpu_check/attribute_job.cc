@@ -229,11 +229,12 @@ void PrintLedger(std::FILE* out, const attribution::GpuSums& gpu) {
     sum.invalid += stream.invalid;
     sum.pending += stream.pending;
   }
+  const auto if_counted = [&](int64_t count) { return gpu.launches_counted ? std::to_string(count) : "null"; };
   std::fprintf(out,
                "  \"ledger\": {\"launched\": %s, \"recorded\": %ld, \"dropped\": %ld, \"invalid\": %ld, \"pending\": "
-               "%ld},\n",
-               gpu.launches_counted ? std::to_string(sum.launched).c_str() : "null", sum.recorded, sum.dropped,
-               sum.invalid, sum.pending);
+               "%s},\n",
+               if_counted(sum.launched).c_str(), sum.recorded, sum.dropped, sum.invalid,
+               if_counted(sum.pending).c_str());
   std::fprintf(out,
                "  \"graphs\": {\"launches\": %ld, \"graphs\": %ld, \"operations_captured\": %ld, "
                "\"operations_inferred\": %ld, \"operations_unknown\": %ld},\n",
