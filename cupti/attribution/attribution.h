@@ -32,6 +32,7 @@ struct RangeMeaning {
 struct ExpectedOperation {
   std::vector<std::string> ranges;        // names of the ranges that would be open, below the request, outermost first
   std::vector<std::string> category_ids;  // an operation of another category fits badly
+  int own_categories = 1;                 // the first so many are what it is; the rest what it may look like
   int operations = 1;
 };
 

@@ -19,8 +19,11 @@ namespace {
 //
 // The best path says which step a node belongs to; the sum over all paths (forward x backward) says how sure that is.
 constexpr float kFits = 0;
-constexpr float kUnknown = -1.5F;  // `other` contradicts nothing
-constexpr float kMisfit = -3.5F;  // less than kForeign + kEmpty: a kernel of another name than expected keeps its place
+constexpr float kResembles = -1.5F;  // a category that is not the step's own: between two steps, it is the other's
+constexpr float kUnknown = -1.5F;    // `other` contradicts nothing
+// More than kForeign + kEmpty: a kernel of another name than expected keeps its place. Less than kEmpty + kExtra: where
+// its neighbour expects it, it is one more of that, and nothing takes this place.
+constexpr float kMisfit = -5.25F;
 constexpr float kExtra = -1.5F;
 constexpr float kForeign = -3;
 constexpr float kFewer = -1;
@@ -37,6 +40,8 @@ constexpr int kMaxSlotsOfStep = 64;
 // 32 MiB of floats. A larger grid is looked at in a band around the line from its first to its last corner: alignments
 // that stray further from proportional progress (255 slots at 16,384 nodes) are not found.
 constexpr size_t kMaxCells = size_t{1} << 23;
+
+enum class Fit : uint8_t { kNone, kKin, kOwn };
 
 enum class Move : uint8_t { kNone, kTake, kSkip, kExtra, kForeign };
 
@@ -84,9 +89,12 @@ class Aligner {
     for (size_t s = 0; s < steps.size(); ++s) {
       for (size_t category = 0; category < kCategoryCount; ++category) {
         const std::vector<int>& accepted = steps[s].categories;
-        fits_[s * kCategoryCount + category] =
-            accepted.empty() ||
-            std::find(accepted.begin(), accepted.end(), static_cast<int>(category)) != accepted.end();
+        const auto place = std::find(accepted.begin(), accepted.end(), static_cast<int>(category));
+        const auto index = static_cast<size_t>(place - accepted.begin());
+        fits_[s * kCategoryCount + category] = accepted.empty()                  ? Fit::kOwn
+                                               : place == accepted.end()         ? Fit::kNone
+                                               : index < steps[s].own_categories ? Fit::kOwn
+                                                                                 : Fit::kKin;
       }
     }
   }
@@ -108,13 +116,22 @@ class Aligner {
   bool IsUnknown(size_t node) const {
     return nodes_[node] < 0 || nodes_[node] >= static_cast<int>(kCategoryCount) || nodes_[node] == kOtherCategory;
   }
-  bool Fits(size_t node, int step) const {
+  Fit FitOf(size_t node, int step) const {
     const size_t row = static_cast<size_t>(step) * kCategoryCount;
-    return IsUnknown(node) ? steps_[static_cast<size_t>(step)].categories.empty()
-                           : fits_[row + static_cast<size_t>(nodes_[node])];
+    if (IsUnknown(node)) {
+      return steps_[static_cast<size_t>(step)].categories.empty() ? Fit::kOwn : Fit::kNone;
+    }
+    return fits_[row + static_cast<size_t>(nodes_[node])];
   }
-  float Take(size_t node, int step) const { return Fits(node, step) ? kFits : IsUnknown(node) ? kUnknown : kMisfit; }
-  float Extra(size_t node, int step) const { return Fits(node, step) ? kExtra : kNever; }
+  bool Fits(size_t node, int step) const { return FitOf(node, step) != Fit::kNone; }
+  float Take(size_t node, int step) const {
+    const Fit fit = FitOf(node, step);
+    return fit == Fit::kOwn ? kFits : fit == Fit::kKin ? kResembles : IsUnknown(node) ? kUnknown : kMisfit;
+  }
+  float Extra(size_t node, int step) const {
+    const Fit fit = FitOf(node, step);
+    return fit == Fit::kOwn ? kExtra : fit == Fit::kKin ? kExtra + kResembles : kNever;
+  }
 
   // Each row is kept relative to its largest sum, or the digits of a float would not last for a long graph.
   void Forward() {
@@ -236,7 +253,7 @@ class Aligner {
   const size_t width_;  // of the band: columns a row
   std::vector<float> forward_;
   std::vector<Move> moves_;
-  std::vector<bool> fits_;  // [step][category]
+  std::vector<Fit> fits_;  // [step][category]
 };
 
 }  // namespace

@@ -18,6 +18,8 @@ inline constexpr size_t kMaxAlignedSteps = 4'096;
 struct AlignmentStep {
   std::vector<int> categories;  // acceptable ones, as in kCategories; none: whatever is there
   int operations = 1;           // how many it is expected to launch
+  // Of `categories`, so many from the first are what the operation is; the rest is what it may look like.
+  size_t own_categories = static_cast<size_t>(-1);
 };
 
 struct AlignedNode {

@@ -378,6 +378,7 @@ void Graphs::LoadExpected() {
     }
     AlignmentStep step;
     step.operations = expected.operations;
+    step.own_categories = static_cast<size_t>(std::max(0, expected.own_categories));
     for (const std::string& category_id : expected.category_ids) {
       if (const int category = CategoryIndex(category_id); category >= 0) {
         step.categories.push_back(category);

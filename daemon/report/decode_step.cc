@@ -17,6 +17,11 @@ using analytic::Prediction;
 using attribution::ExpectedOperation;
 
 constexpr char kDecode[] = "decode";
+// Not captured: the host reads each token.
+constexpr char kSample[] = "sample";
+// Routed experts are launched one by one only where the host knows which; in a graph they are gathered, in as many
+// launches as this (model/moe.cc), or fused into fewer.
+constexpr int kMostLaunches = 11;
 
 // By what else the kernels of an operator may be named on a GPU, than by its own category. Libraries choose among them
 // by shape and version, so all are acceptable.
@@ -27,9 +32,8 @@ struct Kin {
 
 const std::vector<Kin>& KinOfCategories() {
   static const auto& kin = *new std::vector<Kin>{
-      {"gemm", {"gemv", "reduction", "memset", "copy"}},  // one row; split-K: zeroed, then added up; casts
-      {"gemv",
-       {"gemm", "reduction", "memset", "copy"}},  // cuBLAS takes a matrix kernel for one row where that is faster
+      {"gemm", {"reduction", "memset", "copy"}},  // split-K: zeroed, then added up; casts
+      {"gemv", {"reduction", "memset", "copy"}},
       {"attention", {"gemm", "softmax", "reduction", "elementwise", "copy"}},  // unfused; the combine of split keys
       {"norm", {"reduction", "elementwise", "copy"}},                          // RMSNorm step by step, in fp32
       {"softmax", {"copy"}},                                                   // cast to fp32
@@ -38,15 +42,15 @@ const std::vector<Kin>& KinOfCategories() {
       {"embedding", {"index", "copy"}},  // one row is a gather or a plain copy
       {"index", {"elementwise", "copy"}},
       {"copy", {"elementwise", "index"}},  // a cast is an elementwise kernel; a cache write at a position is an index
-      {"routing", {"index", "reduction", "elementwise", "memset", "copy"}},   // radix sort: histogram, scan, scatter
-      {"rope", {"elementwise", "index", "copy"}},                             // rotated half by half, from a table
-      {"sampling", {"reduction", "elementwise", "index", "memset", "copy"}},  // arg-max, banned tokens, token to host
+      {"routing", {"index", "reduction", "elementwise", "memset", "copy"}},  // radix sort: histogram, scan, scatter
+      {"rope", {"elementwise", "index", "copy"}},                            // rotated half by half, from a table
   };
   return kin;
 }
 
-std::vector<std::string> CategoriesOf(const PredictedModule& leaf) {
-  std::vector<std::string> ids;
+// The first `own_categories` of `category_ids` are the leaf's own.
+void SetCategories(const PredictedModule& leaf, ExpectedOperation* expected) {
+  std::vector<std::string>& ids = expected->category_ids;
   const auto add = [&ids](std::string_view id) {
     if (std::find(ids.begin(), ids.end(), id) == ids.end()) {
       ids.emplace_back(id);
@@ -54,7 +58,15 @@ std::vector<std::string> CategoriesOf(const PredictedModule& leaf) {
   };
   for (const analytic::CategoryFigures& own : leaf.figures.operators) {
     add(own.category_id);
+    if (own.category_id == "gemv" || own.category_id == "gemm") {
+      add("gemv");  // cuBLAS takes a matrix kernel for one row where that is faster
+      add("gemm");
+    }
   }
+  if (leaf.figures.operators.size() > 1) {
+    add("index");  // routed experts: where the host is not asked which were picked, their weights are gathered
+  }
+  expected->own_categories = static_cast<int>(ids.size());
   for (const analytic::CategoryFigures& own : leaf.figures.operators) {
     for (const Kin& kin : KinOfCategories()) {
       if (kin.category == own.category_id) {
@@ -62,10 +74,6 @@ std::vector<std::string> CategoriesOf(const PredictedModule& leaf) {
       }
     }
   }
-  if (leaf.figures.operators.size() > 1) {
-    add("index");  // routed experts: where the host is not asked which were picked, their weights are gathered
-  }
-  return ids;
 }
 
 // Walks the instances below a range. `ranges`: those that are open there, outermost first.
@@ -113,13 +121,14 @@ class StepWalk {
   }
 
   void AddLeaf(const PredictedModule& leaf) {
-    if (leaf.figures.calls == 0 || leaf.figures.launches == 0) {
+    if (leaf.figures.calls == 0 || leaf.figures.launches == 0 || leaf.name == kSample) {
       return;
     }
     const double launches = static_cast<double>(leaf.figures.launches) / static_cast<double>(leaf.figures.calls);
-    step_.push_back({.ranges = ranges_,
-                     .category_ids = CategoriesOf(leaf),
-                     .operations = std::max(1, static_cast<int>(std::lround(launches)))});
+    ExpectedOperation& expected = step_.emplace_back();
+    expected.ranges = ranges_;
+    SetCategories(leaf, &expected);
+    expected.operations = std::clamp(static_cast<int>(std::lround(launches)), 1, kMostLaunches);
   }
 
   const Prediction& prediction_;

@@ -9,8 +9,8 @@
 
 namespace dsocr::report {
 
-// An entry for each leaf below `decode` that launches something, for each instance of a group, in order of execution.
-// Empty where the workload has no decode step.
+// An entry for each leaf below `decode` that a graph of the step launches something for (not for sampling, which the
+// host is in), for each instance of a group, in order of execution. Empty where the workload has no decode step.
 std::vector<attribution::ExpectedOperation> DecodeStep(const analytic::Prediction& prediction);
 
 }  // namespace dsocr::report
