@@ -316,10 +316,12 @@ void WatchSense(Source& s, Recorder& recorder) {
   const int64_t recorded = s.books.ledger.recorded();
   const int64_t invalid = s.books.ledger.invalid();
   const int64_t new_invalid = invalid - s.invalid;
-  if (new_invalid >= kMostlyInvalid && new_invalid > recorded - s.recorded && s.restarts < kMaxRestarts &&
-      s.flusher.Ask(Flusher::Task::kRestart)) {
-    ++s.restarts;
+  if (new_invalid >= kMostlyInvalid && new_invalid > recorded - s.recorded && s.restarts < kMaxRestarts) {
     s.incidents.Tell(recorder, IncidentCode::kMostlyInvalid, new_invalid);
+    if (!s.flusher.Ask(Flusher::Task::kRestart)) {
+      return;  // it is at a flush: again at the next look
+    }
+    ++s.restarts;
   }
   s.recorded = recorded;
   s.invalid = invalid;
@@ -415,7 +417,11 @@ void PollCupti() noexcept {
     return;
   }
   s.last_poll_ns = now_ns;
+  const bool keeps_books = now_ns - s.last_bookkeeping_ns >= kBookkeepingNs;
   WatchArrivals(s, recorder, now_ns);
+  if (keeps_books) {
+    WatchSense(s, recorder);
+  }
   if (s.flusher.busy_ms() > kStuckFlushMs) {
     if (!s.is_flush_stuck) {
       s.incidents.Tell(recorder, IncidentCode::kFlushStuck, s.flusher.busy_ms());
@@ -429,10 +435,9 @@ void PollCupti() noexcept {
       s.decoder.unexplained() > kUnexplainedLimit) {
     UseExternalIds(s, recorder);
   }
-  if (now_ns - s.last_bookkeeping_ns >= kBookkeepingNs) {
+  if (keeps_books) {
     s.last_bookkeeping_ns = now_ns;
     AlignClock(s, recorder);
-    WatchSense(s, recorder);
     WriteBooks(s, recorder);
   }
 }
