@@ -34,7 +34,7 @@ class Quickstart(CliTest):
         for command, lines in shown:
             with self.subTest(command):
                 result = subprocess.run(["bash", "-c", command], cwd=self.dir, env=env, stdin=subprocess.DEVNULL,
-                                        capture_output=True, text=True, timeout=240)
+                                        capture_output=True, text=True, timeout=480)
                 self.assertEqual(result.returncode, 0, result.stderr)
                 printed = iter(result.stdout.splitlines())
                 for line in lines:  # in their order
