@@ -48,7 +48,6 @@ LibraryState FindCupti(CuptiLibrary* library) noexcept {
     return LibraryState::kAbsent;
   }
   Find(handle, "cuptiActivityEnableDriverApi", &library->enable_driver_api);
-  Find(handle, "cuptiActivitySetAttribute", &library->set_attribute);
   Find(handle, "cuptiSubscribe_v2", &library->subscribe_v2);
   Find(handle, "cuptiSubscribe", &library->subscribe);
   Find(handle, "cuptiUnsubscribe", &library->unsubscribe);

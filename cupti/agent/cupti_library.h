@@ -22,7 +22,6 @@ struct CuptiLibrary {
   decltype(&cuptiActivityPopExternalCorrelationId) pop_external;
   // Optional: null where this version has none.
   decltype(&cuptiActivityEnableDriverApi) enable_driver_api;
-  decltype(&cuptiActivitySetAttribute) set_attribute;
   decltype(&cuptiSubscribe_v2) subscribe_v2;
   decltype(&cuptiSubscribe) subscribe;
   decltype(&cuptiUnsubscribe) unsubscribe;

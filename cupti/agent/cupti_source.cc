@@ -50,7 +50,6 @@ struct Source {
   Decoder decoder{&library, &books, &clock, &incidents};
   std::atomic<Recorder*> target{nullptr};  // null: stopped
   std::mutex kinds_mutex;                  // serialises switching the kinds
-  std::atomic<bool> is_enabled{false};
   bool is_subscribed = false;
   bool uses_external_ids = false;
   std::atomic<uint64_t> callback_ns{0};  // in buffer callbacks
@@ -80,7 +79,6 @@ alignas(8) char discarded[1 << 16];
 
 void DisableKinds(Source& s) {
   const std::lock_guard<std::mutex> lock(s.kinds_mutex);
-  s.is_enabled.store(false, std::memory_order_relaxed);
   s.books.has_kinds.store(false, std::memory_order_relaxed);
   for (const CUpti_ActivityKind kind : kOtherKinds) {
     s.library.disable(kind);
@@ -106,7 +104,6 @@ bool EnableKinds(Source& s, Recorder& recorder) {
       s.incidents.Tell(recorder, IncidentCode::kEnableRefused, kind);
     }
   }
-  s.is_enabled.store(true, std::memory_order_relaxed);
   s.books.has_kinds.store(true, std::memory_order_relaxed);
   return true;
 }
@@ -281,7 +278,7 @@ void WriteBooks(Source& s, Recorder& recorder) {
 void WatchArrivals(Source& s, Recorder& recorder, int64_t now_ns) {
   const int64_t arrived = s.books.ledger.recorded() + s.books.ledger.invalid();
   const bool has_launched = s.books.last_launch_ns.load(std::memory_order_relaxed) > s.last_arrival_ns;
-  if (arrived != s.arrived || !has_launched || !s.is_enabled) {
+  if (arrived != s.arrived || !has_launched || !s.books.has_kinds) {
     if (arrived != s.arrived && s.stalled_since_ns != 0) {
       s.incidents.Tell(recorder, IncidentCode::kRecovered, (now_ns - s.stalled_since_ns) / 1'000'000);
       s.stalled_since_ns = 0;
@@ -296,7 +293,7 @@ void WatchArrivals(Source& s, Recorder& recorder, int64_t now_ns) {
   }
   const int64_t silent_ns = now_ns - s.last_arrival_ns;
   const int64_t wait_ns = s.books.last_wait_ns.load(std::memory_order_relaxed);
-  const bool work_is_done = wait_ns > s.last_arrival_ns && now_ns - wait_ns < silent_ns;
+  const bool work_is_done = wait_ns > s.last_arrival_ns;
   const bool is_unusual = s.longest_pause_ns > 0 && silent_ns > kStallPauses * s.longest_pause_ns;
   if (silent_ns < kStallNs || s.books.ledger.pending() == 0 || (!work_is_done && !is_unusual)) {
     return;
@@ -392,9 +389,9 @@ void PauseCupti(bool paused) noexcept {
     return;
   }
   Source& s = *source.load();
-  if (paused && s.is_enabled) {
+  if (paused && s.books.has_kinds) {
     DisableKinds(s);
-  } else if (!paused && !s.is_enabled) {
+  } else if (!paused && !s.books.has_kinds) {
     EnableKinds(s, *s.target.load());
   }
 }
@@ -467,7 +464,7 @@ void StopCupti(int timeout_ms) noexcept {
   if (s.uses_external_ids) {
     StopExternalIds(s, recorder);
   }
-  if (s.is_enabled) {
+  if (s.books.has_kinds) {
     DisableKinds(s);
   }
   FlushCupti(timeout_ms);

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "cupti/agent/intern.h"
+#include "cupti/agent/spread.h"
 
 namespace dsocr::agent {
 namespace {
@@ -256,8 +257,7 @@ record::NameId Decoder::NameOf(Recorder& recorder, const Activity& activity) noe
   if (activity.name == nullptr) {
     return 0;
   }
-  constexpr uint64_t kMultiplier = 0x9e3779b97f4a7c15u;
-  uint64_t place = reinterpret_cast<uint64_t>(activity.name) * kMultiplier >> 51;
+  uint64_t place = Spread(reinterpret_cast<uint64_t>(activity.name)) >> 51;
   static_assert(kNamePlaces == 1 << (64 - 51));
   for (; names_[place].text != nullptr; place = (place + 1) % kNamePlaces) {
     if (names_[place].text == activity.name) {

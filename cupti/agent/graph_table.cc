@@ -6,11 +6,12 @@
 #include <iterator>
 #include <utility>
 
+#include "cupti/agent/spread.h"
+
 namespace dsocr::agent {
 namespace {
 
-// Fibonacci hashing: ids that count up spread evenly.
-uint64_t PlaceOf(uint64_t node) { return node * 0x9e3779b97f4a7c15u >> 47; }
+uint64_t PlaceOf(uint64_t node) { return Spread(node) >> 47; }
 
 }  // namespace
 

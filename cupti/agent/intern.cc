@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cupti/agent/spread.h"
+
 namespace dsocr::agent {
 namespace {
 
-constexpr uint64_t kMultiplier = 0x9e3779b97f4a7c15u;  // 2^64 / golden ratio: spreads any key over the high bits
-
 uint64_t Mix(uint64_t hash, uint64_t word) {
-  hash = (hash ^ word) * kMultiplier;
+  hash = Spread(hash ^ word);
   return hash ^ (hash >> 32);
 }
 
@@ -35,7 +35,7 @@ Text MakeText(const char* bytes, size_t size) noexcept {
     std::memcpy(&word, bytes + i, size - i);
     hash = Mix(hash, word);
   }
-  return {bytes, static_cast<uint32_t>(size), hash * kMultiplier};
+  return {bytes, static_cast<uint32_t>(size), Spread(hash)};
 }
 
 Text MakeText(const char* terminated) noexcept {
@@ -127,7 +127,7 @@ record::PathId Interner::Path(record::PathId parent, record::NameId name, uint32
   }
   const uint64_t key = uint64_t{parent} << kParentShift | uint64_t{name} << kNameShift;
   const auto find = [&](uint32_t* place) -> record::PathId {
-    for (*place = (key * kMultiplier) >> 48;; *place = (*place + 1) % kPlaces) {
+    for (*place = Spread(key) >> 48;; *place = (*place + 1) % kPlaces) {
       const uint64_t entry = paths_[*place].load(std::memory_order_acquire);
       const auto path = static_cast<record::PathId>(entry & ((1u << kNameShift) - 1));
       if (entry == 0 || entry - path == key) {

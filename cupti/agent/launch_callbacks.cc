@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "cupti/agent/recorder.h"
+#include "cupti/agent/spread.h"
 
 namespace dsocr::agent {
 namespace {
@@ -170,9 +171,8 @@ struct KnownStream {
 KnownStream known_streams[kKnownStreams];
 
 uint64_t StreamKey(CUstream stream, uint32_t context, bool is_per_thread) {
-  constexpr uint64_t kMultiplier = 0x9e3779b97f4a7c15u;
-  return ((reinterpret_cast<uint64_t>(stream) * 2 + (is_per_thread ? 1 : 0)) ^ uint64_t{context} << 48) * kMultiplier |
-         1;
+  const uint64_t handle = reinterpret_cast<uint64_t>(stream) * 2 + (is_per_thread ? 1 : 0);
+  return Spread(handle ^ uint64_t{context} << 48) | 1;
 }
 
 uint16_t RowOf(LaunchBooks* books, const CUpti_CallbackData& call, CUstream stream, bool is_per_thread) {
