@@ -108,6 +108,21 @@ class Documents(HttpDaemonTest):
     def test_metrics_count_calls_of_both_transports(self):
         self.ctl("list", "-o", "json")
         self.ask("GET", "/healthz")
+        samples = self.samples()
+        self.assertGreaterEqual(samples['dsocrd_calls_total{transport="http",method="GET /healthz",code="200"}'], 1)
+        self.assertGreaterEqual(
+            samples['dsocrd_calls_total{transport="grpc",method="dsocr.v1.AnalyticService/ListReports",code="OK"}'], 1)
+        self.assertGreater(samples["process_resident_memory_bytes"], 1e6)
+        self.assertEqual(samples['dsocrd_runs_finished_total{state="done"}'], 0)
+
+    def test_connections_are_counted_while_they_are_open(self):
+        # The daemon learns of a closed connection a moment after its client does.
+        wait_until(lambda: self.samples()["dsocrd_http_connections"] == 1, "the connection that asks to be the only one")
+        with socket.create_connection(urllib.parse.urlparse(self.url).netloc.split(":")):
+            wait_until(lambda: self.samples()["dsocrd_http_connections"] == 2, "a second connection to be counted")
+        wait_until(lambda: self.samples()["dsocrd_http_connections"] == 1, "its end to be noticed")
+
+    def samples(self):
         response, body = self.ask("GET", "/metrics")
         self.assertTrue(response.getheader("Content-Type").startswith("text/plain; version=0.0.4"))
         samples = {}
@@ -116,12 +131,7 @@ class Documents(HttpDaemonTest):
                 name, value = line.rsplit(" ", 1)
                 self.assertNotIn(name, samples)
                 samples[name] = float(value)
-        self.assertGreaterEqual(samples['dsocrd_calls_total{transport="http",method="GET /healthz",code="200"}'], 1)
-        self.assertGreaterEqual(
-            samples['dsocrd_calls_total{transport="grpc",method="dsocr.v1.AnalyticService/ListReports",code="OK"}'], 1)
-        self.assertEqual(samples["dsocrd_http_connections"], 1)
-        self.assertGreater(samples["process_resident_memory_bytes"], 1e6)
-        self.assertEqual(samples['dsocrd_runs_finished_total{state="done"}'], 0)
+        return samples
 
 
 class Life(HttpDaemonTest):
