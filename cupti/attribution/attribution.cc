@@ -42,6 +42,9 @@ constexpr size_t kLookAhead = 8;
 // No agent counts further; sums of a few such counts do not overflow.
 constexpr uint64_t kMaxCount = uint64_t{1} << 60;
 
+constexpr size_t kMaxJobModules = 1 << 16;
+constexpr uint32_t kMaxWeightRank = 64;  // torch's own limit
+
 // 2^16 / a probability: of 1, and of one in a million.
 constexpr uint64_t kCertainQ16 = uint64_t{1} << 16;
 constexpr uint64_t kLeastLikelyQ16 = 1'000'000 * kCertainQ16;
@@ -77,6 +80,7 @@ struct Attribution::State final : GraphListener {
   bool GpuOperation(const Record& record);
   bool GraphNode(const record::GraphNode& node);
   bool GraphLaunch(const record::GraphLaunch& launch);
+  bool JobModuleSeen(const record::Module& module);
   void OnGraphOperation(const OrderedOperation& operation) override;
   void OnReplayedCall(const ReplayedCall& replayed) override;
 
@@ -112,6 +116,7 @@ struct Attribution::State final : GraphListener {
   RequestSlot BeginRequest(int64_t time_ns);
   void CloseRequest(RequestSlot slot);
   RequestSlot RequestAt(int64_t time_ns) const;
+  std::vector<LiveModule> Live() const;
   Result Finish();
   RequestSum Describe(const RequestSums& request) const;
 
@@ -149,6 +154,8 @@ struct Attribution::State final : GraphListener {
   uint64_t dropped = 0;
   int64_t received = 0;
   int64_t invalid = 0;
+  int64_t outermost_seen = 0;  // ranges that stand in no other
+  std::vector<JobModule> job_modules;
 };
 
 bool Attribution::State::IsOperation(const record::Operation& operation) {
@@ -221,11 +228,30 @@ bool Attribution::State::Consume(const Record& record) {
       }
       dropped = std::max(dropped, record.dropped.total);
       return true;
+    case Kind::kModule:
+      return JobModuleSeen(record.module);
+    case Kind::kCallShape:
+      return dictionary.HasPath(record::OwnerPath(record.call_shape.owner));
     case Kind::kNone:
       return false;
     default:
       return record.kind <= static_cast<Kind>(record::kLastKind);
   }
+}
+
+bool Attribution::State::JobModuleSeen(const record::Module& module) {
+  if (!dictionary.HasName(module.path) || !dictionary.HasName(module.type) || module.type == 0 ||
+      module.rank > kMaxWeightRank) {
+    return false;
+  }
+  if (job_modules.size() < kMaxJobModules) {
+    job_modules.push_back({.path = dictionary.Text(module.path),
+                           .type = dictionary.Text(module.type),
+                           .root = module.root,
+                           .weight_shape = {module.shape, module.shape + std::min<size_t>(module.rank, 4)},
+                           .parameters = module.parameters});
+  }
+  return true;
 }
 
 // --- Ranges
@@ -249,6 +275,7 @@ void Attribution::State::Open(Thread& thread, PathIndex path, uint64_t entry, in
       call.request = BeginRequest(time_ns);
     }
   }
+  outermost_seen += thread.open.empty() ? 1 : 0;
   call.is_unit = options.request_range.empty() ? thread.open.empty() : call.is_request;
   thread.open.push_back(slot);
 }
@@ -637,6 +664,52 @@ RequestSum Attribution::State::Describe(const RequestSums& request) const {
   return sum;
 }
 
+// Calls that are open are counted, so that a module is there while it runs for the first time.
+std::vector<LiveModule> Attribution::State::Live() const {
+  if (measured.empty()) {
+    return {};
+  }
+  const RequestTotals all = requests[measured.front()].sums.Totals(dictionary);
+  std::vector<int64_t> open(all.modules.size());
+  for (const Thread& thread : threads) {
+    for (const CallSlot slot : thread.open) {
+      if (const Path& path = dictionary.path(calls[slot].path); path.enters_module) {
+        ++open[static_cast<size_t>(path.module)];
+      }
+    }
+  }
+  std::vector<LiveModule> modules(all.modules.size());
+  std::vector<std::vector<int>> children(all.modules.size());
+  std::vector<int> pending;
+  for (int i = static_cast<int>(modules.size()) - 1; i >= 0; --i) {
+    const ModuleTotals& totals = all.modules[i];
+    modules[i] = {.module_id = dictionary.modules()[i].module_id,
+                  .calls = totals.calls + open[i],
+                  .self_device_ns = totals.self_device_ns};
+    for (const OperationSum& of : totals.with_children) {
+      modules[i].device_ns += of.device_ns;
+    }
+    if (const int parent = dictionary.modules()[i].parent; parent == kNoModule) {
+      pending.push_back(i);
+    } else {
+      children[parent].push_back(i);
+    }
+  }
+  std::vector<LiveModule> live;
+  while (!pending.empty()) {
+    const int next = pending.back();
+    pending.pop_back();
+    for (const int child : children[next]) {
+      modules[child].depth = modules[next].depth + 1;
+      pending.push_back(child);
+    }
+    if (modules[next].calls > 0) {
+      live.push_back(std::move(modules[next]));
+    }
+  }
+  return live;
+}
+
 Result Attribution::State::Finish() {
   for (Thread& thread : threads) {
     CloseAll(thread);
@@ -658,6 +731,7 @@ Result Attribution::State::Finish() {
   result.records_invalid = invalid + static_cast<int64_t>(statistics.invalid);
   result.clock_uncertainty_ns = statistics.clock_uncertainty_ns;
   result.unknown_ranges = dictionary.unknown_ranges();
+  result.job_modules = std::move(job_modules);
   if (is_gpu) {
     result.gpu.emplace();
     result.gpu->launches_counted = ledger.has_launches() && !run.has(record::IncidentCode::kSubscriberRefused);
@@ -699,6 +773,14 @@ void Attribution::Consume(std::span<const record::Record> records) {
     }
     state.invalid += state.Consume(records[i]) ? 0 : 1;
   }
+}
+
+std::vector<LiveModule> Attribution::Live() const { return state_->Live(); }
+
+int64_t Attribution::records_received() const { return state_->received; }
+
+int64_t Attribution::requests_begun() const {
+  return state_->whole == kNoRequest ? state_->requests_seen : state_->outermost_seen;
 }
 
 Result Attribution::Finish() { return state_->Finish(); }

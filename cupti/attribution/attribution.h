@@ -134,6 +134,15 @@ struct AgentSums {
   int64_t memory_bytes = 0;
 };
 
+// A module of the job's own tree, as the agent found it.
+struct JobModule {
+  std::string path;  // the attribute path from its root; empty: the root
+  std::string type;
+  uint32_t root = 0;
+  std::vector<uint32_t> weight_shape;  // at most four sizes; empty: it has no weight of its own
+  uint64_t parameters = 0;
+};
+
 struct Result {
   std::vector<int64_t> request_total_ns;  // every measured request, in order
   RequestSum request;                     // the one with the median total, the lower of two
@@ -147,6 +156,16 @@ struct Result {
   std::optional<SamplingSums> sampling;     // none: everything was recorded
   AgentSums agent;
   std::vector<Incident> incidents;
+  std::vector<JobModule> job_modules;  // in the order in which they were told
+};
+
+// A module while the recording goes on.
+struct LiveModule {
+  std::string module_id;
+  int depth = 0;  // 0: at the top
+  int64_t calls = 0;
+  int64_t device_ns = 0;  // children included
+  int64_t self_device_ns = 0;
 };
 
 class Attribution {
@@ -160,6 +179,11 @@ class Attribution {
   // and left out.
   void Consume(std::span<const record::Record> records);
   void Consume(const record::Record& record) { Consume(std::span(&record, 1)); }
+
+  // The first request that is not over: parents before their children. Costs as much as the paths that it touched.
+  std::vector<LiveModule> Live() const;
+  int64_t records_received() const;
+  int64_t requests_begun() const;  // outermost ranges, where no range marks requests
 
   // REQUIRES: called once, after the last record.
   Result Finish();

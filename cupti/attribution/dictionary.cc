@@ -55,7 +55,8 @@ bool Dictionary::DefinePath(const record::PathDefinition& definition) {
       definition.parent >= definition.path || definition.name == 0 || definition.name >= names_.size()) {
     return false;
   }
-  const PathIndex path = PathBelow(agent_paths_[definition.parent], RangeOf(names_[definition.name].text));
+  const PathIndex path =
+      PathBelow(agent_paths_[definition.parent], RangeOf(names_[definition.name].text, definition.is_module == 1));
   if (path == kNoPath) {
     return false;
   }
@@ -74,10 +75,10 @@ PathIndex Dictionary::Below(PathIndex parent, RangeIndex range) {
   return path;
 }
 
-RangeIndex Dictionary::RangeOf(const std::string& text) {
+RangeIndex Dictionary::RangeOf(const std::string& text, bool is_module) {
   const auto [known, is_new] = range_by_text_.try_emplace(text, static_cast<RangeIndex>(ranges_.size()));
   if (is_new) {
-    ranges_.push_back({text, std::nullopt});
+    ranges_.push_back({text, is_module, std::nullopt});
   }
   return known->second;
 }
@@ -94,6 +95,9 @@ std::vector<RangeIndex> Dictionary::RangesOf(PathIndex path) const {
 RangeMeaning Dictionary::Resolve(const Path& parent, RangeIndex index) {
   Range& range = ranges_[index];
   if (!options_.resolve_range) {
+    if (range.is_module) {
+      return {range.text, ""};
+    }
     const std::string parent_id = parent.module == kNoModule ? "" : modules_[parent.module].module_id;
     return {NestedId(parent_id, ranges_[parent.range].text, range.text), ""};
   }

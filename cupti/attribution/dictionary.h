@@ -71,7 +71,8 @@ class Dictionary {
 
   // A path of attribution's own. kNoPath: too deep, or 65,536 of them are in use.
   PathIndex Below(PathIndex parent, RangeIndex range);
-  RangeIndex RangeOf(const std::string& text);
+  // `is_module`: as in record::PathDefinition; what a text was first said to be, it is.
+  RangeIndex RangeOf(const std::string& text, bool is_module = false);
   // The ranges of a path, outermost first.
   std::vector<RangeIndex> RangesOf(PathIndex path) const;
 
@@ -84,6 +85,7 @@ class Dictionary {
 
   struct Range {
     std::string text;
+    bool is_module = false;
     std::optional<RangeMeaning> meaning;  // none: not asked yet
   };
 

@@ -4,8 +4,12 @@
 //   agent  -> daemon   Hello, with the ring's memfd as SCM_RIGHTS: the first packet
 //   daemon -> agent    Control: kWelcome, then kPause and kResume at will, kDetach at the end
 //
-// Either side checks the other's user (SO_PEERCRED). End of file is the end of the session: the agent takes its hooks
-// out, the daemon drains the ring. On the wire: do not renumber.
+// Who connects differs: an agent that came with a launched command connects to the daemon and shows the command's
+// token; to an agent that is in a job already, the daemon connects; an injected agent is handed a connected socket by
+// who injects it. Where there is a name to connect to, either side checks the other's user (SO_PEERCRED).
+//
+// End of file is the end of the session: the agent takes its hooks out, the daemon drains the ring. On the wire: do not
+// renumber.
 #ifndef DSOCR_CUPTI_RECORD_MESSAGE_H_
 #define DSOCR_CUPTI_RECORD_MESSAGE_H_
 
@@ -22,7 +26,7 @@ inline constexpr char kTokenVariable[] = "DSOCR_AGENT_TOKEN";    // kTokenBytes 
 inline constexpr char kBudgetVariable[] = "DSOCR_AGENT_BUDGET";  // parts per million of the job's time; may be absent
 
 inline constexpr uint32_t kMessageMagic = 0x5243444f;  // "ODCR"
-inline constexpr uint16_t kMessageVersion = 1;
+inline constexpr uint16_t kMessageVersion = 2;
 inline constexpr int kTokenBytes = 32;
 
 enum class Opcode : uint16_t {
@@ -39,18 +43,30 @@ struct Hello {
   Opcode opcode;
   int32_t pid;  // in the agent's own pid namespace
   uint32_t slot_count;
-  char token[kTokenBytes];
+  char token[kTokenBytes];  // zeros: the connection itself is the permission
 };
 static_assert(sizeof(Hello) == 48 && std::is_trivially_copyable_v<Hello>);
+
+// Which modules of a Python job get hooks.
+enum class Depth : uint32_t {
+  kNone = 0,    // none: the job's own ranges alone
+  kStages = 1,  // the root, and its direct children; of a known DeepSeek-OCR the modules that stand for our stages
+  kAll = 2,
+};
 
 struct Control {
   uint32_t magic;
   uint16_t version;
   Opcode opcode;
+  // Of kWelcome; 0 elsewhere.
+  uint32_t budget_ppm;  // parts per million of the job's time that recording may take; 0: no limit
+  Depth depth;
 };
-static_assert(sizeof(Control) == 8 && std::is_trivially_copyable_v<Control>);
+static_assert(sizeof(Control) == 16 && std::is_trivially_copyable_v<Control>);
 
-constexpr Control MakeControl(Opcode opcode) { return {kMessageMagic, kMessageVersion, opcode}; }
+constexpr Control MakeControl(Opcode opcode, uint32_t budget_ppm = 0, Depth depth = Depth::kNone) {
+  return {kMessageMagic, kMessageVersion, opcode, budget_ppm, depth};
+}
 
 // False: not such a message. `bytes` is as long as the packet was.
 inline bool ParseHello(const void* bytes, size_t size, Hello* hello) {
@@ -67,7 +83,7 @@ inline bool ParseControl(const void* bytes, size_t size, Control* control) {
   }
   std::memcpy(control, bytes, sizeof(Control));
   return control->magic == kMessageMagic && control->version == kMessageVersion &&
-         control->opcode >= Opcode::kWelcome && control->opcode <= Opcode::kDetach;
+         control->opcode >= Opcode::kWelcome && control->opcode <= Opcode::kDetach && control->depth <= Depth::kAll;
 }
 
 }  // namespace dsocr::record

@@ -41,8 +41,10 @@ enum class Kind : uint8_t {
   kLedger = 18,    // what a stream was asked to do and what became of it, so far
   kIncident = 19,  // what went wrong in recording
   kAgentCost = 20,
+  kModule = 21,     // a module of the job, as its framework names it
+  kCallShape = 22,  // what a call of a module was given; directly after its push
 };
-inline constexpr uint8_t kLastKind = 20;
+inline constexpr uint8_t kLastKind = 22;
 
 // --- Numbers
 // -----------------------------------------------------------------------------------------------------------------
@@ -89,7 +91,7 @@ struct PathDefinition {
   PathId path;
   PathId parent;  // < path
   NameId name;
-  uint32_t reserved;
+  uint32_t is_module;  // 1: `name` is a module's whole attribute path, wherever it is called; 0: a range's name
 };
 
 // Push and pop of one range carry the same owner. Entries are unique in a process.
@@ -206,6 +208,24 @@ struct AgentCost {
   uint64_t units_recorded;  // of them, those that were chosen
 };
 
+// One module of a tree of modules (Python: torch.nn.Module). A range of it has `path` for its name, behind the root's
+// type and a colon where the process has several roots.
+struct Module {
+  NameId path;          // the attribute path from the root; 0: the root itself, whose ranges are named by its type
+  NameId type;          // the class, qualified
+  uint32_t root;        // 0, 1, …
+  uint32_t rank;        // of its weight; 0: it has none of its own
+  uint32_t shape[4];    // of its weight, the first four sizes
+  uint64_t parameters;  // of its own, its children's not
+  uint64_t reserved;
+};
+
+struct CallShape {
+  Owner owner;
+  uint32_t rank;      // of the first tensor among its arguments
+  uint32_t shape[5];  // the first five sizes
+};
+
 struct Record {
   Kind kind;
   uint8_t reserved;
@@ -226,6 +246,8 @@ struct Record {
     Ledger ledger;
     Incident incident;
     AgentCost agent_cost;
+    Module module;
+    CallShape call_shape;
     uint64_t words[6];
   };
 };
@@ -235,6 +257,7 @@ static_assert(sizeof(Thread) == 48 && sizeof(NameDefinition) == 48 && sizeof(Pat
               sizeof(Range) == 24);
 static_assert(sizeof(Operation) == 48 && sizeof(Statistics) == 48 && sizeof(Dropped) == 8);
 static_assert(sizeof(GraphNode) == 24 && sizeof(GraphGone) == 8 && sizeof(GraphLaunch) == 32 && sizeof(Memory) == 32);
+static_assert(sizeof(Module) == 48 && sizeof(CallShape) == 32);
 static_assert(sizeof(Ledger) == 48 && sizeof(Incident) == 32 && sizeof(AgentCost) == 48);
 static_assert(offsetof(Record, operation) == 8);
 static_assert(std::is_trivially_copyable_v<Record>);
