@@ -154,7 +154,7 @@ struct Attribution::State final : GraphListener {
   uint64_t dropped = 0;
   int64_t received = 0;
   int64_t invalid = 0;
-  int64_t outermost_seen = 0;  // ranges that stand in no other
+  int64_t requests_ended = 0;
   std::vector<JobModule> job_modules;
 };
 
@@ -275,7 +275,6 @@ void Attribution::State::Open(Thread& thread, PathIndex path, uint64_t entry, in
       call.request = BeginRequest(time_ns);
     }
   }
-  outermost_seen += thread.open.empty() ? 1 : 0;
   call.is_unit = options.request_range.empty() ? thread.open.empty() : call.is_request;
   thread.open.push_back(slot);
 }
@@ -285,6 +284,7 @@ void Attribution::State::CloseInnermost(Thread& thread, int64_t time_ns, bool is
   thread.open.pop_back();
   Call& call = calls[slot];
   call.host_ns = time_ns - call.host_ns;
+  requests_ended += is_popped && call.is_unit ? 1 : 0;
   if (call.request != kNoRequest) {
     Request& request = requests[call.request];
     if (dictionary.path(call.path).enters_module) {
@@ -779,9 +779,7 @@ std::vector<LiveModule> Attribution::Live() const { return state_->Live(); }
 
 int64_t Attribution::records_received() const { return state_->received; }
 
-int64_t Attribution::requests_begun() const {
-  return state_->whole == kNoRequest ? state_->requests_seen : state_->outermost_seen;
-}
+int64_t Attribution::requests_ended() const { return state_->requests_ended; }
 
 Result Attribution::Finish() { return state_->Finish(); }
 

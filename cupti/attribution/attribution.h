@@ -183,7 +183,7 @@ class Attribution {
   // The first request that is not over: parents before their children. Costs as much as the paths that it touched.
   std::vector<LiveModule> Live() const;
   int64_t records_received() const;
-  int64_t requests_begun() const;  // outermost ranges, where no range marks requests
+  int64_t requests_ended() const;  // where no range marks requests: outermost ranges that began in the recording
 
   // REQUIRES: called once, after the last record.
   Result Finish();

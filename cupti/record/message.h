@@ -47,6 +47,10 @@ struct Hello {
 };
 static_assert(sizeof(Hello) == 48 && std::is_trivially_copyable_v<Hello>);
 
+// In place of a hello: why there will be none, in words, behind this byte. A packet of at most kMaxRefusalBytes.
+inline constexpr char kRefusalMark = '!';
+inline constexpr size_t kMaxRefusalBytes = 512;
+
 // Which modules of a Python job get hooks.
 enum class Depth : uint32_t {
   kNone = 0,    // none: the job's own ranges alone

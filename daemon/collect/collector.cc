@@ -40,8 +40,10 @@ constexpr absl::Duration kHelloTimeout = absl::Seconds(5);
 constexpr size_t kMaxStrangers = 64;
 constexpr size_t kMaxProcesses = 256;  // in one session
 
-// What the agent reads from kBudgetVariable; a budget under one millionth is one millionth, for 0 would be none.
-std::string PartsPerMillion(double share) { return absl::StrCat(std::max<int64_t>(1, std::llround(share * 1e6))); }
+// What the agent is told; a budget under one millionth is one millionth, for 0 would be none.
+uint32_t PartsPerMillion(double share) {
+  return share <= 0 ? 0 : static_cast<uint32_t>(std::max<int64_t>(1, std::llround(share * 1e6)));
+}
 
 void AddTo(RecordTotals* totals, const attribution::Result& result) {
   totals->received += result.records_received;
@@ -61,16 +63,20 @@ void AddTo(RecordTotals* totals, const attribution::Result& result) {
   }
 }
 
+struct SessionState;
+
 struct Stranger {
   UniqueFd socket;
   int64_t pid;
   absl::Time since;
+  SessionState* session = nullptr;  // that it was adopted for; null: its token says which
 };
 
 struct SessionState {
   std::string token;
   SessionOptions options;
   std::list<Process> processes;
+  std::map<int64_t, std::string> refusals;  // by pid: why no hello came on an adopted socket
 
   bool IsOver() const {
     return !processes.empty() &&
@@ -110,10 +116,13 @@ std::optional<int64_t> TrustedPeer(int socket) {
 struct ReceivedHello {
   record::Hello hello;
   UniqueFd memfd;
+  std::string refusal;  // what came in place of a hello
 };
 
-std::optional<ReceivedHello> ReceiveHello(int socket) {
-  char bytes[sizeof(record::Hello) + 1];
+// Without a memfd: no hello.
+ReceivedHello ReceiveHello(int socket) {
+  char bytes[record::kMaxRefusalBytes];
+  static_assert(sizeof(bytes) > sizeof(record::Hello));
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
   iovec data{bytes, sizeof(bytes)};
   msghdr message{};
@@ -132,8 +141,15 @@ std::optional<ReceivedHello> ReceiveHello(int socket) {
       received.memfd.reset(fd);
     }
   }
-  if (size <= 0 || !received.memfd.valid() || !record::ParseHello(bytes, static_cast<size_t>(size), &received.hello)) {
-    return std::nullopt;
+  if (size <= 0) {
+    received.memfd.reset();
+    received.refusal = "the process closed the connection";
+  } else if (bytes[0] == record::kRefusalMark) {
+    received.memfd.reset();
+    received.refusal.assign(bytes + 1, static_cast<size_t>(size) - 1);
+  } else if (!record::ParseHello(bytes, static_cast<size_t>(size), &received.hello)) {
+    received.memfd.reset();
+    received.refusal = "what it said is no hello of this version";
   }
   return received;
 }
@@ -174,16 +190,54 @@ class CollectorImpl : public Collector {
       environment["LD_PRELOAD"] = agent_path_;
     }
     if (session.options.overhead_budget > 0) {
-      environment[record::kBudgetVariable] = PartsPerMillion(session.options.overhead_budget);
+      environment[record::kBudgetVariable] = absl::StrCat(PartsPerMillion(session.options.overhead_budget));
     }
     return environment;
   }
 
-  void SetPaused(SessionState& session, bool is_paused) {
+  void Tell(SessionState& session, record::Opcode opcode) {
     absl::MutexLock lock(&mutex_);
     for (Process& process : session.processes) {
-      process.Send(is_paused ? record::Opcode::kPause : record::Opcode::kResume);
+      process.Send(record::MakeControl(opcode));
     }
+  }
+
+  absl::Status Adopt(SessionState& session, UniqueFd socket, int64_t pid, absl::Time deadline) {
+    absl::MutexLock lock(&mutex_);
+    fcntl(socket.get(), F_SETFL, fcntl(socket.get(), F_GETFL) | O_NONBLOCK);
+    session.refusals.erase(pid);
+    strangers_.push_back({std::move(socket), pid, absl::Now(), &session});
+    Wake();
+    const auto is_decided = [&] {
+      return session.refusals.contains(pid) ||
+             std::any_of(session.processes.begin(), session.processes.end(),
+                         [pid](const Process& process) { return process.pid() == pid && process.is_connected(); });
+    };
+    if (!mutex_.AwaitWithDeadline(absl::Condition(&is_decided), deadline)) {
+      std::erase_if(strangers_,
+                    [&](const Stranger& stranger) { return stranger.session == &session && stranger.pid == pid; });
+      return absl::FailedPreconditionError("the agent in it says nothing");
+    }
+    const auto refusal = session.refusals.find(pid);
+    return refusal == session.refusals.end() ? absl::OkStatus() : absl::FailedPreconditionError(refusal->second);
+  }
+
+  Progress Look(SessionState& session) {
+    absl::MutexLock lock(&mutex_);
+    Progress progress;
+    const Process* most = nullptr;
+    for (const Process& process : session.processes) {
+      ++(process.is_connected() ? progress.processes_recording : progress.processes_ended);
+      if (most == nullptr || process.records() > most->records()) {
+        most = &process;
+      }
+    }
+    if (most != nullptr) {
+      progress.records = most->records();
+      progress.requests = most->requests();
+      progress.modules = most->Live();
+    }
+    return progress;
   }
 
   SessionResult Finish(SessionState& session, absl::Time deadline) {
@@ -216,6 +270,7 @@ class CollectorImpl : public Collector {
   // Drops the session's connections.
   void Forget(SessionState& session) {
     absl::MutexLock lock(&mutex_);
+    std::erase_if(strangers_, [&](const Stranger& stranger) { return stranger.session == &session; });
     session.processes.clear();
     sessions_.erase(session.token);
   }
@@ -253,7 +308,14 @@ class SessionImpl : public Session {
   std::map<std::string, std::string> Environment(bool preload) const override {
     return collector_.Environment(*state_, preload);
   }
-  void SetPaused(bool is_paused) override { collector_.SetPaused(*state_, is_paused); }
+  absl::Status Adopt(UniqueFd socket, int64_t pid, absl::Time deadline) override {
+    return collector_.Adopt(*state_, std::move(socket), pid, deadline);
+  }
+  void SetPaused(bool is_paused) override {
+    collector_.Tell(*state_, is_paused ? record::Opcode::kPause : record::Opcode::kResume);
+  }
+  void Detach() override { collector_.Tell(*state_, record::Opcode::kDetach); }
+  Progress Look() override { return collector_.Look(*state_); }
   SessionResult Finish(absl::Time deadline) override { return collector_.Finish(*state_, deadline); }
 
  private:
@@ -282,26 +344,39 @@ void CollectorImpl::Accept() {
     if (const std::optional<int64_t> pid = TrustedPeer(socket.get())) {
       strangers_.push_back({std::move(socket), *pid, absl::Now()});
     }
-    if (strangers_.size() > kMaxStrangers) {
-      strangers_.pop_front();
+    if (strangers_.size() > kMaxStrangers) {  // who was adopted stays: a flood of others is not to push it out
+      strangers_.erase(std::find_if(strangers_.begin(), strangers_.end(),
+                                    [](const Stranger& stranger) { return stranger.session == nullptr; }));
     }
   }
 }
 
 void CollectorImpl::Admit(Stranger stranger) {
-  std::optional<ReceivedHello> received = ReceiveHello(stranger.socket.get());
-  if (!received) {
-    return;
+  const auto refuse = [&stranger](const std::string& why) {
+    if (stranger.session != nullptr) {
+      stranger.session->refusals[stranger.pid] = why;
+    }
+  };
+  ReceivedHello received = ReceiveHello(stranger.socket.get());
+  if (!received.memfd.valid()) {
+    return refuse(received.refusal);
   }
-  const auto found = sessions_.find(std::string_view(received->hello.token, record::kTokenBytes));
-  if (found == sessions_.end() || found->second->processes.size() >= kMaxProcesses) {
-    return;
+  SessionState* in = stranger.session;
+  if (in == nullptr) {
+    const auto found = sessions_.find(std::string_view(received.hello.token, record::kTokenBytes));
+    if (found == sessions_.end()) {
+      return;
+    }
+    in = found->second;
   }
-  absl::StatusOr<RingMapping> ring = RingMapping::Map(received->memfd.get(), received->hello.slot_count);
+  SessionState& session = *in;
+  absl::StatusOr<RingMapping> ring = RingMapping::Map(received.memfd.get(), received.hello.slot_count);
   if (!ring.ok()) {
-    return;
+    return refuse(std::string(ring.status().message()));
   }
-  SessionState& session = *found->second;
+  if (session.processes.size() >= kMaxProcesses) {
+    return refuse("the session has too many processes");
+  }
   Process& process = session.processes.emplace_back(stranger.pid, std::move(stranger.socket), *std::move(ring),
                                                     session.options.attribution);
   if (!session.options.trace_dir.empty()) {
@@ -310,7 +385,8 @@ void CollectorImpl::Admit(Stranger stranger) {
                                       is_first ? "records.dsocr" : absl::StrCat("records.", process.pid(), ".dsocr")),
                          process.pid());
   }
-  process.Send(record::Opcode::kWelcome);
+  process.Send(record::MakeControl(record::Opcode::kWelcome, PartsPerMillion(session.options.overhead_budget),
+                                   session.options.depth));
 }
 
 size_t CollectorImpl::DrainAll() {
@@ -366,7 +442,8 @@ void CollectorImpl::Serve() {
         Admit(std::move(*stranger));
         stranger = strangers_.erase(stranger);
       } else {
-        stranger = absl::Now() - stranger->since > kHelloTimeout ? strangers_.erase(stranger) : std::next(stranger);
+        const bool is_late = stranger->session == nullptr && absl::Now() - stranger->since > kHelloTimeout;
+        stranger = is_late ? strangers_.erase(stranger) : std::next(stranger);
       }
     }
     if (is_ready(listener_.get())) {

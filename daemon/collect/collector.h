@@ -9,11 +9,14 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/unique_fd.h"
 #include "cupti/attribution/attribution.h"
+#include "cupti/record/message.h"
 
 namespace dsocr::collect {
 
@@ -23,7 +26,17 @@ struct SessionOptions {
   // Absolute; where the raw records are kept (docs/record-format.md): records.dsocr, and records.PID.dsocr for each
   // process after the first. Empty: nowhere.
   std::string trace_dir;
-  double overhead_budget = 0.0;  // share of the job's time that recording may take; 0: no limit
+  double overhead_budget = 0.0;                // share of the job's time that recording may take; 0: no limit
+  record::Depth depth = record::Depth::kNone;  // which modules of a Python job get hooks
+};
+
+// How far a session is. Of its process with the most records.
+struct Progress {
+  int processes_recording = 0;
+  int processes_ended = 0;
+  int64_t records = 0;
+  int64_t requests = 0;  // that are over
+  std::vector<attribution::LiveModule> modules;
 };
 
 struct SessionResult {
@@ -44,8 +57,17 @@ class Session {
   // LD_PRELOAD, token, socket, budget). `preload` adds LD_PRELOAD, for commands that may not emit NVTX.
   virtual std::map<std::string, std::string> Environment(bool preload) const = 0;
 
+  // Takes a connected socket whose other end the agent in process `pid` holds, and waits until it has said hello.
+  // FAILED_PRECONDITION: what said something else, or nothing until the deadline, with its own words if it had any.
+  virtual absl::Status Adopt(UniqueFd socket, int64_t pid, absl::Time deadline) = 0;
+
   // Tells the agents to stop recording for a while, or to go on.
   virtual void SetPaused(bool is_paused) = 0;
+
+  // Tells the agents to take their hooks out; they close their connections then.
+  virtual void Detach() = 0;
+
+  virtual Progress Look() = 0;
 
   // Drains what the job wrote and folds it. Returns when every process of the session has gone, or at the deadline with
   // what there is. Where no agent has said hello yet it waits only kHelloGrace: a job that ended may have left its

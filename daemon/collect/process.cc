@@ -127,8 +127,7 @@ void Process::Disconnect() {
   ring_ = RingMapping();
 }
 
-void Process::Send(record::Opcode opcode) {
-  const record::Control control = record::MakeControl(opcode);
+void Process::Send(const record::Control& control) {
   // A peer that does not take it is gone, or will be found gone by the next poll.
   [[maybe_unused]] const ssize_t sent = send(socket_.get(), &control, sizeof(control), MSG_NOSIGNAL | MSG_DONTWAIT);
 }

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/unique_fd.h"
@@ -72,7 +73,11 @@ class Process {
   size_t Drain(size_t limit);
   // The peer has gone, or is to go: folds the rest and gives ring and connection back. Nothing is recorded after it.
   void Disconnect();
-  void Send(record::Opcode opcode);
+  void Send(const record::Control& control);
+
+  int64_t records() const { return attribution_.records_received(); }
+  int64_t requests() const { return attribution_.requests_ended(); }
+  std::vector<attribution::LiveModule> Live() const { return attribution_.Live(); }
 
   // REQUIRES: disconnected; called once.
   attribution::Result Finish() { return attribution_.Finish(); }
