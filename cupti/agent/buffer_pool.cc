@@ -59,6 +59,14 @@ bool BufferPool::AwaitEmpty(int timeout_ms) noexcept {
                            [this] { return queued_ == 0 && being_read_ == 0; });
 }
 
+void BufferPool::GiveBack() noexcept {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  made_ -= free_count_;
+  while (free_count_ > 0) {
+    std::free(free_[--free_count_]);
+  }
+}
+
 size_t BufferPool::touched_bytes() noexcept {
   const std::lock_guard<std::mutex> lock(mutex_);
   return static_cast<size_t>(made_) * kBufferBytes;

@@ -35,6 +35,9 @@ class BufferPool {
 
   size_t touched_bytes() noexcept;
 
+  // Frees those that nobody has.
+  void GiveBack() noexcept;
+
  private:
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;

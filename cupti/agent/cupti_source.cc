@@ -54,22 +54,28 @@ struct Source {
   bool uses_external_ids = false;
   std::atomic<uint64_t> callback_ns{0};  // in buffer callbacks
   std::atomic<uint64_t> decode_ns{0};
+  std::mutex decoder_mutex;    // serialises the decoding thread's last look with the next one's start
+  bool is_decoder_on = false;  // guarded by it
 
   // Whether records still come. Of the polling thread.
-  int64_t last_poll_ns = 0;
-  int64_t last_bookkeeping_ns = 0;
-  int64_t last_arrival_ns = 0;
-  int64_t arrived = 0;
-  int64_t longest_pause_ns = 0;
-  int64_t stalled_since_ns = 0;  // 0: they come
-  int restarts = 0;
-  // At the last bookkeeping.
-  int64_t recorded = 0;
-  int64_t invalid = 0;
-  bool is_flush_stuck = false;
+  struct Watch {
+    int64_t last_poll_ns = 0;
+    int64_t last_bookkeeping_ns = 0;
+    int64_t last_arrival_ns = 0;
+    int64_t arrived = 0;
+    int64_t longest_pause_ns = 0;
+    int64_t stalled_since_ns = 0;  // 0: they come
+    int restarts = 0;
+    // At the last bookkeeping.
+    int64_t recorded = 0;
+    int64_t invalid = 0;
+    bool is_flush_stuck = false;
+  };
+  Watch watch;
 };
 
-// Made once, never destroyed: CUPTI's threads and ours use it until the process is gone.
+// Made once, never destroyed: CUPTI's threads use it until the process is gone. What it holds of one recording begins
+// anew with the next.
 std::atomic<Source*> source{nullptr};
 constinit std::atomic<bool> delivers{false};
 // Handed out when the pool is empty and this CUPTI cannot be refused a buffer: what lands here is counted, not read.
@@ -161,12 +167,13 @@ void StopExternalIds(Source& s, Recorder& recorder) {
 
 void CUPTIAPI OnBufferRequested(uint8_t** buffer, size_t* size, size_t* max_records) {
   Source& s = *source.load();
+  const RecorderUse use;
   const int64_t start_ns = NowNs();
   *max_records = 0;
   *buffer = s.pool.Lend();
   *size = BufferPool::kBufferBytes;
   if (*buffer == nullptr) {
-    if (Recorder* recorder = s.target.load()) {
+    if (Recorder* recorder = use.is_safe() ? s.target.load() : nullptr) {
       s.incidents.Tell(*recorder, IncidentCode::kNoBuffer, 0);
     }
     *buffer = s.library.can_refuse_buffers ? nullptr : reinterpret_cast<uint8_t*>(discarded);
@@ -189,8 +196,9 @@ int64_t CountOperations(const Source& s, uint8_t* buffer, size_t valid_bytes) {
 }
 
 void CountLost(Source& s, int64_t operations) {
+  const RecorderUse use;
   s.books.ledger.AddLost(operations);
-  if (Recorder* recorder = s.target.load()) {
+  if (Recorder* recorder = use.is_safe() ? s.target.load() : nullptr) {
     recorder->CountLost(static_cast<uint64_t>(operations));
   }
 }
@@ -210,36 +218,50 @@ void CUPTIAPI OnBufferCompleted(CUcontext context, uint32_t stream, uint8_t* buf
   s.callback_ns.fetch_add(static_cast<uint64_t>(NowNs() - start_ns), std::memory_order_relaxed);
 }
 
+// Decodes what is queued, or what has waited long enough. False: there was nothing, and no recording is on.
+bool DecodeNext(Source& s) {
+  const BufferPool::Full full = s.pool.Next(kCuptiPollMs);
+  const RecorderUse use;
+  Recorder* recorder = use.is_safe() ? s.target.load(std::memory_order_acquire) : nullptr;
+  if (full.buffer == nullptr) {
+    if (recorder != nullptr) {
+      s.decoder.WriteWaiting(*recorder);
+    }
+    return recorder != nullptr;
+  }
+  const int64_t start_ns = NowNs();
+  if (recorder != nullptr) {
+    s.decoder.Decode(*recorder, full.buffer, full.valid_bytes);
+    if (s.books.ledger.recorded() > 0) {
+      delivers.store(true, std::memory_order_relaxed);
+    }
+  }
+  s.pool.Return(full.buffer);
+  s.decode_ns.fetch_add(static_cast<uint64_t>(NowNs() - start_ns), std::memory_order_relaxed);
+  return true;
+}
+
 void* DecodeThread(void*) {
   Source& s = *source.load();
   for (;;) {
-    const BufferPool::Full full = s.pool.Next(kCuptiPollMs);
-    Recorder* recorder = s.target.load(std::memory_order_acquire);
-    if (full.buffer == nullptr) {
-      if (recorder != nullptr) {
-        s.decoder.WriteWaiting(*recorder);
-      }
+    if (DecodeNext(s)) {
       continue;
     }
-    const int64_t start_ns = NowNs();
-    if (recorder != nullptr) {
-      s.decoder.Decode(*recorder, full.buffer, full.valid_bytes);
-      if (s.books.ledger.recorded() > 0) {
-        delivers.store(true, std::memory_order_relaxed);
-      }
+    const std::lock_guard<std::mutex> lock(s.decoder_mutex);
+    if (s.target.load() == nullptr) {
+      s.is_decoder_on = false;
+      return nullptr;
     }
-    s.pool.Return(full.buffer);
-    s.decode_ns.fetch_add(static_cast<uint64_t>(NowNs() - start_ns), std::memory_order_relaxed);
   }
 }
 
 void Work(Flusher::Task task) {
   Source& s = *source.load();
   if (task == Flusher::Task::kRestart) {
-    Recorder* recorder = s.target.load();
+    const RecorderUse use;
     DisableKinds(s);
     s.library.flush_all(CUPTI_ACTIVITY_FLAG_FLUSH_FORCED);
-    if (recorder != nullptr) {
+    if (Recorder* recorder = use.is_safe() ? s.target.load() : nullptr) {
       EnableKinds(s, *recorder);
     }
     return;
@@ -277,34 +299,34 @@ void WriteBooks(Source& s, Recorder& recorder) {
 // Launches without records: the subscriber that never hears of a launch, or the wall that CUPTI runs into.
 void WatchArrivals(Source& s, Recorder& recorder, int64_t now_ns) {
   const int64_t arrived = s.books.ledger.recorded() + s.books.ledger.invalid();
-  const bool has_launched = s.books.last_launch_ns.load(std::memory_order_relaxed) > s.last_arrival_ns;
-  if (arrived != s.arrived || !has_launched || !s.books.has_kinds) {
-    if (arrived != s.arrived && s.stalled_since_ns != 0) {
-      s.incidents.Tell(recorder, IncidentCode::kRecovered, (now_ns - s.stalled_since_ns) / 1'000'000);
-      s.stalled_since_ns = 0;
-      s.restarts = 0;
+  const bool has_launched = s.books.last_launch_ns.load(std::memory_order_relaxed) > s.watch.last_arrival_ns;
+  if (arrived != s.watch.arrived || !has_launched || !s.books.has_kinds) {
+    if (arrived != s.watch.arrived && s.watch.stalled_since_ns != 0) {
+      s.incidents.Tell(recorder, IncidentCode::kRecovered, (now_ns - s.watch.stalled_since_ns) / 1'000'000);
+      s.watch.stalled_since_ns = 0;
+      s.watch.restarts = 0;
     }
-    if (arrived != s.arrived && s.arrived != 0 && has_launched) {
-      s.longest_pause_ns = std::max(s.longest_pause_ns, now_ns - s.last_arrival_ns);
+    if (arrived != s.watch.arrived && s.watch.arrived != 0 && has_launched) {
+      s.watch.longest_pause_ns = std::max(s.watch.longest_pause_ns, now_ns - s.watch.last_arrival_ns);
     }
-    s.arrived = arrived;
-    s.last_arrival_ns = now_ns;
+    s.watch.arrived = arrived;
+    s.watch.last_arrival_ns = now_ns;
     return;
   }
-  const int64_t silent_ns = now_ns - s.last_arrival_ns;
+  const int64_t silent_ns = now_ns - s.watch.last_arrival_ns;
   const int64_t wait_ns = s.books.last_wait_ns.load(std::memory_order_relaxed);
-  const bool work_is_done = wait_ns > s.last_arrival_ns;
-  const bool is_unusual = s.longest_pause_ns > 0 && silent_ns > kStallPauses * s.longest_pause_ns;
+  const bool work_is_done = wait_ns > s.watch.last_arrival_ns;
+  const bool is_unusual = s.watch.longest_pause_ns > 0 && silent_ns > kStallPauses * s.watch.longest_pause_ns;
   if (silent_ns < kStallNs || s.books.ledger.pending() == 0 || (!work_is_done && !is_unusual)) {
     return;
   }
-  if (s.stalled_since_ns == 0) {
-    s.stalled_since_ns = now_ns;
+  if (s.watch.stalled_since_ns == 0) {
+    s.watch.stalled_since_ns = now_ns;
     s.incidents.Tell(recorder, IncidentCode::kStalled, s.books.ledger.pending());
   }
-  if (s.restarts < kMaxRestarts && s.flusher.Ask(Flusher::Task::kRestart)) {
-    ++s.restarts;
-    s.last_arrival_ns = now_ns;  // the restart has its time
+  if (s.watch.restarts < kMaxRestarts && s.flusher.Ask(Flusher::Task::kRestart)) {
+    ++s.watch.restarts;
+    s.watch.last_arrival_ns = now_ns;  // the restart has its time
   }
 }
 
@@ -312,32 +334,50 @@ void WatchArrivals(Source& s, Recorder& recorder, int64_t now_ns) {
 void WatchSense(Source& s, Recorder& recorder) {
   const int64_t recorded = s.books.ledger.recorded();
   const int64_t invalid = s.books.ledger.invalid();
-  const int64_t new_invalid = invalid - s.invalid;
-  if (new_invalid >= kMostlyInvalid && new_invalid > recorded - s.recorded && s.restarts < kMaxRestarts) {
+  const int64_t new_invalid = invalid - s.watch.invalid;
+  if (new_invalid >= kMostlyInvalid && new_invalid > recorded - s.watch.recorded && s.watch.restarts < kMaxRestarts) {
     s.incidents.Tell(recorder, IncidentCode::kMostlyInvalid, new_invalid);
     if (!s.flusher.Ask(Flusher::Task::kRestart)) {
       return;  // it is at a flush: again at the next look
     }
-    ++s.restarts;
+    ++s.watch.restarts;
   }
-  s.recorded = recorded;
-  s.invalid = invalid;
+  s.watch.recorded = recorded;
+  s.watch.invalid = invalid;
 }
 
-// The threads and the books, once in a process.
+// The books, once in a process.
 Source* MakeSource() {
-  if (Source* made = source.load()) {
-    return made;
-  }
-  auto* made = new (std::nothrow) Source;
+  Source* made = source.load();
   if (made == nullptr) {
-    return nullptr;
-  }
-  source.store(made);
-  if (!made->flusher.Start(Work) || !StartThread("dsocr-decode", DecodeThread, nullptr)) {
-    return nullptr;
+    made = new (std::nothrow) Source;
+    source.store(made);
   }
   return made;
+}
+
+// Nothing of an earlier recording is in this one. REQUIRES: no callback of ours is heard.
+void BeginAnew(Source& s) {
+  s.books.launches.Forget();
+  s.books.ledger.Forget();
+  s.books.graphs.Forget();
+  s.books.calls.store(0);
+  s.books.callback_ns.store(0);
+  s.books.last_launch_ns.store(0);
+  s.books.last_wait_ns.store(0);
+  s.incidents.Forget();
+  s.callback_ns.store(0);
+  s.decode_ns.store(0);
+  s.watch = {};
+  delivers.store(false);
+}
+
+// The recorder, and the threads that work for it.
+bool Aim(Source& s, Recorder* recorder) {
+  const std::lock_guard<std::mutex> lock(s.decoder_mutex);
+  s.target.store(recorder, std::memory_order_release);
+  s.is_decoder_on = s.is_decoder_on || StartThread("dsocr-decode", DecodeThread, nullptr);
+  return s.is_decoder_on && s.flusher.Start(Work);
 }
 
 }  // namespace
@@ -351,6 +391,7 @@ bool StartCupti(Recorder* recorder) noexcept {
     return false;
   }
   Source& s = *made;
+  BeginAnew(s);
   if (const LibraryState state = FindCupti(&s.library); state != LibraryState::kFound) {
     s.incidents.Tell(*recorder, IncidentCode::kNoLibrary, s.library.major);
     return false;
@@ -361,16 +402,17 @@ bool StartCupti(Recorder* recorder) noexcept {
   if (!s.is_subscribed) {
     s.incidents.Tell(*recorder, IncidentCode::kSubscriberRefused, 0, holder);
   }
-  s.last_arrival_ns = s.last_bookkeeping_ns = NowNs();
-  s.target.store(recorder, std::memory_order_release);
-  if (s.library.register_callbacks(OnBufferRequested, OnBufferCompleted) != CUPTI_SUCCESS ||
+  s.watch.last_arrival_ns = s.watch.last_bookkeeping_ns = NowNs();
+  if (!Aim(s, recorder) || s.library.register_callbacks(OnBufferRequested, OnBufferCompleted) != CUPTI_SUCCESS ||
       !EnableKinds(s, *recorder)) {
     s.incidents.Tell(*recorder, IncidentCode::kEnableRefused, 0);
-    s.target.store(nullptr);
     s.books.is_on.store(false);
     if (s.is_subscribed) {
       Unsubscribe(s.library);
+      s.is_subscribed = false;
     }
+    s.target.store(nullptr);
+    s.flusher.Stop();
     return false;
   }
   if (!s.is_subscribed) {
@@ -410,22 +452,22 @@ void PollCupti() noexcept {
   Source& s = *source.load();
   Recorder& recorder = *s.target.load();
   const int64_t now_ns = NowNs();
-  if (now_ns - s.last_poll_ns < int64_t{kCuptiPollMs} * 1'000'000) {
+  if (now_ns - s.watch.last_poll_ns < int64_t{kCuptiPollMs} * 1'000'000) {
     return;
   }
-  s.last_poll_ns = now_ns;
-  const bool keeps_books = now_ns - s.last_bookkeeping_ns >= kBookkeepingNs;
+  s.watch.last_poll_ns = now_ns;
+  const bool keeps_books = now_ns - s.watch.last_bookkeeping_ns >= kBookkeepingNs;
   WatchArrivals(s, recorder, now_ns);
   if (keeps_books) {
     WatchSense(s, recorder);
   }
   if (s.flusher.busy_ms() > kStuckFlushMs) {
-    if (!s.is_flush_stuck) {
+    if (!s.watch.is_flush_stuck) {
       s.incidents.Tell(recorder, IncidentCode::kFlushStuck, s.flusher.busy_ms());
     }
-    s.is_flush_stuck = true;
+    s.watch.is_flush_stuck = true;
   } else {
-    s.is_flush_stuck = false;
+    s.watch.is_flush_stuck = false;
     s.flusher.Ask(Flusher::Task::kFlush);
   }
   if (!s.uses_external_ids && s.is_subscribed && s.books.calls.load() == 0 &&
@@ -433,7 +475,7 @@ void PollCupti() noexcept {
     UseExternalIds(s, recorder);
   }
   if (keeps_books) {
-    s.last_bookkeeping_ns = now_ns;
+    s.watch.last_bookkeeping_ns = now_ns;
     AlignClock(s, recorder);
     WriteBooks(s, recorder);
   }
@@ -473,6 +515,13 @@ void StopCupti(int timeout_ms) noexcept {
     s.is_subscribed = false;
   }
   s.target.store(nullptr, std::memory_order_release);
+  s.flusher.Stop();
+  s.pool.GiveBack();
+}
+
+void ForgetCuptiAfterFork() noexcept {
+  source.store(nullptr);
+  delivers.store(false);
 }
 
 }  // namespace dsocr::agent

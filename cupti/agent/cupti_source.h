@@ -12,7 +12,8 @@
 
 namespace dsocr::agent {
 
-// False: no libcupti that we know, or it refused. `recorder` must live for ever.
+// False: no libcupti that we know, or it refused. `recorder` must live until StopCupti
+// and RetireRecorder.
 bool StartCupti(Recorder* recorder) noexcept;
 
 // What tells CUPTI of a recorded range; null where nobody needs to.
@@ -35,7 +36,12 @@ void PollCupti() noexcept;
 // process or of a session.
 void FlushCupti(int timeout_ms) noexcept;
 
+// The last records are waited for as by FlushCupti; then nothing of ours is left in CUPTI, our threads end, the buffers
+// are given back. StartCupti may come again.
 void StopCupti(int timeout_ms) noexcept;
+
+// In a forked child: CUPTI knows nothing of us, and our threads are not there.
+void ForgetCuptiAfterFork() noexcept;
 
 }  // namespace dsocr::agent
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "cupti/agent/intern.h"
 #include "cupti/agent/spread.h"
@@ -54,7 +55,20 @@ record::Kind KindOf(Activity::Type type) {
 
 }  // namespace
 
+// Into a recorder of another recording nothing goes that belongs to an earlier one.
+void Decoder::Follow(const Recorder& recorder) noexcept {
+  if (recording_ == recorder.recording()) {
+    return;
+  }
+  recording_ = recorder.recording();
+  waiting_count_ = names_known_ = 0;
+  unexplained_.store(0, std::memory_order_relaxed);
+  std::fill(std::begin(arrivals_), std::end(arrivals_), Arrival{});
+  std::fill(std::begin(names_), std::end(names_), KnownName{});
+}
+
 void Decoder::Decode(Recorder& recorder, uint8_t* buffer, size_t valid_bytes) noexcept {
+  Follow(recorder);
   now_ns_ = NowNs();
   has_realigned_ = false;
   CUpti_Activity* activity = nullptr;
@@ -248,7 +262,10 @@ void Decoder::RetryWaiting(Recorder& recorder, bool is_last) noexcept {
   waiting_count_ = kept;
 }
 
-void Decoder::WriteWaiting(Recorder& recorder) noexcept { RetryWaiting(recorder, true); }
+void Decoder::WriteWaiting(Recorder& recorder) noexcept {
+  Follow(recorder);
+  RetryWaiting(recorder, true);
+}
 
 record::NameId Decoder::NameOf(Recorder& recorder, const Activity& activity) noexcept {
   if (activity.type != Activity::Type::kKernel) {

@@ -55,6 +55,7 @@ class Decoder {
   static constexpr uint16_t kMaxRounds = 2;
   static constexpr uint32_t kNamePlaces = 1 << 13;
 
+  void Follow(const Recorder& recorder) noexcept;
   void Take(Recorder& recorder, const Activity& activity) noexcept;
   void TakeOperation(Recorder& recorder, const Activity& activity) noexcept;
   void TakeMemory(Recorder& recorder, const Activity& activity) noexcept;
@@ -70,6 +71,7 @@ class Decoder {
   Incidents& incidents_;
   int64_t now_ns_ = 0;          // when the buffer at hand was opened
   bool has_realigned_ = false;  // for this buffer
+  uint32_t recording_ = 0;      // that the following is of
   uint32_t waiting_count_ = 0;
   uint32_t names_known_ = 0;
   std::atomic<uint64_t> unexplained_{0};

@@ -8,15 +8,29 @@
 namespace dsocr::agent {
 
 bool Flusher::Start(void (*work)(Task)) noexcept {
+  const std::lock_guard<std::mutex> lock(mutex_);
   work_ = work;
-  return StartThread("dsocr-flush", Run, this);
+  is_stopping_ = false;
+  is_running_ = is_running_ || StartThread("dsocr-flush", Run, this);
+  return is_running_;
+}
+
+void Flusher::Stop() noexcept {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  is_stopping_ = true;
+  changed_.notify_all();
 }
 
 void* Flusher::Run(void* self) {
   auto& flusher = *static_cast<Flusher*>(self);
   std::unique_lock<std::mutex> lock(flusher.mutex_);
   for (;;) {
-    flusher.changed_.wait(lock, [&flusher] { return flusher.is_busy_ && !flusher.is_taken_; });
+    flusher.changed_.wait(lock,
+                          [&flusher] { return (flusher.is_busy_ && !flusher.is_taken_) || flusher.is_stopping_; });
+    if (flusher.is_stopping_) {
+      flusher.is_running_ = flusher.is_busy_ = false;
+      return nullptr;
+    }
     flusher.is_taken_ = true;
     const Task task = flusher.task_;
     lock.unlock();

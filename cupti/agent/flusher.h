@@ -20,6 +20,9 @@ class Flusher {
   // Starts the thread; `work` runs there, one task at a time. False: no thread could be had.
   bool Start(void (*work)(Task)) noexcept;
 
+  // The thread ends after the task that it is at. Start may come again, also before that.
+  void Stop() noexcept;
+
   // False: it is still at the task before.
   bool Ask(Task task) noexcept;
 
@@ -35,6 +38,8 @@ class Flusher {
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   void (*work_)(Task) = nullptr;
+  bool is_running_ = false;
+  bool is_stopping_ = false;
   bool is_busy_ = false;  // from Ask to the end of the task
   bool is_taken_ = true;  // the task at hand is being worked at
   Task task_ = Task::kFlush;

@@ -73,6 +73,17 @@ void GraphTable::Put(const Node& node, Graph* graph) noexcept {
 }
 
 // Into a table of its own size, without those that are gone. False: no memory.
+void GraphTable::Forget() noexcept {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (nodes_ != nullptr) {
+    munmap(nodes_, kNodePlaces * sizeof(Node));
+    nodes_ = nullptr;
+  }
+  places_used_ = places_gone_ = 0;
+  std::fill(std::begin(graphs_), std::end(graphs_), Graph{});
+  std::fill(std::begin(execs_), std::end(execs_), Exec{});
+}
+
 bool GraphTable::Rebuild() noexcept {
   void* memory = mmap(nullptr, kNodePlaces * sizeof(Node), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

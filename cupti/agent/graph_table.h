@@ -27,6 +27,9 @@ class GraphTable {
   // The clone that went with it; 0: none.
   uint32_t RemoveExec(uint32_t exec) noexcept;
 
+  // No graph is known any more.
+  void Forget() noexcept;
+
   struct Exec {
     uint32_t id;          // 0: not known
     uint32_t graph;       // that its nodes are of

@@ -12,6 +12,13 @@ void Incidents::Tell(Recorder& recorder, record::IncidentCode code, int64_t valu
   Write(recorder, code);
 }
 
+void Incidents::Forget() noexcept {
+  for (State& state : states_) {
+    state.count.store(0);
+    state.told.store(0);
+  }
+}
+
 void Incidents::TellCounts(Recorder& recorder) noexcept {
   for (uint32_t code = 1; code <= record::kLastIncidentCode; ++code) {
     if (states_[code].count.load() > states_[code].told.load()) {

@@ -14,6 +14,9 @@ class Incidents {
   // Any thread. `name` may be null; `value`: see record::IncidentCode.
   void Tell(Recorder& recorder, record::IncidentCode code, int64_t value, const char* name = nullptr) noexcept;
 
+  // None has happened. REQUIRES: nobody tells one.
+  void Forget() noexcept;
+
   // Those that happened more than once since they were told.
   void TellCounts(Recorder& recorder) noexcept;
 

@@ -310,8 +310,8 @@ void OnResource(LaunchBooks* books, CUpti_CallbackId id, const CUpti_ResourceDat
     return;
   }
   const auto* data = static_cast<const CUpti_GraphData*>(resource.resourceDescriptor);
-  ThreadState* thread = HookThread();
-  if (data == nullptr || thread == nullptr || cupti->graph_id == nullptr || cupti->graph_exec_id == nullptr ||
+  const Hook thread;
+  if (data == nullptr || !thread || cupti->graph_id == nullptr || cupti->graph_exec_id == nullptr ||
       cupti->graph_node_id == nullptr) {
     return;
   }
@@ -376,8 +376,11 @@ void Dispatch(LaunchBooks* books, CUpti_CallbackDomain domain, CUpti_CallbackId 
   if (is_driver && (id >= kFunctionPlaces || kFunctionOf[id] == 0)) {
     return;
   }
-  ThreadState* thread = books->has_kinds.load(std::memory_order_relaxed) ? HookThread() : nullptr;
-  if (thread == nullptr || thread->recorder->mode() != Recorder::Mode::kOn) {
+  if (!books->has_kinds.load(std::memory_order_relaxed)) {
+    return;
+  }
+  const Hook thread;
+  if (!thread || thread->recorder->mode() != Recorder::Mode::kOn) {
     return;
   }
   const auto& call = *static_cast<const CUpti_CallbackData*>(data);
@@ -390,7 +393,8 @@ void Dispatch(LaunchBooks* books, CUpti_CallbackDomain domain, CUpti_CallbackId 
 
 void CUPTIAPI OnCallback(void* user, CUpti_CallbackDomain domain, CUpti_CallbackId id, const void* data) {
   auto* books = static_cast<LaunchBooks*>(user);
-  if (data == nullptr || !books->is_on.load(std::memory_order_relaxed)) {
+  const RecorderUse use;  // of the books, which begin anew with a recording
+  if (data == nullptr || !use.is_safe() || !books->is_on.load(std::memory_order_relaxed)) {
     return;
   }
   static constinit std::atomic<uint32_t> count{0};

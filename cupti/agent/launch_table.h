@@ -35,6 +35,13 @@ class LaunchTable {
     slot.tag.store(correlation, std::memory_order_release);
   }
 
+  // REQUIRES: nobody puts.
+  void Forget() noexcept {
+    for (Slot& slot : slots_) {
+      slot.tag.store(0, std::memory_order_relaxed);
+    }
+  }
+
   // Any thread. False: not known, or forgotten.
   bool Find(uint32_t correlation, Launch* launch) const noexcept {
     const Slot& slot = slots_[correlation % kSlots];

@@ -33,6 +33,18 @@ uint16_t StreamLedger::Row(uint16_t device, uint32_t context, uint32_t stream) n
   return row;
 }
 
+void StreamLedger::Forget() noexcept {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  count_.store(1);
+  lost_.store(0);
+  for (RowState& row : rows_) {
+    for (std::atomic<int64_t> RowState::*figure :
+         {&RowState::launched, &RowState::pending, &RowState::recorded, &RowState::dropped, &RowState::invalid}) {
+      (row.*figure).store(0);
+    }
+  }
+}
+
 int64_t StreamLedger::Sum(std::atomic<int64_t> RowState::*figure) const noexcept {
   int64_t sum = 0;
   for (uint16_t row = 0; row < count_.load(std::memory_order_acquire); ++row) {

@@ -19,6 +19,9 @@ class StreamLedger {
   static constexpr uint16_t kNoStream = 0;  // the row of what belongs to no known stream
   static constexpr uint16_t kMaxRows = 128;
 
+  // All rows are gone. REQUIRES: nobody uses one.
+  void Forget() noexcept;
+
   // The row of a stream, made at its first use; kNoStream once there are too many. Any thread, as all below.
   uint16_t Row(uint16_t device, uint32_t context, uint32_t stream) noexcept;
 

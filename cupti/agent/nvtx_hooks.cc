@@ -60,30 +60,40 @@ size_t ToUtf8(const wchar_t* wide, char (&utf8)[record::kMaxNameBytes]) {
   return size;
 }
 
+std::atomic<void (*)() noexcept> range_waker{nullptr};
+
 void CloseForeignEnds(ThreadState& thread) {
   for (auto& place : foreign_ends) {
     record::Owner owner = place.load(std::memory_order_acquire);
-    if (owner != 0 && thread.recorder->PopOwner(thread, owner) && place.compare_exchange_strong(owner, 0)) {
+    if (owner != 0 && (!thread.recorder->Knows(owner) || thread.recorder->PopOwner(thread, owner)) &&
+        place.compare_exchange_strong(owner, 0)) {
       foreign_end_count.fetch_sub(1, std::memory_order_relaxed);
     }
   }
 }
 
-ThreadState* RangeThread() {
-  ThreadState* thread = HookThread();
-  if (thread != nullptr && foreign_end_count.load(std::memory_order_relaxed) > 0) {
-    CloseForeignEnds(*thread);
+class RangeHook : public Hook {
+ public:
+  RangeHook() noexcept {
+    if (!*this) {
+      if (range_waker.load(std::memory_order_relaxed) != nullptr) {
+        if (const auto wake = range_waker.exchange(nullptr)) {
+          wake();
+        }
+      }
+    } else if (foreign_end_count.load(std::memory_order_relaxed) > 0) {
+      CloseForeignEnds(**this);
+    }
   }
-  return thread;
-}
+};
 
 bool IsIgnored(nvtxDomainHandle_t domain) {
   return domain != nullptr && reinterpret_cast<const Domain*>(domain)->is_ignored;
 }
 
 int Push(nvtxDomainHandle_t domain, const Text& text, PathMemo* memo = nullptr) {
-  ThreadState* thread = RangeThread();
-  return thread == nullptr ? NVTX_NO_PUSH_POP_TRACKING : thread->recorder->PushRange(*thread, text, domain, memo);
+  const RangeHook thread;
+  return thread ? thread->recorder->PushRange(*thread, text, domain, memo) : NVTX_NO_PUSH_POP_TRACKING;
 }
 
 int PushWide(nvtxDomainHandle_t domain, const wchar_t* message) {
@@ -111,8 +121,8 @@ int PushAttributes(nvtxDomainHandle_t domain, const nvtxEventAttributes_t* event
 }
 
 int Pop(nvtxDomainHandle_t domain) {
-  ThreadState* thread = RangeThread();
-  return thread == nullptr ? NVTX_NO_PUSH_POP_TRACKING : thread->recorder->PopRange(*thread, domain);
+  const RangeHook thread;
+  return thread ? thread->recorder->PopRange(*thread, domain) : NVTX_NO_PUSH_POP_TRACKING;
 }
 
 // A start/end range is a push whose id is its owner; 0 where it was not recorded. Pops never close it: its domain is an
@@ -121,11 +131,9 @@ constexpr char kStartEndDomain = 0;
 
 template <typename PushFunction>
 nvtxRangeId_t Start(PushFunction push) {
-  if (push(reinterpret_cast<nvtxDomainHandle_t>(const_cast<char*>(&kStartEndDomain))) < 0) {
-    return 0;
-  }
-  ThreadState* thread = HookThread();
-  if (thread == nullptr || thread->depth == 0) {
+  const Hook thread;
+  if (!thread || push(reinterpret_cast<nvtxDomainHandle_t>(const_cast<char*>(&kStartEndDomain))) < 0 ||
+      thread->depth == 0) {
     return 0;
   }
   if (!thread->open[thread->depth - 1].is_recorded) {
@@ -136,8 +144,8 @@ nvtxRangeId_t Start(PushFunction push) {
 }
 
 void End(nvtxRangeId_t id) {
-  ThreadState* thread = RangeThread();
-  if (thread == nullptr || id == 0 || thread->recorder->PopOwner(*thread, id)) {
+  const RangeHook thread;
+  if (!thread || !thread->recorder->Knows(id) || thread->recorder->PopOwner(*thread, id)) {
     return;
   }
   for (auto& place : foreign_ends) {
@@ -258,6 +266,8 @@ void Install(NvtxFunctionTable table, unsigned int size, const Hook (&hooks)[kCo
 }
 
 }  // namespace
+
+void WakeAtNextRange(void (*wake)() noexcept) noexcept { range_waker.store(wake); }
 
 bool InstallNvtxHooks(const void* (*get_export_table)(unsigned int)) noexcept {
   const auto* callbacks = static_cast<const NvtxExportTableCallbacks*>(get_export_table(NVTX_ETID_CALLBACKS));

@@ -14,6 +14,10 @@ namespace dsocr::agent {
 // know, nothing was changed. May be called again, for every copy of NVTX in the process.
 bool InstallNvtxHooks(const void* (*get_export_table)(unsigned int)) noexcept;
 
+// The next range call that is not recorded calls `wake`, once. Null: none does. Hooks cannot be taken out again; while
+// nothing is recorded such a call costs two loads.
+void WakeAtNextRange(void (*wake)() noexcept) noexcept;
+
 }  // namespace dsocr::agent
 
 #endif  // DSOCR_CUPTI_AGENT_NVTX_HOOKS_H_

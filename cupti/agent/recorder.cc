@@ -1,44 +1,105 @@
 #include "cupti/agent/recorder.h"
 
 #include <fcntl.h>
+#include <linux/membarrier.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
+#include <mutex>
+#include <new>
 
 namespace dsocr::agent {
 namespace {
 
 std::atomic<uint32_t> recordings{0};
+// Of the whole process: a range's owner that a job kept from an earlier recording is nobody's in this one.
+std::atomic<uint64_t> entries{1};
 
 pthread_key_t thread_key;
 pthread_once_t thread_key_once = PTHREAD_ONCE_INIT;
 bool has_thread_key = false;
 
-// Gives a thread's number back when the thread ends.
-void ReleaseThread(void* state) {
-  current_thread = nullptr;
-  static_cast<ThreadState*>(state)->in_use.store(false, std::memory_order_release);
+// The threads that have a number, by their number. Locked while a place is looked at: a thread that ends takes its own
+// away first.
+constinit std::mutex places_mutex;
+constinit ThreadPlace* places[record::kMaxThreads];
+
+// A thread ends.
+void TakeNumberBack(void* ending) {
+  auto* place = static_cast<ThreadPlace*>(ending);
+  const std::lock_guard<std::mutex> lock(places_mutex);
+  places[place->number - 1] = nullptr;
+  place->number = ThreadPlace::kGone;
 }
 
-void MakeThreadKey() { has_thread_key = pthread_key_create(&thread_key, ReleaseThread) == 0; }
+void MakeThreadKey() { has_thread_key = pthread_key_create(&thread_key, TakeNumberBack) == 0; }
+
+bool IsAnyThreadInside() {
+  const std::lock_guard<std::mutex> lock(places_mutex);
+  return std::any_of(std::begin(places), std::end(places), [](const ThreadPlace* place) {
+    return place != nullptr && place->uses.load(std::memory_order_acquire) != 0;
+  });
+}
+
+bool CallMembarrier(int command) { return syscall(SYS_membarrier, command, 0, 0) == 0; }
 
 }  // namespace
 
-constinit thread_local ThreadState* current_thread = nullptr;
-constinit thread_local Recorder* thread_recorder = nullptr;
+constinit thread_local ThreadPlace thread_place{};
 constinit std::atomic<Recorder*> process_recorder{nullptr};
 
-void SetThreadRecorder(Recorder* recorder) noexcept {
-  thread_recorder = recorder;
-  if (recorder == nullptr) {
-    current_thread = nullptr;  // its recorder is about to go
-    if (has_thread_key) {
-      pthread_setspecific(thread_key, nullptr);
+bool NumberThread() noexcept {
+  ThreadPlace& place = thread_place;
+  pthread_once(&thread_key_once, MakeThreadKey);
+  if (place.number == ThreadPlace::kGone || !has_thread_key) {
+    return false;
+  }
+  const std::lock_guard<std::mutex> lock(places_mutex);
+  ThreadPlace** const free = std::find(std::begin(places), std::end(places), nullptr);
+  if (free == std::end(places) || pthread_setspecific(thread_key, &place) != 0) {
+    return false;
+  }
+  *free = &place;
+  place.number = static_cast<uint32_t>(free - places) + 1;
+  return true;
+}
+
+void SetThreadRecorder(Recorder* recorder) noexcept { thread_place.own_recorder = recorder; }
+
+bool PrepareToRetire() noexcept { return CallMembarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED); }
+
+bool RetireRecorder(int timeout_ms) noexcept {
+  Recorder* const recorder = process_recorder.exchange(nullptr);
+  // A thread that found the recorder before this barrier is seen inside after it; one that enters later finds none.
+  if (!CallMembarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)) {
+    return false;
+  }
+  for (int waited_ms = 0; IsAnyThreadInside(); ++waited_ms) {
+    if (waited_ms == timeout_ms) {
+      return false;
     }
+    poll(nullptr, 0, 1);
+  }
+  delete recorder;
+  return true;
+}
+
+void ForgetRecorderAfterFork() noexcept {
+  if (Recorder* recorder = process_recorder.exchange(nullptr)) {
+    recorder->LeaveRing();
+  }
+  new (&places_mutex) std::mutex;  // another thread may have held it
+  std::fill(std::begin(places), std::end(places), nullptr);
+  ThreadPlace& place = thread_place;
+  if (place.number - 1 < record::kMaxThreads) {
+    places[place.number - 1] = &place;
   }
 }
 
@@ -51,8 +112,12 @@ Recorder::~Recorder() {
   }
 }
 
+void Recorder::LeaveRing() noexcept {
+  munmap(ring_memory_, ring_bytes_);
+  ring_memory_ = nullptr;
+}
+
 int Recorder::Start(uint32_t slot_count) noexcept {
-  pthread_once(&thread_key_once, MakeThreadKey);
   ring_bytes_ = record::RingBytes(slot_count);
   const int fd = memfd_create("dsocr-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) {
@@ -61,7 +126,7 @@ int Recorder::Start(uint32_t slot_count) noexcept {
   // Sealed, so that the reader can trust the size: a file that shrank under a mapping would raise SIGBUS in the daemon.
   void* ring = MAP_FAILED;
   void* threads = MAP_FAILED;
-  if (!has_thread_key || ftruncate(fd, static_cast<off_t>(ring_bytes_)) != 0 ||
+  if (ftruncate(fd, static_cast<off_t>(ring_bytes_)) != 0 ||
       fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0 ||
       (ring = mmap(nullptr, ring_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)) == MAP_FAILED ||
       (threads = mmap(nullptr, record::kMaxThreads * sizeof(ThreadState), PROT_READ | PROT_WRITE,
@@ -79,6 +144,7 @@ int Recorder::Start(uint32_t slot_count) noexcept {
     close(fd);
     return -1;
   }
+  first_entry_ = entries.load(std::memory_order_relaxed);
   recording_ = recordings.fetch_add(1, std::memory_order_relaxed) + 1;
   set_mode(Mode::kOn);
   return fd;
@@ -89,28 +155,21 @@ void Recorder::Prefault() noexcept {
 }
 
 ThreadState* Recorder::AcquireThread() noexcept {
-  for (uint32_t number = 0; number < record::kMaxThreads; ++number) {
-    ThreadState& thread = threads_[number];
-    bool expected = false;
-    if (thread.in_use.load(std::memory_order_relaxed) ||
-        !thread.in_use.compare_exchange_strong(expected, true, std::memory_order_acquire)) {
-      continue;
-    }
-    thread.recorder = this;
-    thread.is_announced = false;
-    thread.number = number;
-    thread.depth = thread.excess = 0;
-    thread.next_entry = thread.end_entry = 0;
-    thread.operation = nullptr;
-    thread.launch = {};
-    thread.cloned_graph = 0;
-    thread.unit = {};
-    current_thread = &thread;
-    pthread_setspecific(thread_key, &thread);
-    Announce(thread);
-    return &thread;
-  }
-  return nullptr;
+  ThreadPlace& place = thread_place;
+  ThreadState& thread = threads_[place.number - 1];  // of an earlier thread of that number, if at all
+  thread.recorder = this;
+  thread.is_announced = false;
+  thread.number = place.number - 1;
+  thread.depth = thread.excess = 0;
+  thread.next_entry = thread.end_entry = 0;
+  thread.operation = nullptr;
+  thread.launch = {};
+  thread.cloned_graph = 0;
+  thread.unit = {};
+  place.state = &thread;
+  place.recording = recording_;
+  Announce(thread);
+  return &thread;
 }
 
 void Recorder::Announce(ThreadState& thread) noexcept {
@@ -195,7 +254,7 @@ int Recorder::PushRange(ThreadState& thread, const Text& name, const void* domai
     return static_cast<int>(before);
   }
   if (thread.next_entry == thread.end_entry) {
-    thread.next_entry = entries_.fetch_add(kEntryBlock, std::memory_order_relaxed);
+    thread.next_entry = entries.fetch_add(kEntryBlock, std::memory_order_relaxed);
     thread.end_entry = thread.next_entry + kEntryBlock;
   }
   range.owner = record::MakeOwner(path, thread.next_entry++);

@@ -1,12 +1,18 @@
 // The recorder: what the agent's sources (NVTX ranges, operator callbacks, CUPTI) write through. One per recording, and
 // one more, private, on which the agent measures its own cost.
 //
-// Nothing here waits, allocates memory in steady state, throws or prints. Every call is safe from any thread.
+// A recording ends while the job runs on. Whoever uses the process's recorder marks its thread for as long, with two
+// plain stores beside what it reads anyway; RetireRecorder waits until no thread is marked before it gives the memory
+// back. The barrier that this needs is made by who waits (membarrier), not by the job.
+//
+// Nothing here waits, allocates memory in steady state, throws or prints, but for RetireRecorder. Every call is safe
+// from any thread.
 #ifndef DSOCR_CUPTI_AGENT_RECORDER_H_
 #define DSOCR_CUPTI_AGENT_RECORDER_H_
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 
 #include "cupti/agent/clock.h"
 #include "cupti/agent/intern.h"
@@ -53,9 +59,8 @@ struct alignas(64) ThreadState {
   int64_t operation_start_ns;
   uint64_t operation_nested_calls;
   uint32_t number;
-  uint32_t depth;   // open ranges in `open`
-  uint32_t excess;  // ranges opened beyond those
-  std::atomic<bool> in_use;
+  uint32_t depth;       // open ranges in `open`
+  uint32_t excess;      // ranges opened beyond those
   bool is_announced;    // its kThread record is in the ring
   uint64_t next_entry;  // entries are taken from a process-wide counter in blocks
   uint64_t end_entry;
@@ -108,6 +113,9 @@ class alignas(64) Recorder {
   // close.
   int Start(uint32_t slot_count) noexcept;
 
+  // In a forked child: the ring is the parent's. Nothing is written any more.
+  void LeaveRing() noexcept;
+
   // Takes the ring's pages now (2 to 20 ms), so that no writer has to fault them in (60 ns a record). From any thread,
   // while others write.
   void Prefault() noexcept;
@@ -120,8 +128,13 @@ class alignas(64) Recorder {
   }
   Sampler& sampler() noexcept { return sampler_; }
 
-  // Makes this thread's state in this recorder; null when kMaxThreads threads are alive. HookThread's own.
+  // Makes this thread's state in this recorder. Hook's own.
   ThreadState* AcquireThread() noexcept;
+
+  // 1, 2, … in this process: a recorder's address may come again, its number does not.
+  uint32_t recording() const noexcept { return recording_; }
+  // False: the owner of an earlier recording.
+  bool Knows(record::Owner owner) const noexcept { return record::OwnerEntry(owner) >= first_entry_; }
 
   // The depth before the push, as NVTX wants it. A range inside an operator call is part of that call and is not
   // recorded. `memo`: may be null.
@@ -183,14 +196,14 @@ class alignas(64) Recorder {
   record::NameId NameOn(ThreadState& thread, const Text& name) noexcept;
 
   std::atomic<Mode> mode_{Mode::kOff};
-  uint32_t recording_ = 0;  // 1, 2, … in this process
+  uint32_t recording_ = 0;
   std::atomic<const RangeListener*> listener_{nullptr};
   std::atomic<const UnitListener*> unit_listener_{nullptr};
   std::atomic<int> units_recorded_open_{0};
   Sampler sampler_;
   record::RingWriter ring_;
   Interner interner_;
-  std::atomic<uint64_t> entries_{1};
+  uint64_t first_entry_ = 0;
   std::atomic<uint64_t> lost_operations_{0};
   std::atomic<uint64_t> invalid_{0};
   std::atomic<uint64_t> overflowed_{0};
@@ -201,31 +214,102 @@ class alignas(64) Recorder {
   ThreadState* threads_ = nullptr;  // kMaxThreads of them in one mapping, touched as threads come
 };
 
-// Initial-exec: one load instead of a call, and glibc keeps room for such variables of libraries loaded late. Two words
-// only. HookThread's own.
-extern __attribute__((tls_model("initial-exec"))) constinit thread_local ThreadState* current_thread;
-extern __attribute__((tls_model("initial-exec"))) constinit thread_local Recorder* thread_recorder;
+// What a thread keeps of its own, whatever is being recorded.
+struct alignas(32) ThreadPlace {
+  static constexpr uint32_t kGone = ~uint32_t{0};
+
+  ThreadState* state;          // in the recorder of `recording`, which may be gone
+  Recorder* own_recorder;      // that this thread writes to, whatever the process's is; null: it has none
+  uint32_t recording;          // 0: none
+  uint32_t number;             // of this thread + 1; 0: not numbered yet; kGone: the thread is ending
+  std::atomic<uint32_t> uses;  // how often this thread is inside of something that uses a recorder
+};
+
+// Initial-exec: one load instead of a call, and glibc keeps room for such variables of libraries loaded late.
+extern __attribute__((tls_model("initial-exec"))) constinit thread_local ThreadPlace thread_place;
 extern std::atomic<Recorder*> process_recorder;
 
-// The recorder of this process; null until the agent starts. A forked child has none.
+// The recorder of this process; null while nothing is recorded.
 inline Recorder* ProcessRecorder() noexcept { return process_recorder.load(std::memory_order_acquire); }
 inline void SetProcessRecorder(Recorder* recorder) noexcept {
   process_recorder.store(recorder, std::memory_order_release);
 }
 
-// Makes `recorder` the one that this thread writes to, whatever the process's is: for measuring the agent's own cost.
-// Null undoes it.
+// Numbers this thread. False: kMaxThreads threads are alive, or this one is ending.
+bool NumberThread() noexcept;
+
+// While it lives, no recorder that this thread finds after its construction is taken away. Nests.
+class RecorderUse {
+ public:
+  RecorderUse() noexcept : is_safe_(thread_place.number - 1 < record::kMaxThreads || NumberThread()) {
+    if (is_safe_) {
+      Count(1);
+      std::atomic_signal_fence(std::memory_order_seq_cst);  // the rest of the fence is RetireRecorder's membarrier
+    }
+  }
+  ~RecorderUse() {
+    if (is_safe_) {
+      Count(-1u);
+    }
+  }
+  RecorderUse(const RecorderUse&) = delete;
+  RecorderUse& operator=(const RecorderUse&) = delete;
+
+  // False: this thread cannot be waited for, so it must not use a recorder.
+  bool is_safe() const noexcept { return is_safe_; }
+
+ private:
+  // Its own thread alone writes the count.
+  static void Count(uint32_t change) noexcept {
+    std::atomic<uint32_t>& uses = thread_place.uses;
+    uses.store(uses.load(std::memory_order_relaxed) + change, std::memory_order_release);
+  }
+
+  const bool is_safe_;
+};
+
+// What a hook on a thread of the job begins with: this thread's state in the recorder that it writes to. None: nothing
+// is recorded here.
+class Hook {
+ public:
+  Hook() noexcept {
+    if (process_recorder.load(std::memory_order_relaxed) != nullptr) {
+      Enter();
+    }
+  }
+  Hook(const Hook&) = delete;
+  Hook& operator=(const Hook&) = delete;
+
+  explicit operator bool() const noexcept { return thread_ != nullptr; }
+  ThreadState& operator*() const noexcept { return *thread_; }
+  ThreadState* operator->() const noexcept { return thread_; }
+
+ private:
+  void Enter() noexcept {
+    use_.emplace();
+    Recorder* recorder = thread_place.own_recorder != nullptr ? thread_place.own_recorder : ProcessRecorder();
+    if (use_->is_safe() && recorder != nullptr && recorder->mode() != Recorder::Mode::kOff) {
+      thread_ = thread_place.recording == recorder->recording() ? thread_place.state : recorder->AcquireThread();
+    }
+  }
+
+  std::optional<RecorderUse> use_;
+  ThreadState* thread_ = nullptr;
+};
+
+// Makes `recorder` the one that this thread writes to: for measuring the agent's own cost. Null undoes it. REQUIRES: a
+// recording is on.
 void SetThreadRecorder(Recorder* recorder) noexcept;
 
-// The recorder that the hooks of this thread write to, and this thread's state in it. Null: nothing is recorded here.
-inline ThreadState* HookThread() noexcept {
-  Recorder* recorder = thread_recorder != nullptr ? thread_recorder : ProcessRecorder();
-  if (recorder == nullptr || recorder->mode() == Recorder::Mode::kOff) {
-    return nullptr;
-  }
-  ThreadState* thread = current_thread;
-  return thread != nullptr && thread->recorder == recorder ? thread : recorder->AcquireThread();
-}
+// Once before the first recording ends. False: this kernel has no such barrier, and no recorder is ever given back.
+bool PrepareToRetire() noexcept;
+
+// Takes the process's recorder away, waits until no thread uses one any more, and deletes it. False: a thread was
+// inside for `timeout_ms`, so it is left alone for ever. REQUIRES: the caller uses none, and nobody else retires.
+bool RetireRecorder(int timeout_ms) noexcept;
+
+// In a forked child: there is no recorder, and no thread but this one.
+void ForgetRecorderAfterFork() noexcept;
 
 }  // namespace dsocr::agent
 

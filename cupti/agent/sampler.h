@@ -14,9 +14,9 @@ namespace dsocr::agent {
 
 class Sampler {
  public:
-  // Parts per million of the job's time; 0: no budget, everything is recorded. Before any unit begins.
-  void set_budget_ppm(uint32_t budget_ppm) noexcept { budget_ppm_ = budget_ppm; }
-  bool is_on() const noexcept { return budget_ppm_ > 0; }
+  // Parts per million of the job's time; 0: no budget, everything is recorded. For the units that begin from now on.
+  void set_budget_ppm(uint32_t budget_ppm) noexcept { budget_ppm_.store(budget_ppm, std::memory_order_relaxed); }
+  bool is_on() const noexcept { return budget_ppm_.load(std::memory_order_relaxed) > 0; }
 
   // For the unit that begins now: 0, it is not to be recorded; else 2^16 / the probability with which it was chosen.
   uint64_t Choose() noexcept;
@@ -28,7 +28,7 @@ class Sampler {
   uint64_t units_recorded() const noexcept { return recorded_.load(std::memory_order_relaxed); }
 
  private:
-  uint32_t budget_ppm_ = 0;
+  std::atomic<uint32_t> budget_ppm_{0};
   std::atomic<uint64_t> seen_{0};
   std::atomic<uint64_t> recorded_{0};
   std::mutex mutex_;        // guards what follows: a unit is a request, so it is rarely taken

@@ -59,14 +59,14 @@ bool FindFunctions(void* library) {
 }
 
 std::unique_ptr<at::ObserverContext> OnStart(const at::RecordFunction& call) {
-  if (ThreadState* thread = HookThread()) {
+  if (const Hook thread; thread) {
     thread->recorder->BeginCall(*thread, &call);
   }
   return nullptr;
 }
 
 void OnEnd(const at::RecordFunction& call, at::ObserverContext*) {
-  if (ThreadState* thread = HookThread()) {
+  if (const Hook thread; thread) {
     thread->recorder->EndCall(*thread, &call, [&call] { return torch.name(&call); });
   }
 }
@@ -90,14 +90,17 @@ class Call {
 
 TorchState InstallTorchCallbacks() noexcept {
   if (callback.load() != 0) {
+    EnableTorchCallbacks(true);
     return TorchState::kInstalled;
   }
-  void* library = dlopen("libtorch_cpu.so", RTLD_NOW | RTLD_NOLOAD);
+  static void* library = nullptr;
   if (library == nullptr) {
-    return TorchState::kAbsent;
+    library = dlopen("libtorch_cpu.so", RTLD_NOW | RTLD_NOLOAD);
+    if (library == nullptr) {
+      return TorchState::kAbsent;
+    }
   }
   if (!FindFunctions(library)) {
-    dlclose(library);
     return TorchState::kUnsupported;
   }
   try {
