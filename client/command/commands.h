@@ -10,10 +10,12 @@
 namespace dsocr::client {
 
 Command AnalyzeCommand();
+Command AttachCommand();
 Command CheckCommand();
 Command CompletionCommand();
 Command DeleteCommand();
 Command DescribeWorkloadCommand();
+Command DetachCommand();
 Command DevicesCommand();
 Command ExportCommand();
 Command KernelsCommand();
@@ -21,6 +23,7 @@ Command LaunchCommand();
 Command ListCommand();
 Command ModelCommand();
 Command ModelsCommand();
+Command PsCommand();
 Command RunCommand();
 Command StatusCommand();
 Command SummaryCommand();

@@ -5,7 +5,8 @@
 #include "base/status.h"
 #include "client/child_process.h"
 #include "client/command/commands.h"
-#include "client/command/overhead_budget.h"
+#include "client/command/recording_flags.h"
+#include "client/command/request.h"
 #include "client/command/watch.h"
 #include "client/output_file.h"
 #include "client/render/print.h"
@@ -48,6 +49,7 @@ absl::Status DeliverReport(Session& session, Daemon& daemon, const std::string& 
 absl::StatusOr<int> Launch(Session& session) {
   const CommandLine& line = session.line();
   DSOCR_ASSIGN_OR_RETURN(const double overhead_budget, OverheadBudget(line));
+  DSOCR_ASSIGN_OR_RETURN(std::string module_map, ModuleMap(line, session.io()));
   std::optional<OutputFile> file;
   if (line.Has("--out")) {
     DSOCR_ASSIGN_OR_RETURN(OutputFile created,
@@ -61,7 +63,10 @@ absl::StatusOr<int> Launch(Session& session) {
     start.mutable_launch()->add_command(word);
   }
   start.mutable_launch()->set_run_id(line.Text("--run-id"));
+  start.mutable_launch()->set_artifacts_root(ArtifactsRoot(line, session.io()));
   start.mutable_launch()->set_overhead_budget(overhead_budget);
+  start.mutable_launch()->set_depth(Depth(line));
+  start.mutable_launch()->set_module_map(std::move(module_map));
   DSOCR_ASSIGN_OR_RETURN(const v1::StartRunResponse started, daemon->Call(&v1::ProfileService::Stub::StartRun, start));
   const std::map<std::string, std::string> environment(started.environment().begin(), started.environment().end());
   if (const absl::Status status = child.Start(line.program, environment); !status.ok()) {
@@ -103,6 +108,9 @@ Command LaunchCommand() {
                      "report file, JSON or by -o or its .yaml name (default: a table on stderr)"},
                     {"--force", ValueKind::kSwitch, "", "overwrite an existing --out"},
                     {"--run-id", ValueKind::kText, "ID", "id of the run (default: made up)"},
+                    ArtifactsDirFlag(),
+                    DepthFlag(),
+                    ModuleMapFlag(),
                     OverheadBudgetFlag()},
           .run = Launch};
 }

@@ -32,12 +32,17 @@ std::string CalibrationOf(const CommandLine& line, const Io& io) {
   return NamesFile(io, value) ? AbsolutePath(io, value) : value;
 }
 
+}  // namespace
+
+Flag ArtifactsDirFlag() {
+  return {"--artifacts-dir", ValueKind::kPath, "DIR",
+          "root of artifacts (default DSOCR_ARTIFACTS_DIR, else tmp/profile-output)"};
+}
+
 std::string ArtifactsRoot(const CommandLine& line, const Io& io) {
   return AbsolutePath(io, line.Has("--artifacts-dir") ? line.Text("--artifacts-dir")
                                                       : io.Env("DSOCR_ARTIFACTS_DIR").value_or("tmp/profile-output"));
 }
-
-}  // namespace
 
 std::vector<Flag> WorkloadFlags() {
   return {

@@ -18,8 +18,11 @@ std::vector<Flag> RequestFlags();   // model, workload profile and file, dtype, 
 // INVALID_ARGUMENT for a workload file that cannot be read.
 absl::StatusOr<v1::WorkloadOverrides> MakeOverrides(const CommandLine& line, const Io& io);
 
-// Paths become absolute; artifacts_root is --artifacts-dir, else DSOCR_ARTIFACTS_DIR, else tmp/profile-output below the
-// working directory. What is not given stays empty where the daemon has a default.
+Flag ArtifactsDirFlag();
+// --artifacts-dir, else DSOCR_ARTIFACTS_DIR, else tmp/profile-output below the working directory; absolute.
+std::string ArtifactsRoot(const CommandLine& line, const Io& io);
+
+// Paths become absolute. What is not given stays empty where the daemon has a default.
 absl::StatusOr<v1::DeepSeekOCRAnalyticRequest> MakeRequest(const CommandLine& line, const Io& io);
 
 // Of an argument that is an id or a file: whether it has a slash or the ending of a document, or is a file there. A

@@ -11,7 +11,7 @@
 #include "absl/time/clock.h"
 #include "base/status.h"
 #include "client/command/commands.h"
-#include "client/command/overhead_budget.h"
+#include "client/command/recording_flags.h"
 #include "client/command/request.h"
 #include "client/command/watch.h"
 #include "client/render/print.h"
@@ -66,16 +66,6 @@ absl::StatusOr<v1::StartRunRequest> MakeRun(const CommandLine& line, const Io& i
   DSOCR_ASSIGN_OR_RETURN(const double overhead_budget, OverheadBudget(line));
   run->set_overhead_budget(overhead_budget);
   return start;
-}
-
-// The two lines by which scripts find a report: on stdout before the table, on stderr where stdout is a document.
-void PrintPlace(Session& session, const std::string& report_id, const std::string& artifacts_dir) {
-  const std::string lines = fmt::format("report_id: {}\nartifacts_dir: {}\n", report_id, artifacts_dir);
-  if (session.output() == "table") {
-    session.Out(lines + "\n");
-  } else {
-    session.Say(lines);
-  }
 }
 
 absl::StatusOr<int> PrintResult(Session& session, Daemon& daemon, const std::string& report_id,
@@ -145,8 +135,7 @@ std::vector<Flag> Flags() {
       {"--run-id", ValueKind::kText, "ID", "id of the new run (default: made up)"},
       {"--operator-snapshot", ValueKind::kPath, "DIR",
        "TorchInfo artifacts to take operators from (default: built in)"},
-      {"--artifacts-dir", ValueKind::kPath, "DIR",
-       "root of artifacts (default DSOCR_ARTIFACTS_DIR, else tmp/profile-output)"},
+      ArtifactsDirFlag(),
       OverheadBudgetFlag(),
       {"--detach", ValueKind::kSwitch, "", "return once the run has begun"},
   };

@@ -2,12 +2,15 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <memory>
 #include <utility>
 
 #include "absl/time/time.h"
+#include "client/render/table.h"
+#include "client/render/units.h"
 #include "fmt/format.h"
 #include "proto/document.h"
 
@@ -60,9 +63,23 @@ absl::Status StatusOf(const v1::Run& run) {
                           : run.error());
 }
 
-RunWatch::RunWatch(Session& session) : session_(session), interrupts_([this](int count) { OnInterrupt(count); }) {}
+std::string PlaceLines(const std::string& report_id, const std::string& artifacts_dir) {
+  return fmt::format("report_id: {}\nartifacts_dir: {}\n", report_id, artifacts_dir);
+}
 
-void RunWatch::OnInterrupt(int count) {
+void PrintPlace(Session& session, const std::string& report_id, const std::string& artifacts_dir) {
+  const std::string lines = PlaceLines(report_id, artifacts_dir);
+  if (session.output() == "table") {
+    session.Out(lines + "\n");
+  } else {
+    session.Say(lines);
+  }
+}
+
+RunWatch::RunWatch(Session& session, OnInterrupt on_interrupt)
+    : session_(session), on_interrupt_(on_interrupt), interrupts_([this](int count) { Interrupt(count); }) {}
+
+void RunWatch::Interrupt(int count) {
   Daemon* daemon = nullptr;
   std::string run_id;
   {
@@ -102,8 +119,49 @@ void RunWatch::ClearLine() {
   }
 }
 
+// A table that is drawn over itself on a terminal, and one after the other elsewhere.
+void RunWatch::ShowLive(const v1::RunEvent& event) {
+  constexpr int kMaxRows = 40;
+  Table table;
+  table.columns = {{"MODULE", "module_id"},
+                   {"CALLS", "calls", true},
+                   {"TIME", "device_time_ms", true},
+                   {"SELF", "self_device_time_ms", true},
+                   {"SHARE", "share", true}};
+  double total_ms = 0;
+  for (const v1::LiveModule& module : event.modules()) {
+    total_ms += module.self_device_time_ms();
+  }
+  for (const v1::LiveModule& module : event.modules()) {
+    if (static_cast<int>(table.rows.size()) == kMaxRows) {
+      break;
+    }
+    table.rows.push_back(
+        {Cell(std::string(2 * static_cast<size_t>(std::clamp(module.depth(), 0, 20)), ' ') + module.module_id()),
+         Cell(fmt::format("{}", module.calls())), Cell(HumanMs(module.device_time_ms())),
+         Cell(HumanMs(module.self_device_time_ms())),
+         Cell(HumanShare(total_ms > 0 ? module.device_time_ms() / total_ms : 0))});
+  }
+  const std::string text =
+      fmt::format("{}  {}\n", StateWord(event.run().state()), event.message()) + TableText(table, /*has_color=*/false);
+  if (session_.shows_progress()) {
+    if (shown_lines_ > 0) {
+      session_.io().Err(fmt::format("\033[{}A\033[J", shown_lines_));
+    }
+    shown_lines_ = static_cast<int>(std::count(text.begin(), text.end(), '\n'));
+  }
+  session_.Say(text);
+}
+
 void RunWatch::Show(const v1::RunEvent& event) {
   const v1::RunState state = event.run().state();
+  if (shows_modules_ && event.modules_size() > 0) {
+    ShowLive(event);
+    return;
+  }
+  if (shown_lines_ > 0) {
+    return;  // the table stays
+  }
   if (session_.shows_progress()) {
     ClearLine();
     if (!IsFinal(state)) {
@@ -142,7 +200,8 @@ absl::StatusOr<v1::Run> RunWatch::Follow(Daemon& daemon, const std::string& run_
     absl::MutexLock lock(&mutex_);
     context_ = nullptr;
   }
-  if (interrupts_.was_interrupted() && event.run().state() != v1::RUN_STATE_DONE) {
+  if (interrupts_.was_interrupted() && on_interrupt_ == OnInterrupt::kCancel &&
+      event.run().state() != v1::RUN_STATE_DONE) {
     return absl::CancelledError(fmt::format("run '{}': cancelled by you; start it again with 'dsocrctl run'", run_id));
   }
   if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {

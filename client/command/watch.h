@@ -20,23 +20,38 @@ absl::StatusOr<std::string> WatchReport(Daemon& daemon, const std::string& repor
 // The error of a run that did not end well: its own line, under the code of its failure. OK for a run that is done.
 absl::Status StatusOf(const v1::Run& run);
 
-// Follows a run to its end, says on stderr how it goes, and cancels it on Ctrl-C or when --timeout has passed. Make it
+// The two lines by which scripts find a report.
+std::string PlaceLines(const std::string& report_id, const std::string& artifacts_dir);
+// On stdout before the table, on stderr where stdout is a document.
+void PrintPlace(Session& session, const std::string& report_id, const std::string& artifacts_dir);
+
+// Follows a run to its end, says on stderr how it goes, and ends it on Ctrl-C or when --timeout has passed. Make it
 // before anything talks to the daemon (see InterruptWatch).
 class RunWatch {
  public:
-  explicit RunWatch(Session& session);
+  enum class OnInterrupt { kCancel, kDetach };  // the run is lost; it ends early, with its report
+
+  explicit RunWatch(Session& session, OnInterrupt on_interrupt = OnInterrupt::kCancel);
+
+  // From here on the modules of a live job are shown, once a second.
+  void ShowModules() { shows_modules_ = true; }
 
   // The finished run. CANCELLED after Ctrl-C, DEADLINE_EXCEEDED after --timeout, UNAVAILABLE if the daemon dies, else
   // StatusOf the run.
   absl::StatusOr<v1::Run> Follow(Daemon& daemon, const std::string& run_id);
 
  private:
-  void OnInterrupt(int count);
+  void Interrupt(int count);
   void Cancel(Daemon& daemon, const std::string& run_id);
   void Show(const v1::RunEvent& event);
   void ClearLine();
 
+  void ShowLive(const v1::RunEvent& event);
+
   Session& session_;
+  const OnInterrupt on_interrupt_;
+  bool shows_modules_ = false;
+  int shown_lines_ = 0;  // of modules, on the terminal above the cursor
   absl::Mutex mutex_;
   Daemon* daemon_ ABSL_GUARDED_BY(mutex_) = nullptr;  // while a run is followed
   std::string run_id_ ABSL_GUARDED_BY(mutex_);

@@ -779,6 +779,8 @@ std::vector<LiveModule> Attribution::Live() const { return state_->Live(); }
 
 int64_t Attribution::records_received() const { return state_->received; }
 
+bool Attribution::has_begun() const { return state_->time_seen; }
+
 int64_t Attribution::requests_ended() const { return state_->requests_ended; }
 
 Result Attribution::Finish() { return state_->Finish(); }

@@ -183,6 +183,7 @@ class Attribution {
   // The first request that is not over: parents before their children. Costs as much as the paths that it touched.
   std::vector<LiveModule> Live() const;
   int64_t records_received() const;
+  bool has_begun() const;          // a range or an operation has come
   int64_t requests_ended() const;  // where no range marks requests: outermost ranges that began in the recording
 
   // REQUIRES: called once, after the last record.

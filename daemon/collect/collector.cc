@@ -83,6 +83,12 @@ struct SessionState {
            std::none_of(processes.begin(), processes.end(), [](const Process& p) { return p.is_connected(); });
   }
   bool HasCome() const { return !processes.empty(); }
+  const Process* Busiest() const {
+    const auto records = [](const Process& process) { return process.attribution().records_received(); };
+    const auto found = std::max_element(processes.begin(), processes.end(),
+                                        [&](const Process& a, const Process& b) { return records(a) < records(b); });
+    return found == processes.end() ? nullptr : &*found;
+  }
 };
 
 absl::Status SystemError(const std::string& what) {
@@ -225,19 +231,21 @@ class CollectorImpl : public Collector {
   Progress Look(SessionState& session) {
     absl::MutexLock lock(&mutex_);
     Progress progress;
-    const Process* most = nullptr;
     for (const Process& process : session.processes) {
-      ++(process.is_connected() ? progress.processes_recording : progress.processes_ended);
-      if (most == nullptr || process.records() > most->records()) {
-        most = &process;
-      }
+      progress.processes_recording += process.is_connected() ? 1 : 0;
+      progress.has_begun = progress.has_begun || process.attribution().has_begun();
+      progress.records += process.attribution().records_received();
     }
-    if (most != nullptr) {
-      progress.records = most->records();
-      progress.requests = most->requests();
-      progress.modules = most->Live();
+    if (const Process* busiest = session.Busiest()) {
+      progress.requests = busiest->attribution().requests_ended();
     }
     return progress;
+  }
+
+  std::vector<attribution::LiveModule> Live(SessionState& session) {
+    absl::MutexLock lock(&mutex_);
+    const Process* busiest = session.Busiest();
+    return busiest == nullptr ? std::vector<attribution::LiveModule>() : busiest->attribution().Live();
   }
 
   SessionResult Finish(SessionState& session, absl::Time deadline) {
@@ -316,6 +324,7 @@ class SessionImpl : public Session {
   }
   void Detach() override { collector_.Tell(*state_, record::Opcode::kDetach); }
   Progress Look() override { return collector_.Look(*state_); }
+  std::vector<attribution::LiveModule> Live() override { return collector_.Live(*state_); }
   SessionResult Finish(absl::Time deadline) override { return collector_.Finish(*state_, deadline); }
 
  private:

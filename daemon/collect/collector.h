@@ -30,13 +30,12 @@ struct SessionOptions {
   record::Depth depth = record::Depth::kNone;  // which modules of a Python job get hooks
 };
 
-// How far a session is. Of its process with the most records.
+// How far a session is.
 struct Progress {
   int processes_recording = 0;
-  int processes_ended = 0;
+  bool has_begun = false;  // a range or an operation has come
   int64_t records = 0;
-  int64_t requests = 0;  // that are over
-  std::vector<attribution::LiveModule> modules;
+  int64_t requests = 0;  // that are over; of the process with the most records
 };
 
 struct SessionResult {
@@ -68,6 +67,8 @@ class Session {
   virtual void Detach() = 0;
 
   virtual Progress Look() = 0;
+  // Of the process with the most records.
+  virtual std::vector<attribution::LiveModule> Live() = 0;
 
   // Drains what the job wrote and folds it. Returns when every process of the session has gone, or at the deadline with
   // what there is. Where no agent has said hello yet it waits only kHelloGrace: a job that ended may have left its

@@ -75,9 +75,7 @@ class Process {
   void Disconnect();
   void Send(const record::Control& control);
 
-  int64_t records() const { return attribution_.records_received(); }
-  int64_t requests() const { return attribution_.requests_ended(); }
-  std::vector<attribution::LiveModule> Live() const { return attribution_.Live(); }
+  const attribution::Attribution& attribution() const { return attribution_; }
 
   // REQUIRES: disconnected; called once.
   attribution::Result Finish() { return attribution_.Finish(); }

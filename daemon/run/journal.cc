@@ -8,15 +8,20 @@ bool IsFinal(v1::RunState state) {
   return state == v1::RUN_STATE_DONE || state == v1::RUN_STATE_FAILED || state == v1::RUN_STATE_CANCELLED;
 }
 
-void Journal::Publish(const v1::Run& run, std::string message, std::optional<double> progress) {
+void Journal::Publish(const v1::Run& run, std::string message, std::optional<double> progress,
+                      std::vector<v1::LiveModule> modules) {
   v1::RunEvent event;
   *event.mutable_run() = run;
   event.set_message(std::move(message));
   if (progress) {
     event.set_progress(*progress);
   }
+  event.mutable_modules()->Assign(modules.begin(), modules.end());
   absl::MutexLock lock(&mutex_);
   std::vector<v1::RunEvent>& events = histories_[run.run_id()].events;
+  if (!events.empty()) {
+    events.back().clear_modules();
+  }
   const bool is_flood = events.size() >= kMaxEvents && events.back().run().state() == run.state();
   if (is_flood) {
     events.back() = std::move(event);

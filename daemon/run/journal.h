@@ -27,7 +27,9 @@ class Journal {
   static constexpr size_t kMaxFinishedRuns = 32;
 
   // Appends an event of `run`; the first one of a run id opens its list, one with a final state closes it.
-  void Publish(const v1::Run& run, std::string message, std::optional<double> progress = std::nullopt);
+  // `modules`: of a live job; the run's events before lose theirs.
+  void Publish(const v1::Run& run, std::string message, std::optional<double> progress = std::nullopt,
+               std::vector<v1::LiveModule> modules = {});
 
   // The events from number `from` on, as soon as there is one or the run has ended, or empty at `until`; nullopt if no
   // such run is kept.

@@ -3,14 +3,13 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "absl/time/clock.h"
 #include "base/status.h"
-#include "daemon/config/version.h"
-#include "daemon/export/artifacts.h"
-#include "daemon/report/report.h"
 #include "daemon/run/subprocess.h"
 #include "fmt/format.h"
 #include "fmt/ranges.h"
@@ -43,6 +42,13 @@ v1::Run NewRun(const std::string& run_id, std::string command) {
   command.resize(std::min(command.size(), kMaxCommandBytes));
   run.set_command(std::move(command));
   return run;
+}
+
+// What an attach that was refused leaves of the directory that it made.
+void RemoveEmptyRun(const std::string& artifacts_root, const std::string& run_id) {
+  std::error_code ignored;
+  std::filesystem::remove(std::filesystem::path(artifacts_root) / run_id / "trace", ignored);
+  std::filesystem::remove(std::filesystem::path(artifacts_root) / run_id, ignored);
 }
 
 v1::RunState FinalStateOf(const absl::Status& outcome) {
@@ -139,6 +145,7 @@ absl::StatusOr<v1::StartRunResponse> RunManager::StartLaunch(const v1::LaunchRun
   const std::string run_id = plan.input.report_id;
   collect::SessionOptions options;
   options.overhead_budget = request.overhead_budget();
+  options.depth = DepthOf(request.depth());
   DSOCR_ASSIGN_OR_RETURN(options.trace_dir, MakeTraceDir(plan.artifacts_root, run_id));
   DSOCR_ASSIGN_OR_RETURN(std::unique_ptr<collect::Session> session, tools_.collector->Expect(std::move(options)));
   v1::Run run = NewRun(run_id, fmt::format("{}", fmt::join(request.command(), " ")));
@@ -180,7 +187,7 @@ absl::StatusOr<v1::Run> RunManager::FinishLaunch(const v1::FinishLaunchRequest& 
 absl::Status RunManager::BuildLaunchReport(Launch* launch, int wait_status, absl::Time deadline) {
   launch->run.set_state(v1::RUN_STATE_JOINING);
   Record(launch->run, fmt::format("the command {}", DescribeWaitStatus(wait_status)));
-  const collect::SessionResult result = launch->session->Finish(std::min(deadline, absl::Now() + kDrainLimit));
+  collect::SessionResult result = launch->session->Finish(std::min(deadline, absl::Now() + kDrainLimit));
   if (!result.trace_error.empty()) {
     tools_.log->Warning("run {}: its records are not kept: {}", launch->run.run_id(), result.trace_error);
   }
@@ -188,19 +195,122 @@ absl::Status RunManager::BuildLaunchReport(Launch* launch, int wait_status, absl
     return absl::FailedPreconditionError(fmt::format(
         "launch of '{}': no agent came from it; is it a program that dynamic linking reaches?", launch->run.command()));
   }
-  v1::Provenance provenance;
-  provenance.set_tool_version(std::string(config::kVersion));
-  provenance.set_started_at(launch->run.started_at());
-  provenance.set_duration_ms(absl::ToDoubleMilliseconds(absl::Now() - launch->started));
-  const std::string artifacts = exporter::ArtifactsDir(launch->artifacts_root, launch->run.run_id());
-  DSOCR_ASSIGN_OR_RETURN(const v1::AnalyticModelReport report,
-                         report::BuildUnrecognisedReport(
-                             result.attribution, {v1::ROUTE_LAUNCH, launch->overhead_budget}, launch->run.report_id(),
-                             launch->run.run_id(), artifacts + "/layers", provenance));
-  DSOCR_RETURN_IF_ERROR(
-      exporter::WriteArtifacts(launch->artifacts_root, launch->run.run_id(), {.report = report}).status());
-  launch->run.set_artifacts_dir(artifacts);
-  return tools_.store->PutReport(report, /*digest=*/"");
+  return PublishJob(tools_,
+                    {.measured = std::move(result.attribution),
+                     .route = v1::ROUTE_LAUNCH,
+                     .overhead_budget = launch->overhead_budget,
+                     .started = launch->started},
+                    launch->artifacts_root, &launch->run);
+}
+
+absl::StatusOr<v1::AttachResponse> RunManager::Attach(const v1::AttachRequest& request, Caller caller) {
+  DSOCR_RETURN_IF_ERROR(CheckAttach(request));
+  ReapAttached();
+  v1::DeepSeekOCRAnalyticRequest naming;
+  naming.set_run_id(request.run_id());
+  naming.set_artifacts_root(request.artifacts_root());
+  DSOCR_ASSIGN_OR_RETURN(Plan plan, tools_.planner->Resolve(naming, caller));
+  DSOCR_RETURN_IF_ERROR(tools_.planner->NameReport(naming, &plan));
+  const std::string run_id = plan.input.report_id;
+  auto stop = std::make_shared<StopSource>();
+  {
+    absl::MutexLock lock(&mutex_);
+    if (is_closed_) {
+      return absl::UnavailableError("dsocrd: it is shutting down; attach again in a moment");
+    }
+    for (const auto& [other_id, other] : attached_) {
+      if (!other.is_over && std::count(other.pids.begin(), other.pids.end(), request.pid()) > 0) {
+        return absl::FailedPreconditionError(
+            fmt::format("attach to {}: run '{}' records it already; end that with 'dsocrctl detach {}'", request.pid(),
+                        other_id, request.pid()));
+      }
+    }
+    if (attached_.size() >= kMaxAttached) {
+      return absl::ResourceExhaustedError(
+          fmt::format("attach: {} jobs are being recorded already; detach one first", attached_.size()));
+    }
+    attached_[run_id] = {.pids = {request.pid()}, .stop = stop};
+  }
+  v1::AttachResponse response;
+  absl::StatusOr<std::string> trace_dir = MakeTraceDir(plan.artifacts_root, run_id);
+  absl::StatusOr<std::unique_ptr<LiveRun>> live =
+      trace_dir.ok() ? LiveRun::Begin(tools_, request, *trace_dir, &response) : trace_dir.status();
+  absl::MutexLock lock(&mutex_);
+  Attached& attached = attached_[run_id];
+  if (!live.ok() || is_closed_) {
+    attached_.erase(run_id);
+    RemoveEmptyRun(plan.artifacts_root, run_id);
+    return live.ok() ? absl::UnavailableError("dsocrd: it is shutting down; attach again in a moment") : live.status();
+  }
+  response.set_run_id(run_id);
+  response.set_report_id(run_id);
+  v1::Run run = NewRun(run_id, fmt::format("attach {}", request.pid()));
+  run.set_state(v1::RUN_STATE_MEASURING);
+  DSOCR_RETURN_IF_ERROR(tools_.store->PutRun(run));
+  journal_.Publish(run, fmt::format("attached to {}", fmt::join(response.pids(), ", ")));
+  active_.emplace(run_id, stop);
+  attached.pids.assign(response.pids().begin(), response.pids().end());
+  attached.thread = std::thread([this, live = *std::move(live), run, root = plan.artifacts_root, stop]() mutable {
+    FollowLive(std::move(live), std::move(run), root, std::move(stop));
+  });
+  return response;
+}
+
+void RunManager::FollowLive(std::unique_ptr<LiveRun> live, v1::Run run, const std::string& artifacts_root,
+                            std::shared_ptr<StopSource> stop) {
+  const ops::Activity::Scope scope(activity_);  // a job that is recorded keeps the daemon
+  const absl::Status outcome =
+      live->Follow(artifacts_root, *stop, &run, [&](std::string message, std::vector<v1::LiveModule> modules) {
+        journal_.Publish(run, std::move(message), std::nullopt, std::move(modules));
+      });
+  live.reset();
+  {
+    absl::MutexLock lock(&mutex_);
+    attached_[run.run_id()].is_over = true;
+  }
+  Finish(&run, outcome);
+}
+
+void RunManager::ReapAttached() {
+  std::vector<std::thread> over;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (auto attached = attached_.begin(); attached != attached_.end();) {
+      if (attached->second.is_over) {
+        over.push_back(std::move(attached->second.thread));
+        attached = attached_.erase(attached);
+      } else {
+        ++attached;
+      }
+    }
+  }
+  for (std::thread& thread : over) {
+    thread.join();
+  }
+}
+
+absl::StatusOr<v1::Run> RunManager::Detach(int64_t pid, absl::Time deadline) {
+  std::string run_id;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const auto& [id, attached] : attached_) {
+      if (!attached.is_over && std::count(attached.pids.begin(), attached.pids.end(), pid) > 0) {
+        run_id = id;
+        attached.stop->Stop();
+      }
+    }
+  }
+  if (run_id.empty()) {
+    return absl::NotFoundError(
+        fmt::format("detach {}: no such process is being recorded; 'dsocrctl ps' says which are", pid));
+  }
+  for (size_t next = 0;;) {
+    const std::optional<Journal::News> news = journal_.Read(run_id, next, std::min(deadline, absl::Now() + kWatchTick));
+    if (!news || news->has_ended || absl::Now() >= deadline) {
+      return Get(run_id);
+    }
+    next += news->events.size();
+  }
 }
 
 absl::StatusOr<v1::Run> RunManager::Get(const std::string& run_id) {
@@ -300,6 +410,18 @@ void RunManager::Stop() {
   }
   for (auto& [run_id, launch] : launches) {
     Finish(&launch.run, absl::CancelledError("dsocrd: it is shutting down; launch again"));
+  }
+  while (true) {  // their stop sources are told; each leaves its job and publishes what it has
+    ReapAttached();
+    absl::MutexLock lock(&mutex_);
+    if (attached_.empty()) {
+      break;
+    }
+    const auto any_over = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return attached_.empty() ||
+             std::any_of(attached_.begin(), attached_.end(), [](const auto& entry) { return entry.second.is_over; });
+    };
+    mutex_.Await(absl::Condition(&any_over));
   }
   if (worker_.joinable()) {
     worker_.join();

@@ -2,8 +2,8 @@
 //
 // A model run goes QUEUED, (CALIBRATING,) PREDICTING, LOADING, WARMUP, MEASURING, JOINING, DONE; FAILED and CANCELLED
 // are reached from anywhere. One model run executes at a time, so that runs do not disturb each other's figures; the
-// others wait in order. Launches are not queued: their commands run outside the daemon. Every state is in the store
-// before it is told, and a run's report has the run's id.
+// others wait in order. Launches and attached jobs are not queued: they run outside the daemon. Every state is in the
+// store before it is told, and a run's report has the run's id.
 #ifndef DSOCR_DAEMON_RUN_RUN_MANAGER_H_
 #define DSOCR_DAEMON_RUN_RUN_MANAGER_H_
 
@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -24,6 +25,7 @@
 #include "daemon/collect/collector.h"
 #include "daemon/ops/activity.h"
 #include "daemon/run/journal.h"
+#include "daemon/run/live_run.h"
 #include "daemon/run/model_run.h"
 #include "daemon/run/plan.h"
 #include "daemon/run/stop_source.h"
@@ -38,6 +40,8 @@ class RunManager {
   static constexpr size_t kMaxQueuedRuns = 100;
   // Commands under launch at a time; each holds a ring of shared memory.
   static constexpr size_t kMaxLaunches = 32;
+  // Likewise of attached jobs; each holds a thread, too.
+  static constexpr size_t kMaxAttached = 32;
 
   RunManager(ModelRunTools tools, ops::Activity* activity);
   ~RunManager();  // Stop()
@@ -54,6 +58,13 @@ class RunManager {
   absl::StatusOr<v1::Run> Cancel(const std::string& run_id);
   // Drains the records of a launched command, until `deadline` at the latest, and builds its report.
   absl::StatusOr<v1::Run> FinishLaunch(const v1::FinishLaunchRequest& request, absl::Time deadline);
+
+  // Finds a way into a live job and records it from now on. Errors are LiveRun::Begin's; ALREADY_EXISTS: it is being
+  // recorded.
+  absl::StatusOr<v1::AttachResponse> Attach(const v1::AttachRequest& request, Caller caller);
+  // Ends the recording of a process and returns its run once its report is built, or at `deadline`. NOT_FOUND: it is
+  // not being recorded.
+  absl::StatusOr<v1::Run> Detach(int64_t pid, absl::Time deadline);
 
   // Calls `write` with every event from the first on, and returns OK after the final one; CANCELLED once `is_cancelled`
   // says so (asked several times a second) or `write` returns false.
@@ -86,6 +97,19 @@ class RunManager {
     absl::Time started;
   };
 
+  // A job that is recorded on a thread of its own.
+  struct Attached {
+    std::vector<int64_t> pids;
+    std::shared_ptr<StopSource> stop;
+    std::thread thread;
+    bool is_over = false;
+  };
+
+  void FollowLive(std::unique_ptr<LiveRun> live, v1::Run run, const std::string& artifacts_root,
+                  std::shared_ptr<StopSource> stop);
+  // Joins the threads of jobs that are over.
+  void ReapAttached() ABSL_LOCKS_EXCLUDED(mutex_);
+
   absl::StatusOr<v1::StartRunResponse> StartModel(const v1::ModelRun& request, Caller caller);
   absl::StatusOr<v1::StartRunResponse> StartLaunch(const v1::LaunchRun& request, Caller caller);
   void WorkLoop();
@@ -104,6 +128,7 @@ class RunManager {
   std::deque<std::unique_ptr<Job>> queue_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::shared_ptr<StopSource>> active_ ABSL_GUARDED_BY(mutex_);  // null for a launch
   std::map<std::string, Launch> launches_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Attached> attached_ ABSL_GUARDED_BY(mutex_);
   bool is_closed_ ABSL_GUARDED_BY(mutex_) = false;    // nothing new
   bool is_stopping_ ABSL_GUARDED_BY(mutex_) = false;  // the worker ends once the queue is empty
   std::thread worker_;

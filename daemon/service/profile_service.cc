@@ -37,4 +37,25 @@ grpc::Status ProfileService::FinishLaunch(grpc::ServerContext* context, const v1
                 [&] { return runs_->FinishLaunch(*request, absl::FromChrono(context->deadline())); });
 }
 
+grpc::Status ProfileService::ListProcesses(grpc::ServerContext*, const v1::ListProcessesRequest* request,
+                                           v1::ListProcessesResponse* response) {
+  return Answer(activity_, response,
+                [&] { return absl::StatusOr<v1::ListProcessesResponse>(run::ListProcesses(*request)); });
+}
+
+grpc::Status ProfileService::ExplainAttach(grpc::ServerContext*, const v1::AttachRequest* request,
+                                           v1::ExplainAttachResponse* response) {
+  return Answer(activity_, response, [&] { return run::ExplainAttach(*request); });
+}
+
+grpc::Status ProfileService::Attach(grpc::ServerContext* context, const v1::AttachRequest* request,
+                                    v1::AttachResponse* response) {
+  return Answer(activity_, response, [&] { return runs_->Attach(*request, CallerOf(*context)); });
+}
+
+grpc::Status ProfileService::Detach(grpc::ServerContext* context, const v1::DetachRequest* request, v1::Run* response) {
+  return Answer(activity_, response,
+                [&] { return runs_->Detach(request->pid(), absl::FromChrono(context->deadline())); });
+}
+
 }  // namespace dsocr::service

@@ -23,6 +23,13 @@ class ProfileService final : public v1::ProfileService::Service {
   grpc::Status CancelRun(grpc::ServerContext* context, const v1::GetRunRequest* request, v1::Run* response) override;
   grpc::Status FinishLaunch(grpc::ServerContext* context, const v1::FinishLaunchRequest* request,
                             v1::Run* response) override;
+  grpc::Status ListProcesses(grpc::ServerContext* context, const v1::ListProcessesRequest* request,
+                             v1::ListProcessesResponse* response) override;
+  grpc::Status ExplainAttach(grpc::ServerContext* context, const v1::AttachRequest* request,
+                             v1::ExplainAttachResponse* response) override;
+  grpc::Status Attach(grpc::ServerContext* context, const v1::AttachRequest* request,
+                      v1::AttachResponse* response) override;
+  grpc::Status Detach(grpc::ServerContext* context, const v1::DetachRequest* request, v1::Run* response) override;
 
  private:
   run::RunManager* const runs_;

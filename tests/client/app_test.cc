@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 #include <thread>
+#include <tuple>
 
 #include "absl/time/clock.h"
 #include "client/exit_code.h"
@@ -345,6 +346,93 @@ TEST_F(App, LaunchSaysHowTheCommandFailed) {
   EXPECT_EQ(Run({"launch", "--", "/no/such/program"}), kExitUsage);
   EXPECT_THAT(io.err, HasSubstr("command '/no/such/program': No such file or directory; "));
   EXPECT_TRUE(daemon.was_cancelled);
+}
+
+TEST_F(App, AttachFollowsTheJobAndPrintsItsReport) {
+  daemon.run_events = {Event(v1::RUN_STATE_MEASURING), Event(v1::RUN_STATE_DONE)};
+  EXPECT_EQ(Run({"attach", "4711", "--duration", "1500ms", "--requests", "3", "--depth", "all", "--route", "inject",
+                 "--overhead-budget", "1%", "--children"}),
+            kExitDone)
+      << io.err;
+  EXPECT_EQ(daemon.attach_request.pid(), 4711);
+  EXPECT_EQ(daemon.attach_request.duration_s(), 1.5);
+  EXPECT_EQ(daemon.attach_request.requests(), 3);
+  EXPECT_EQ(daemon.attach_request.depth(), v1::DEPTH_ALL);
+  EXPECT_EQ(daemon.attach_request.route(), v1::ROUTE_INJECT);
+  EXPECT_EQ(daemon.attach_request.overhead_budget(), 0.01);
+  EXPECT_TRUE(daemon.attach_request.children());
+  EXPECT_EQ(daemon.attach_request.artifacts_root(), directory_ / "tmp/profile-output");
+  EXPECT_THAT(io.out, StartsWith("report_id: r1\nartifacts_dir: /a/r1/static_analysis/analytic_model\n"));
+  EXPECT_THAT(io.err, HasSubstr("attached to 4711 by route inject"));
+}
+
+TEST_F(App, AttachSaysHowEachRouteWasJudged) {
+  daemon.run_events = {Event(v1::RUN_STATE_DONE)};
+  EXPECT_EQ(Run({"attach", "4711", "--explain", "-o", "json"}), kExitDone) << io.err;
+  EXPECT_THAT(io.err, HasSubstr("4711 agent  no : no agent listens in it\n"));
+  EXPECT_THAT(io.err, HasSubstr("4711 inject yes: a thread at rest is there\n"));
+  EXPECT_THAT(io.out, StartsWith("{"));
+}
+
+TEST_F(App, AttachShowsModulesWhileItRuns) {
+  v1::RunEvent event = Event(v1::RUN_STATE_MEASURING);
+  for (const auto& [depth, id, self_ms] : {std::tuple(0, "OCR", 1.0), std::tuple(1, "layers.0", 3.0)}) {
+    v1::LiveModule* module = event.add_modules();
+    module->set_module_id(id);
+    module->set_depth(depth);
+    module->set_calls(7);
+    module->set_device_time_ms(depth == 0 ? 4.0 : 3.0);
+    module->set_self_device_time_ms(self_ms);
+  }
+  daemon.run_events = {event, Event(v1::RUN_STATE_DONE)};
+  EXPECT_EQ(Run({"attach", "4711", "--watch"}), kExitDone) << io.err;
+  EXPECT_THAT(io.err, HasSubstr("OCR             7  4.00 ms  1.00 ms  100.0 %\n"));
+  EXPECT_THAT(io.err, HasSubstr("  layers.0      7  3.00 ms  3.00 ms   75.0 %\n"));
+}
+
+TEST_F(App, AttachSaysWhyItWasRefused) {
+  daemon.refusal = {grpc::StatusCode::PERMISSION_DENIED, "cannot attach to 4711 (uid 7): run as root", "info"};
+  EXPECT_EQ(Run({"attach", "4711"}), kExitNotPermitted);
+  EXPECT_EQ(io.out, "");
+  EXPECT_THAT(io.err, HasSubstr("dsocrctl: error: cannot attach to 4711 (uid 7): run as root\n"));
+  EXPECT_EQ(Run({"attach", "job"}), kExitUsage);
+  EXPECT_EQ(Run({"attach", "-5"}), kExitUsage);
+  EXPECT_EQ(Run({"attach", "4711", "--requests", "0"}), kExitUsage);
+}
+
+TEST_F(App, DetachNamesTheReport) {
+  EXPECT_EQ(Run({"detach", "4711"}), kExitDone) << io.err;
+  EXPECT_EQ(daemon.detach_request.pid(), 4711);
+  EXPECT_EQ(io.out, "report_id: r1\nartifacts_dir: /a/r1/static_analysis/analytic_model\n");
+}
+
+TEST_F(App, PsPrintsExactlyTheKeysOfTheContract) {
+  v1::JobProcess* process = daemon.processes.add_processes();
+  process->set_pid(4711);
+  process->set_user("ocr");
+  process->set_command("python serve.py");
+  process->set_framework("torch 2.11.0");
+  process->add_routes(v1::ROUTE_INJECT);
+  process->set_attachable(true);
+  EXPECT_EQ(Run({"ps", "-o", "json"}), kExitDone) << io.err;
+  EXPECT_EQ(io.out, R"({
+  "processes": [
+    {
+      "pid": 4711,
+      "user": "ocr",
+      "command": "python serve.py",
+      "framework": "torch 2.11.0",
+      "gpu": "",
+      "routes": ["inject"],
+      "attachable": true,
+      "why": ""
+    }
+  ]
+}
+)");
+  io.out.clear();
+  EXPECT_EQ(Run({"ps"}), kExitDone) << io.err;
+  EXPECT_THAT(io.out, HasSubstr("4711  ocr   torch 2.11.0  -    inject  python serve.py"));
 }
 
 TEST_F(App, SecretsDoNotTravelInClearText) {

@@ -174,6 +174,44 @@ grpc::Status FakeDaemon::FinishLaunch(grpc::ServerContext*, const v1::FinishLaun
   return grpc::Status::OK;
 }
 
+grpc::Status FakeDaemon::ListProcesses(grpc::ServerContext*, const v1::ListProcessesRequest*,
+                                       v1::ListProcessesResponse* response) {
+  *response = processes;
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeDaemon::ExplainAttach(grpc::ServerContext*, const v1::AttachRequest* request,
+                                       v1::ExplainAttachResponse* response) {
+  v1::RouteVerdict* verdict = response->add_verdicts();
+  verdict->set_pid(request->pid());
+  verdict->set_route(v1::ROUTE_AGENT);
+  verdict->set_why("no agent listens in it");
+  verdict = response->add_verdicts();
+  verdict->set_pid(request->pid());
+  verdict->set_route(v1::ROUTE_INJECT);
+  verdict->set_is_possible(true);
+  verdict->set_why("a thread at rest is there");
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeDaemon::Attach(grpc::ServerContext*, const v1::AttachRequest* request, v1::AttachResponse* response) {
+  attach_request = *request;
+  response->set_run_id("r1");
+  response->set_report_id("r1");
+  response->set_route(v1::ROUTE_INJECT);
+  response->add_pids(request->pid());
+  return refusal;
+}
+
+grpc::Status FakeDaemon::Detach(grpc::ServerContext*, const v1::DetachRequest* request, v1::Run* run) {
+  detach_request = *request;
+  run->set_run_id("r1");
+  run->set_report_id("r1");
+  run->set_artifacts_dir("/a/r1/static_analysis/analytic_model");
+  run->set_state(v1::RUN_STATE_DONE);
+  return grpc::Status::OK;
+}
+
 grpc::Status FakeDaemon::DescribeWorkload(grpc::ServerContext*, const v1::DescribeWorkloadRequest* request,
                                           v1::WorkloadDescription* layout) {
   describe_request = *request;

@@ -32,7 +32,8 @@ class FakeDaemon : private v1::AnalyticService::Service,
   std::vector<v1::RunEvent> run_events;  // of WatchRun; then it waits for CancelRun unless the last one is final
   std::vector<v1::CheckProblem> problems;
   std::vector<v1::WhatIfResponse> what_if_parts;
-  grpc::Status refusal;  // of RunAnalytic, StartRun and WhatIf, where not OK
+  v1::ListProcessesResponse processes;
+  grpc::Status refusal;  // of RunAnalytic, StartRun, Attach and WhatIf, where not OK
 
   // What it was asked.
   v1::DeepSeekOCRAnalyticRequest analytic_request;
@@ -41,6 +42,8 @@ class FakeDaemon : private v1::AnalyticService::Service,
   v1::FinishLaunchRequest finish_request;
   v1::WhatIfRequest what_if_request;  // the first message, without its data
   std::vector<v1::ClassifyKernelsRequest> classify_requests;
+  v1::AttachRequest attach_request;
+  v1::DetachRequest detach_request;
   std::string uploaded;
   std::atomic<bool> was_cancelled = false;
   std::atomic<bool> is_watched = false;
@@ -63,6 +66,11 @@ class FakeDaemon : private v1::AnalyticService::Service,
   grpc::Status WatchRun(grpc::ServerContext*, const v1::GetRunRequest*, grpc::ServerWriter<v1::RunEvent>*) override;
   grpc::Status CancelRun(grpc::ServerContext*, const v1::GetRunRequest*, v1::Run*) override;
   grpc::Status FinishLaunch(grpc::ServerContext*, const v1::FinishLaunchRequest*, v1::Run*) override;
+  grpc::Status ListProcesses(grpc::ServerContext*, const v1::ListProcessesRequest*,
+                             v1::ListProcessesResponse*) override;
+  grpc::Status ExplainAttach(grpc::ServerContext*, const v1::AttachRequest*, v1::ExplainAttachResponse*) override;
+  grpc::Status Attach(grpc::ServerContext*, const v1::AttachRequest*, v1::AttachResponse*) override;
+  grpc::Status Detach(grpc::ServerContext*, const v1::DetachRequest*, v1::Run*) override;
   grpc::Status DescribeWorkload(grpc::ServerContext*, const v1::DescribeWorkloadRequest*,
                                 v1::WorkloadDescription*) override;
 

@@ -1,8 +1,9 @@
-#include "client/command/overhead_budget.h"
+#include "client/command/recording_flags.h"
 
 #include <string>
 
 #include "absl/strings/numbers.h"
+#include "client/command/request.h"
 #include "fmt/format.h"
 
 namespace dsocr::client {
@@ -10,6 +11,7 @@ namespace {
 
 constexpr std::string_view kName = "--overhead-budget";
 constexpr double kLargest = 0.5;  // beyond it a job is not what it was
+constexpr size_t kMaxModuleMapBytes = 1 << 20;
 
 }  // namespace
 
@@ -34,6 +36,27 @@ absl::StatusOr<double> OverheadBudget(const CommandLine& line) {
                     kName, text));
   }
   return share;
+}
+
+Flag DepthFlag() {
+  return {"--depth",
+          ValueKind::kChoice,
+          "DEPTH",
+          "modules of a Python job: stages (default: those of our stages, else the root's children) or all",
+          {"stages", "all"}};
+}
+
+v1::Depth Depth(const CommandLine& line) { return line.Text("--depth") == "all" ? v1::DEPTH_ALL : v1::DEPTH_STAGES; }
+
+Flag ModuleMapFlag() {
+  return {"--module-map", ValueKind::kPath, "FILE", "YAML: which of a job's modules stand for which of ours"};
+}
+
+absl::StatusOr<std::string> ModuleMap(const CommandLine& line, const Io& io) {
+  if (!line.Has("--module-map")) {
+    return "";
+  }
+  return ReadFile("--module-map", AbsolutePath(io, line.Text("--module-map")), kMaxModuleMapBytes);
 }
 
 }  // namespace dsocr::client

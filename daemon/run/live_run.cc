@@ -1,0 +1,349 @@
+#include "daemon/run/live_run.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "base/status.h"
+#include "daemon/attach/injector.h"
+#include "daemon/attach/prepared.h"
+#include "daemon/attach/target.h"
+#include "daemon/config/version.h"
+#include "daemon/export/artifacts.h"
+#include "daemon/report/measured.h"
+#include "daemon/report/report.h"
+#include "daemon/report/units.h"
+#include "fmt/format.h"
+#include "fmt/ranges.h"
+
+namespace dsocr::run {
+namespace {
+
+constexpr absl::Duration kHelloLimit = absl::Seconds(3);  // of an agent that is in the process
+constexpr absl::Duration kLeaveLimit = absl::Seconds(10);
+constexpr absl::Duration kTick = absl::Milliseconds(50);      // how late the end of a window may be
+constexpr absl::Duration kFirstTick = absl::Milliseconds(2);  // until the first record has come
+constexpr absl::Duration kTellPeriod = absl::Seconds(1);
+constexpr double kLongestWindowSeconds = 30 * 24 * 3600.0;
+constexpr size_t kMaxModuleMapBytes = 1 << 20;
+constexpr size_t kMaxProcesses = 64;  // of one attach
+constexpr size_t kMaxCommandBytes = 4096;
+
+bool Takes(const v1::AttachRequest& request, v1::Route route) {
+  return request.route() == v1::ROUTE_UNSPECIFIED || request.route() == route;
+}
+
+std::string Words(const absl::Status& status) { return std::string(status.message()); }
+
+// What can be traced can be told to trace itself; so the rights come first.
+absl::Status CheckInjectable(const attach::Target& target) {
+  DSOCR_RETURN_IF_ERROR(attach::CheckMayTrace(target));
+  return attach::CheckHasLibtorch(target);
+}
+
+absl::Status CheckKineto(const attach::Target& target) {
+  return target.uses_kineto_daemon
+             ? absl::OkStatus()
+             : absl::FailedPreconditionError(fmt::format(
+                   "kineto of {}: it was started without KINETO_USE_DAEMON; start it with KINETO_USE_DAEMON=1",
+                   target.pid));
+}
+
+// Parents first.
+std::vector<pid_t> DescendantsOf(pid_t pid, const std::vector<attach::Target>& all) {
+  std::vector<pid_t> family = {pid};
+  for (size_t i = 0; i < family.size(); ++i) {
+    for (const attach::Target& process : all) {
+      if (process.parent == family[i] && std::count(family.begin(), family.end(), process.pid) == 0) {
+        family.push_back(process.pid);
+      }
+    }
+  }
+  family.erase(family.begin());
+  return family;
+}
+
+std::vector<v1::Route> RoutesInto(const attach::Target& target) {
+  std::vector<v1::Route> routes;
+  if (!attach::FindAgentSocket(target.pid).empty()) {
+    routes.push_back(v1::ROUTE_AGENT);
+  }
+  if (CheckInjectable(target).ok()) {
+    routes.push_back(v1::ROUTE_INJECT);
+  }
+  if (CheckKineto(target).ok()) {
+    routes.push_back(v1::ROUTE_KINETO);
+  }
+  return routes;
+}
+
+// The process, and with --children those below it that compute. NOT_FOUND: no such process.
+absl::StatusOr<std::vector<attach::Target>> TargetsOf(const v1::AttachRequest& request) {
+  std::vector<attach::Target> targets;
+  DSOCR_ASSIGN_OR_RETURN(attach::Target first, attach::Inspect(static_cast<pid_t>(request.pid())));
+  const bool is_first_wanted = !request.children() || first.has_libtorch;
+  if (is_first_wanted) {
+    targets.push_back(std::move(first));
+  }
+  if (request.children()) {
+    for (const pid_t pid : DescendantsOf(static_cast<pid_t>(request.pid()), attach::ListProcesses())) {
+      absl::StatusOr<attach::Target> child = attach::Inspect(pid);
+      if (child.ok() && child->has_libtorch && targets.size() < kMaxProcesses) {
+        targets.push_back(*std::move(child));
+      }
+    }
+    if (targets.empty()) {
+      return absl::FailedPreconditionError(fmt::format(
+          "no libtorch in {} nor in a process below it; give the pid of a job that computes", request.pid()));
+    }
+  }
+  return targets;
+}
+
+}  // namespace
+
+record::Depth DepthOf(v1::Depth depth) { return depth == v1::DEPTH_ALL ? record::Depth::kAll : record::Depth::kStages; }
+
+absl::Status CheckAttach(const v1::AttachRequest& request) {
+  const auto bad = [](std::string_view field, std::string_view why) {
+    return absl::InvalidArgumentError(fmt::format("{}: {}", field, why));
+  };
+  if (request.pid() <= 0 || request.pid() > INT32_MAX) {
+    return bad(fmt::format("pid {}", request.pid()), "not a process id; 'dsocrctl ps' lists them");
+  }
+  if (!Takes(request, v1::ROUTE_AGENT) && !Takes(request, v1::ROUTE_INJECT) && !Takes(request, v1::ROUTE_KINETO)) {
+    return bad("route", "not a way into a live job; give auto, agent, inject or kineto");
+  }
+  if (!(request.duration_s() >= 0 && request.duration_s() <= kLongestWindowSeconds)) {
+    return bad(fmt::format("duration_s {}", request.duration_s()), "out of range; give 0 to 30 days");
+  }
+  if (request.requests() < 0) {
+    return bad(fmt::format("requests {}", request.requests()), "negative; give how many are to be recorded");
+  }
+  if (request.module_map().size() > kMaxModuleMapBytes) {
+    return bad("module_map", fmt::format("{} bytes; give at most {}", request.module_map().size(), kMaxModuleMapBytes));
+  }
+  return CheckOverheadBudget(request.overhead_budget());
+}
+
+absl::StatusOr<v1::ExplainAttachResponse> ExplainAttach(const v1::AttachRequest& request) {
+  DSOCR_RETURN_IF_ERROR(CheckAttach(request));
+  DSOCR_ASSIGN_OR_RETURN(const std::vector<attach::Target> targets, TargetsOf(request));
+  v1::ExplainAttachResponse response;
+  for (const attach::Target& target : targets) {
+    const auto add = [&](v1::Route route, bool is_possible, std::string why) {
+      if (Takes(request, route)) {
+        v1::RouteVerdict& verdict = *response.add_verdicts();
+        verdict.set_pid(target.pid);
+        verdict.set_route(route);
+        verdict.set_is_possible(is_possible);
+        verdict.set_why(std::move(why));
+      }
+    };
+    const std::string socket = attach::FindAgentSocket(target.pid);
+    add(v1::ROUTE_AGENT, !socket.empty(),
+        socket.empty() ? "no agent listens in it; start the job with 'dsocrctl launch' or CUDA_INJECTION64_PATH"
+                       : fmt::format("an agent listens at {}", socket));
+    const absl::Status injectable = CheckInjectable(target);
+    add(v1::ROUTE_INJECT, injectable.ok(),
+        injectable.ok() ? "a thread at rest is stopped for about a millisecond" : Words(injectable));
+    const absl::Status traceable = CheckKineto(target);
+    add(v1::ROUTE_KINETO, traceable.ok(),
+        traceable.ok() ? "operators and module classes, no module paths; the job is 1.4 to 2.5 times slower meanwhile"
+                       : Words(traceable));
+  }
+  return response;
+}
+
+v1::ListProcessesResponse ListProcesses(const v1::ListProcessesRequest& request) {
+  v1::ListProcessesResponse response;
+  for (const attach::Target& target : attach::ListProcesses()) {
+    if (!request.all() && !target.has_libtorch) {
+      continue;
+    }
+    v1::JobProcess& process = *response.add_processes();
+    process.set_pid(target.pid);
+    process.set_user(target.user);
+    process.set_command(report::Sanitized(target.command, kMaxCommandBytes));
+    std::vector<std::string> frameworks;
+    if (target.has_libtorch) {
+      frameworks.push_back(target.libtorch_version.empty() ? "torch"
+                                                           : fmt::format("torch {}", target.libtorch_version));
+    }
+    if (!target.python.empty()) {
+      frameworks.push_back(target.python);
+    }
+    process.set_framework(fmt::format("{}", fmt::join(frameworks, ", ")));
+    process.set_gpu(fmt::format("{}", fmt::join(target.gpus, " ")));
+    const std::vector<v1::Route> routes = RoutesInto(target);
+    process.mutable_routes()->Assign(routes.begin(), routes.end());
+    process.set_attachable(!routes.empty());
+    if (routes.empty()) {
+      process.set_why(Words(CheckInjectable(target)));
+    }
+  }
+  return response;
+}
+
+absl::Status PublishJob(const ModelRunTools& tools, JobRecording recording, const std::string& artifacts_root,
+                        v1::Run* run) {
+  v1::DeepSeekOCRAnalyticRequest device;
+  device.set_device(recording.measured.gpu ? "cuda:0" : "cpu");
+  v1::Provenance provenance;
+  if (const absl::StatusOr<Plan> plan = tools.planner->Resolve(device, Caller::kSameUser); plan.ok()) {
+    *provenance.mutable_device() = plan->target.info;
+  }
+  provenance.set_tool_version(std::string(config::kVersion));
+  provenance.set_started_at(run->started_at());
+  provenance.set_duration_ms(absl::ToDoubleMilliseconds(absl::Now() - recording.started));
+  const std::string artifacts = exporter::ArtifactsDir(artifacts_root, run->run_id());
+  DSOCR_ASSIGN_OR_RETURN(
+      v1::AnalyticModelReport report,
+      report::BuildUnrecognisedReport(recording.measured, {recording.route, recording.overhead_budget},
+                                      run->report_id(), run->run_id(), artifacts + "/layers", std::move(provenance)));
+  for (const std::string& note : recording.notes) {
+    report.set_notes(report.notes() + "; " + note);
+  }
+  DSOCR_RETURN_IF_ERROR(exporter::WriteArtifacts(artifacts_root, run->run_id(), {.report = report}).status());
+  run->set_artifacts_dir(artifacts);
+  return tools.store->PutReport(report, /*digest=*/"");
+}
+
+absl::StatusOr<std::unique_ptr<LiveRun>> LiveRun::Begin(const ModelRunTools& tools, const v1::AttachRequest& request,
+                                                        const std::string& trace_dir, v1::AttachResponse* response) {
+  std::unique_ptr<LiveRun> live(new LiveRun(tools, request));
+  DSOCR_ASSIGN_OR_RETURN(const std::vector<attach::Target> targets, TargetsOf(request));
+  collect::SessionOptions options;
+  options.trace_dir = trace_dir;
+  options.overhead_budget = request.overhead_budget();
+  options.depth = DepthOf(request.depth());
+  DSOCR_ASSIGN_OR_RETURN(live->session_, tools.collector->Expect(std::move(options)));
+  absl::Status refusal;
+  for (const attach::Target& target : targets) {
+    const absl::Status entered = live->Enter(target);
+    if (entered.ok()) {
+      live->pids_.push_back(target.pid);
+    } else {
+      refusal.Update(entered);
+      live->notes_.push_back(Words(entered));
+    }
+  }
+  if (live->pids_.empty()) {
+    return refusal;
+  }
+  response->set_route(live->route_);
+  response->mutable_pids()->Assign(live->pids_.begin(), live->pids_.end());
+  response->mutable_notes()->Assign(live->notes_.begin(), live->notes_.end());
+  return live;
+}
+
+// What the last route that was tried says is the refusal, but for one: where tracing is not permitted, nothing else
+// matters.
+absl::Status LiveRun::Enter(const attach::Target& target) {
+  const auto adopt = [&](absl::StatusOr<UniqueFd> socket) {
+    if (!socket.ok()) {
+      return socket.status();
+    }
+    const absl::Status adopted = session_->Adopt(*std::move(socket), target.pid, absl::Now() + kHelloLimit);
+    return adopted.ok() ? adopted
+                        : absl::FailedPreconditionError(
+                              fmt::format("agent in {}: it does not begin to record: {}", target.pid, Words(adopted)));
+  };
+  absl::Status refusal;
+  if (Takes(request_, v1::ROUTE_AGENT)) {
+    refusal = adopt(attach::ConnectToAgent(target.pid, target.uid));
+    if (refusal.ok()) {
+      route_ = v1::ROUTE_AGENT;
+      return refusal;
+    }
+  }
+  if (Takes(request_, v1::ROUTE_INJECT)) {
+    refusal = CheckInjectable(target);
+    if (refusal.ok()) {
+      refusal = adopt(attach::Inject(target, tools_.config->Get()->agent_path));
+    }
+    if (refusal.ok()) {
+      route_ = route_ == v1::ROUTE_UNSPECIFIED ? v1::ROUTE_INJECT : route_;
+      return refusal;
+    }
+  }
+  if (Takes(request_, v1::ROUTE_KINETO)) {
+    if (const absl::Status traceable = CheckKineto(target); traceable.ok()) {
+      route_ = v1::ROUTE_KINETO;
+      return traceable;
+    } else if (request_.route() == v1::ROUTE_KINETO) {
+      return traceable;
+    }
+  }
+  return refusal;
+}
+
+absl::Status LiveRun::WaitForEnd(const StopSource& stop, v1::Run* run, const TellLive& tell) {
+  const absl::Time begin = absl::Now();
+  const absl::Time end =
+      request_.duration_s() > 0 ? begin + absl::Seconds(request_.duration_s()) : absl::InfiniteFuture();
+  absl::Time next_tell = begin + kTellPeriod;
+  for (;;) {
+    const collect::Progress progress = session_->Look();
+    const absl::Time now = absl::Now();
+    if (progress.has_begun && !run->has_first_record_ms()) {
+      run->set_first_record_ms(absl::ToDoubleMilliseconds(now - asked_));
+      tell("recording", {});
+    }
+    if (now >= next_tell) {
+      next_tell = now + kTellPeriod;
+      std::vector<v1::LiveModule> modules;
+      for (const attribution::LiveModule& module : session_->Live()) {
+        v1::LiveModule& told = modules.emplace_back();
+        told.set_module_id(module.module_id);
+        told.set_depth(module.depth);
+        told.set_calls(module.calls);
+        told.set_device_time_ms(report::Milliseconds(module.device_ns));
+        told.set_self_device_time_ms(report::Milliseconds(module.self_device_ns));
+      }
+      tell(fmt::format("{} records, {} requests", progress.records, progress.requests), std::move(modules));
+    }
+    if (progress.processes_recording == 0 || now >= end ||
+        (request_.requests() > 0 && progress.requests >= request_.requests())) {
+      return absl::OkStatus();
+    }
+    pollfd event{stop.fd(), POLLIN, 0};
+    const absl::Duration tick = std::min(progress.has_begun ? kTick : kFirstTick, end - now);
+    poll(&event, 1, static_cast<int>(std::ceil(absl::ToDoubleMilliseconds(tick))));
+    if (stop.is_stopped()) {
+      return absl::OkStatus();
+    }
+  }
+}
+
+absl::Status LiveRun::Follow(const std::string& artifacts_root, const StopSource& stop, v1::Run* run,
+                             const TellLive& tell) {
+  DSOCR_RETURN_IF_ERROR(WaitForEnd(stop, run, tell));
+  session_->Detach();
+  collect::SessionResult result = session_->Finish(absl::Now() + kLeaveLimit);
+  session_.reset();
+  if (!result.trace_error.empty()) {
+    tools_.log->Warning("run {}: its records are not kept: {}", run->run_id(), result.trace_error);
+  }
+  if (result.attribution.request.operations == 0) {
+    return absl::FailedPreconditionError(
+        fmt::format("attach to {}: no operation ran in it within {}; is the job idle? Give it longer with --duration",
+                    request_.pid(), absl::FormatDuration(absl::Trunc(absl::Now() - asked_, absl::Milliseconds(1)))));
+  }
+  if (result.processes > 1) {
+    notes_.push_back(fmt::format("{} processes were recorded; this is {}, which ran the most operations",
+                                 result.processes, result.pid));
+  }
+  return PublishJob(tools_,
+                    {.measured = std::move(result.attribution),
+                     .route = route_,
+                     .overhead_budget = request_.overhead_budget(),
+                     .started = asked_,
+                     .notes = std::move(notes_)},
+                    artifacts_root, run);
+}
+
+}  // namespace dsocr::run

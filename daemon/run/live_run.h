@@ -1,0 +1,80 @@
+// A live job under observation: the way in, the window, the report.
+#ifndef DSOCR_DAEMON_RUN_LIVE_RUN_H_
+#define DSOCR_DAEMON_RUN_LIVE_RUN_H_
+
+#include <sys/types.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "cupti/record/message.h"
+#include "daemon/attach/target.h"
+#include "daemon/collect/collector.h"
+#include "daemon/run/model_run.h"
+#include "daemon/run/stop_source.h"
+#include "dsocr/v1/profile.pb.h"
+
+namespace dsocr::run {
+
+// INVALID_ARGUMENT, naming the field, for what no attach can do.
+absl::Status CheckAttach(const v1::AttachRequest& request);
+
+record::Depth DepthOf(v1::Depth depth);  // unspecified: stages
+
+// How each way into each process that `request` means is judged; touches none of them. NOT_FOUND: no such process.
+absl::StatusOr<v1::ExplainAttachResponse> ExplainAttach(const v1::AttachRequest& request);
+
+v1::ListProcessesResponse ListProcesses(const v1::ListProcessesRequest& request);
+
+// What was recorded of a job, and how.
+struct JobRecording {
+  attribution::Result measured;
+  v1::Route route = v1::ROUTE_UNSPECIFIED;
+  double overhead_budget = 0.0;
+  absl::Time started;
+  std::vector<std::string> notes;
+};
+
+// Builds the report of a job that is not our runner, writes its artifacts and stores it; sets run->artifacts_dir.
+absl::Status PublishJob(const ModelRunTools& tools, JobRecording recording, const std::string& artifacts_root,
+                        v1::Run* run);
+
+// Tells how the job is doing, once a second.
+using TellLive = std::function<void(std::string message, std::vector<v1::LiveModule> modules)>;
+
+// One thread at a time.
+class LiveRun {
+ public:
+  // Finds a way into the processes that `request` means, in the order agent, inject, kineto, and begins to record.
+  // `response`: its route, pids and notes are filled in. NOT_FOUND: no such process; PERMISSION_DENIED: rights are
+  // missing; FAILED_PRECONDITION: every other refusal.
+  static absl::StatusOr<std::unique_ptr<LiveRun>> Begin(const ModelRunTools& tools, const v1::AttachRequest& request,
+                                                        const std::string& trace_dir, v1::AttachResponse* response);
+
+  // Until it is stopped, the window is over or the job ends; then the job is left alone and its report is published.
+  // `run`: first_record_ms and artifacts_dir are filled in.
+  absl::Status Follow(const std::string& artifacts_root, const StopSource& stop, v1::Run* run, const TellLive& tell);
+
+ private:
+  LiveRun(const ModelRunTools& tools, const v1::AttachRequest& request) : tools_(tools), request_(request) {}
+  absl::Status Enter(const attach::Target& target);
+  absl::Status WaitForEnd(const StopSource& stop, v1::Run* run, const TellLive& tell);
+
+  const ModelRunTools tools_;
+  const v1::AttachRequest request_;
+  const absl::Time asked_ = absl::Now();
+  v1::Route route_ = v1::ROUTE_UNSPECIFIED;
+  std::unique_ptr<collect::Session> session_;  // null on the kineto route
+  std::vector<int64_t> pids_;
+  std::vector<std::string> notes_;
+};
+
+}  // namespace dsocr::run
+
+#endif  // DSOCR_DAEMON_RUN_LIVE_RUN_H_

@@ -1,0 +1,204 @@
+"""Attaching to live jobs of PyTorch: what the report says of them, and what is left in them."""
+
+import collections
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import unittest
+
+from cli import BIN, CliTest, SOURCE, wait_until
+
+PYTHON = os.environ["DSOCR_TEST_PYTHON"]
+JOBS = SOURCE / "tests/jobs"
+
+
+class Job:
+    """A job of tests/jobs: it runs until its standard input ends."""
+
+    def __init__(self, script, *arguments, prefix=(), env=None):
+        self.process = subprocess.Popen([*prefix, PYTHON, str(JOBS / script), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"} | (env or {}))
+        self.pid = self.process.pid
+        line = self.process.stdout.readline()
+        if line != "ready\n":
+            raise AssertionError(f"{script} said {line!r}")
+
+    def report(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def end(self):
+        """What it says at its end."""
+        self.process.stdin.close()
+        last = self.process.stdout.read().splitlines()[-1]
+        self.process.wait(timeout=60)
+        self.process.stdout.close()
+        if self.process.returncode != 0:
+            raise AssertionError(f"the job ended with {self.process.returncode}")
+        return json.loads(last)
+
+
+def comms(pid):
+    return sorted(pathlib.Path(f"/proc/{pid}/task/{task}/comm").read_text().strip() for task in os.listdir(f"/proc/{pid}/task"))
+
+
+def descriptors(pid):
+    links = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            links.append(re.sub(r"\d+", "N", os.readlink(f"/proc/{pid}/fd/{fd}")))
+        except FileNotFoundError:
+            pass
+    return sorted(links)
+
+
+def measured(report):
+    """Device time of each module itself, by true path."""
+    return {measurement["job_paths"][0]: measurement["self_device_time_ms"]
+            for measurement in report["module_measurements"] if measurement["job_paths"]}
+
+
+class AttachTest(CliTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.ctl("status")  # starts the daemon
+
+    def job(self, *arguments, **kwargs):
+        job = Job(*arguments, **kwargs)
+        self.addCleanup(lambda: job.process.poll() is None and (job.process.kill(), job.process.wait(), job.process.communicate()))
+        return job
+
+    def attach(self, pid, *flags):
+        result = self.ctl("attach", pid, "-o", "json", *flags)
+        return json.loads(result.stdout), result.stderr
+
+
+class Reports(AttachTest):
+    def test_a_job_is_seen_by_its_own_module_paths(self):
+        job = self.job("toy_job.py")
+        report, said = self.attach(job.pid, "--depth", "all", "--requests", "20")
+        self.assertIsNone(report["model"])
+        self.assertIsNone(report["predicted_total_time_ms"])
+        self.assertEqual(report["module_metrics"], [])
+        self.assertEqual(report["attribution"]["route"], "inject")
+        self.assertGreater(report["attribution"]["operations"], 20)
+        self.assertGreater(report["attribution"]["attributed_share"], 0.99)
+        self.assertEqual(report["attribution"]["records_dropped"], 0)
+        self.assertEqual(report["attribution"]["records_invalid"], 0)
+        self.assertIn("first record after", said)
+        paths = measured(report)
+        self.assertGreater(paths["blocks.0.fc1"], 0)
+        self.assertGreater(paths["halving.fc"], 0)
+        tree = {module["module_id"]: module["parent_id"] for module in report["modules"]}
+        self.assertEqual(tree["blocks.0.fc1"], "blocks.0")
+        job.end()
+
+    def test_stages_are_the_roots_children(self):
+        job = self.job("toy_job.py")
+        report, _ = self.attach(job.pid, "--requests", "5")
+        self.assertIn("head", measured(report))
+        self.assertNotIn("blocks.0.fc1", measured(report))
+        job.end()
+
+    def test_the_report_is_kept_and_exported_like_any_other(self):
+        job = self.job("toy_job.py")
+        report, _ = self.attach(job.pid, "--duration", "300ms", "--run-id", "seen")
+        self.assertEqual(report["report_id"], "seen")
+        self.assertEqual(json.loads(self.ctl("model", "seen", "-o", "json").stdout), report)
+        self.assertIn("blocks", self.ctl("export", "seen", "--format", "csv").stdout)
+        self.assertTrue((self.dir / "tmp/profile-output/seen/trace/records.dsocr").is_file())
+        job.end()
+
+    def test_two_jobs_at_once_do_not_mix(self):
+        jobs = [self.job("toy_job.py", "--blocks", "2"), self.job("toy_job.py", "--blocks", "4")]
+        attached = [self.start("dsocrctl", "attach", str(job.pid), "-o", "json", "--depth", "all", "--duration", "1s") for job in jobs]
+        reports = [json.loads(process.communicate(timeout=60)[0]) for process in attached]
+        self.assertEqual([("blocks.1" in measured(report), "blocks.3" in measured(report)) for report in reports],
+                         [(True, False), (True, True)])
+        for job in jobs:
+            job.end()
+
+    def test_children_are_recorded_where_they_compute(self):
+        shell = subprocess.Popen(["sh", "-c", f"{PYTHON} {JOBS}/toy_job.py; exit $?"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(lambda: shell.communicate())
+        self.assertEqual(shell.stdout.readline(), "ready\n")
+        alone = self.ctl("attach", shell.pid, check=False)
+        self.assert_refused(1, "--children", alone)
+        report, _ = self.attach(shell.pid, "--children", "--requests", "3")
+        self.assertIn("head", measured(report))
+
+    def test_a_launched_job_is_seen_by_its_modules(self):
+        out = self.dir / "launched.json"
+        self.ctl("launch", "--out", out, "--depth", "all", "--", PYTHON, JOBS / "toy_job.py", "--seconds", "1")
+        report = json.loads(out.read_text())
+        self.assertEqual(report["attribution"]["route"], "launch")
+        self.assertGreater(measured(report)["blocks.0.fc1"], 0)
+
+
+class Traces(AttachTest):
+    """What an attach leaves in the job: nothing."""
+
+    def test_cycles_leave_no_thread_no_descriptor_and_the_same_results(self):
+        job = self.job("toy_job.py")
+        before = job.report()
+        threads, open_before = comms(job.pid), descriptors(job.pid)
+        for _ in range(5):
+            self.attach(job.pid, "--requests", "2")
+        self.assertEqual((comms(job.pid), descriptors(job.pid)), (threads, open_before))
+        self.assertEqual(job.end()["checksum"], before["checksum"])
+
+    def test_ctrl_c_and_detach_end_it_with_a_report(self):
+        job = self.job("toy_job.py")
+        for end in (lambda process: process.send_signal(signal.SIGINT), lambda process: self.ctl("detach", job.pid)):
+            process = self.start("dsocrctl", "attach", str(job.pid), "-o", "json")
+            wait_until(lambda: "dsocr-agent" in comms(job.pid), "the agent to be there")
+            wait_until(lambda: json.loads(self.ctl("ps", "-o", "json").stdout), "ps to answer")
+            end(process)
+            out, _ = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 0)
+            self.assertGreater(json.loads(out)["attribution"]["operations"], 0)
+        self.assertEqual(self.ctl("detach", job.pid, check=False).returncode, 3)
+        job.end()
+
+    def test_a_daemon_that_is_killed_leaves_no_hook(self):
+        job = self.job("toy_job.py")
+        threads = comms(job.pid)
+        process = self.start("dsocrctl", "attach", str(job.pid))
+        wait_until(lambda: "dsocr-agent" in comms(job.pid), "the agent to be there")
+        os.kill(self.daemon_pid(), signal.SIGKILL)
+        wait_until(lambda: comms(job.pid) == threads, "the agent to go")
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 4)
+        job.end()
+        self.ctl("status")  # the next daemon
+
+
+class Refusals(AttachTest):
+    def test_no_such_process(self):
+        self.assert_refused(3, "no such process", self.ctl("attach", 4194304, check=False))
+
+    def test_a_process_that_does_not_compute(self):
+        sleeper = subprocess.Popen(["sleep", "60"])
+        self.addCleanup(lambda: (sleeper.kill(), sleeper.wait()))
+        self.assert_refused(1, "no libtorch", self.ctl("attach", sleeper.pid, check=False))
+
+    def test_ps_names_what_can_be_attached_to(self):
+        job = self.job("toy_job.py")
+        by_pid = {process["pid"]: process for process in json.loads(self.ctl("ps", "-o", "json").stdout)["processes"]}
+        process = by_pid[job.pid]
+        self.assertTrue(process["attachable"])
+        self.assertIn("inject", process["routes"])
+        self.assertIn("torch", process["framework"])
+        self.assertIn("toy_job.py", process["command"])
+        self.assertEqual(process["why"], "")
+        job.end()
+
+
+if __name__ == "__main__":
+    unittest.main()
