@@ -319,7 +319,7 @@ absl::StatusOr<Target> Inspect(pid_t pid) {
     const auto process = status.find("Tgid");
     return process == status.end() || process->second == fmt::format("{}", pid)
                ? NoSuchProcess(pid)
-               : absl::InvalidArgumentError(
+               : absl::NotFoundError(
                      fmt::format("process {0}: it is a thread of process {1}; give {1}", pid, process->second));
   }
   std::optional<Target> target = ReadTarget(pid);
@@ -327,7 +327,7 @@ absl::StatusOr<Target> Inspect(pid_t pid) {
     return NoSuchProcess(pid);  // what was read may be of another that has its number now
   }
   if (!target) {
-    return absl::FailedPreconditionError(
+    return absl::PermissionDeniedError(
         fmt::format("process {}: /proc does not show it; mount /proc without hidepid, or run dsocrd on the host", pid));
   }
   target->pidfd = std::move(pidfd);

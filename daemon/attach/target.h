@@ -53,8 +53,8 @@ struct Target {
   uint64_t agent_base = 0;  // where
 };
 
-// NOT_FOUND: there is no such process. INVALID_ARGUMENT: it is a thread of one. FAILED_PRECONDITION: it exists, but
-// /proc does not show it.
+// NOT_FOUND: there is no such process; the number is that of a thread, maybe. PERMISSION_DENIED: it exists, but /proc
+// does not show it.
 absl::StatusOr<Target> Inspect(pid_t pid);
 
 // All processes, ascending; what vanishes meanwhile is left out. They come without pidfd. Some 0.1 ms each.
