@@ -245,18 +245,22 @@ class Guest {
     return address;
   }
 
-  // Our end, and the job's as a number in it.
-  absl::StatusOr<std::pair<UniqueFd, int>> MakeSocket() {
-    DSOCR_RETURN_IF_ERROR(
-        Do("socketpair", SYS_socketpair, {AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, tracee_.scratch()}).status());
-    DSOCR_ASSIGN_OR_RETURN(const int64_t word, tracee_.ReadWord(tracee_.scratch()));
+  struct Socket {
+    UniqueFd ours;
+    int theirs = -1;  // numbers in the job, here and below
+    int taken = -1;   // what `ours` is a copy of
+  };
+  absl::StatusOr<Socket> MakeSocket() {
+    // Right below the scratch memory, so that the kernel extends the thread's stack if it has to: a tracer cannot.
+    const uint64_t ends = tracee_.scratch() - sizeof(uint64_t);
+    DSOCR_RETURN_IF_ERROR(Do("socketpair", SYS_socketpair, {AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends}).status());
+    DSOCR_ASSIGN_OR_RETURN(const int64_t word, tracee_.ReadWord(ends));
     const int theirs = static_cast<int>(word);
-    const int ours = static_cast<int>(word >> 32);
+    const int taken = static_cast<int>(word >> 32);
     undo_.push_back({SYS_close, {static_cast<uint64_t>(theirs)}});
-    absl::StatusOr<UniqueFd> socket = Take(ours);
-    DSOCR_RETURN_IF_ERROR(Do("close", SYS_close, {static_cast<uint64_t>(ours)}).status());
-    DSOCR_RETURN_IF_ERROR(socket.status());
-    return std::pair(*std::move(socket), theirs);
+    undo_.push_back({SYS_close, {static_cast<uint64_t>(taken)}});
+    DSOCR_ASSIGN_OR_RETURN(UniqueFd ours, Take(taken));
+    return Socket{std::move(ours), theirs, taken};
   }
 
   // A file without a name, with the content of `path`; its number in the job.
@@ -302,48 +306,28 @@ constexpr uint64_t SignalBit(int number) { return uint64_t{1} << (number - 1); }
 constexpr uint64_t kSignalMask = ~(SignalBit(SIGILL) | SignalBit(SIGTRAP) | SignalBit(SIGBUS) | SignalBit(SIGFPE) |
                                    SignalBit(SIGSEGV) | SignalBit(SIGSYS) | SignalBit(32) | SignalBit(33));
 
-// On the thread that traces.
-absl::StatusOr<UniqueFd> InjectHere(const Target& target, const std::string& agent_path) {
-  auto file = std::make_shared<UniqueFd>(::open(ProcPath(target.pid, "mem").c_str(), O_RDONLY | O_CLOEXEC));
-  const ElfImage::Reader memory = MemoryOf(file);
-  const std::vector<Mapping> mappings = ReadMappings(target.pid);
-  DSOCR_ASSIGN_OR_RETURN(const Libc libc, Libc::Find(target, memory, mappings));
+// Our end of the socket of a fresh thread, which waits for a packet on it. `needs_copy`: the job does not see the agent
+// under its path.
+absl::StatusOr<UniqueFd> CreateThread(const Target& target, const Libc& libc, Trampoline table,
+                                      const std::string& agent_path, bool needs_copy) {
   DSOCR_ASSIGN_OR_RETURN(const uint64_t pthread_create, libc.Function(target, "pthread_create"));
-  Trampoline table;
-  table.signal_mask = kSignalMask;
-  for (const auto& [name, address] :
-       std::initializer_list<std::pair<std::string_view, uint64_t*>>{{"pthread_self", &table.pthread_self},
-                                                                     {"pthread_detach", &table.pthread_detach},
-                                                                     {"dlopen", &table.dlopen},
-                                                                     {"dlsym", &table.dlsym},
-                                                                     {"dlerror", &table.dlerror},
-                                                                     {"send", &table.send},
-                                                                     {"close", &table.close},
-                                                                     {"munmap", &table.munmap}}) {
-    DSOCR_ASSIGN_OR_RETURN(*address, libc.Function(target, name));
-  }
-  DSOCR_ASSIGN_OR_RETURN(const std::string build_id, BuildIdOfFile(agent_path));
-  DSOCR_ASSIGN_OR_RETURN(table.attach, MappedEntry(target, memory, mappings, build_id));
-  const bool needs_copy = table.attach == 0 && !IsVisible(target, agent_path);
-
   DSOCR_ASSIGN_OR_RETURN(const std::unique_ptr<Tracee> tracee, SeizeThreadAtRest(target, libc.syscall_instruction()));
   tracee->set_syscall_instruction(libc.syscall_instruction());
   Guest guest(target, *tracee);
-  // The kernel extends a stack for what a thread writes to it, not for what a tracer does.
-  DSOCR_RETURN_IF_ERROR(guest.Do("rt_sigpending", SYS_rt_sigpending, {tracee->scratch() - 16, 8}).status());
   DSOCR_ASSIGN_OR_RETURN(table.page, guest.MakePage());
-  DSOCR_ASSIGN_OR_RETURN(auto socket, guest.MakeSocket());
-  table.socket = socket.second;
+  DSOCR_ASSIGN_OR_RETURN(Guest::Socket socket, guest.MakeSocket());
+  table.socket = socket.theirs;
+  table.taken = socket.taken;
   std::string path = agent_path;
   if (needs_copy) {
     DSOCR_ASSIGN_OR_RETURN(table.memfd, guest.CopyFile(agent_path));
     path = fmt::format("/proc/self/fd/{}", table.memfd);
   }
-  DSOCR_ASSIGN_OR_RETURN(const std::string page, TrampolinePage(table, path));
-  DSOCR_RETURN_IF_ERROR(tracee->Write(table.page, page));
+  DSOCR_ASSIGN_OR_RETURN(const TrampolinePage page, MakeTrampolinePage(table, path));
+  DSOCR_RETURN_IF_ERROR(tracee->Write(table.page, page.content));
 
-  const absl::StatusOr<uint64_t> error = tracee->Call(
-      pthread_create, {tracee->scratch(), 0, TrampolineEntry(table.page), table.page}, kCreateThreadTimeout);
+  const absl::StatusOr<uint64_t> error =
+      tracee->Call(page, pthread_create, {tracee->scratch(), 0, page.thread_entry, table.page}, kCreateThreadTimeout);
   if (error.ok() && *error != 0) {
     return Refuse(target,
                   fmt::format("pthread_create fails in it: {}; retry", std::strerror(static_cast<int>(*error))));
@@ -353,7 +337,37 @@ absl::StatusOr<UniqueFd> InjectHere(const Target& target, const std::string& age
     return Refuse(target, "pthread_create waits for a lock in it; retry");
   }
   DSOCR_RETURN_IF_ERROR(error.status());
-  return std::move(socket.first);
+  return std::move(socket.ours);
+}
+
+// On a thread of its own: ptrace belongs to a thread.
+absl::StatusOr<UniqueFd> InjectHere(const Target& target, const std::string& agent_path) {
+  auto file = std::make_shared<UniqueFd>(::open(ProcPath(target.pid, "mem").c_str(), O_RDONLY | O_CLOEXEC));
+  const ElfImage::Reader memory = MemoryOf(file);
+  const std::vector<Mapping> mappings = ReadMappings(target.pid);
+  DSOCR_ASSIGN_OR_RETURN(const Libc libc, Libc::Find(target, memory, mappings));
+  Trampoline table;
+  table.signal_mask = kSignalMask;
+  for (const auto& [name, address] :
+       std::initializer_list<std::pair<std::string_view, uint64_t*>>{{"pthread_self", &table.pthread_self},
+                                                                     {"pthread_detach", &table.pthread_detach},
+                                                                     {"dlopen", &table.dlopen},
+                                                                     {"dlsym", &table.dlsym},
+                                                                     {"dlerror", &table.dlerror},
+                                                                     {"send", &table.send},
+                                                                     {"recv", &table.recv},
+                                                                     {"close", &table.close},
+                                                                     {"munmap", &table.munmap}}) {
+    DSOCR_ASSIGN_OR_RETURN(*address, libc.Function(target, name));
+  }
+  DSOCR_ASSIGN_OR_RETURN(const std::string build_id, BuildIdOfFile(agent_path));
+  DSOCR_ASSIGN_OR_RETURN(table.attach, MappedEntry(target, memory, mappings, build_id));
+  const bool needs_copy = table.attach == 0 && !IsVisible(target, agent_path);
+
+  DSOCR_ASSIGN_OR_RETURN(UniqueFd socket, CreateThread(target, libc, table, agent_path, needs_copy));
+  // The thread at rest is on its way, so that the page may go.
+  (void)::send(socket.get(), "", 1, MSG_NOSIGNAL);
+  return socket;
 }
 
 }  // namespace

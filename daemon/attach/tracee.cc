@@ -29,7 +29,6 @@ constexpr uint64_t kRedZoneBytes = 1024;             // the ABI's is 128
 constexpr uint64_t kScratchBytes = 4096;
 constexpr uint64_t kUserCode = 0x33;  // the code segment of 64-bit programs
 constexpr uint64_t kTrapAndDirectionFlags = 0x500;
-constexpr uint64_t kSyscallInstructionBytes = 2;
 // The kernel's own: ends an interrupted call with EINTR where a handler runs, and starts it again where none does.
 constexpr int64_t kRestartWithoutHandler = -514;
 
@@ -55,7 +54,7 @@ absl::Status Tracee::Save() {
   is_running_ = true;
   Ptrace(PTRACE_INTERRUPT, tid_);
   DSOCR_ASSIGN_OR_RETURN(Stop stop, WaitForStop(absl::Now() + kStopTimeout));
-  while (stop == Stop::kFault) {  // a signal that came first: it is delivered, and the thread stops after it
+  while (stop == Stop::kSignal) {  // a signal that came first: it is delivered, and the thread stops after it
     siginfo_t info;
     is_running_ = Ptrace(PTRACE_GETSIGINFO, tid_, 0, reinterpret_cast<uint64_t>(&info)) == 0 &&
                   Ptrace(PTRACE_CONT, tid_, 0, info.si_signo) == 0;
@@ -75,7 +74,6 @@ absl::Status Tracee::Save() {
     saved_.rax = kRestartWithoutHandler;  // epoll_wait and some others cannot tell our stop from a signal
   }
   is_saved_ = true;
-  is_at_event_ = true;
   return absl::OkStatus();
 }
 
@@ -85,21 +83,20 @@ Tracee::~Tracee() {
   }
   // Its registers are not its own before this is done: to leave earlier would be the job's end. So this waits as long
   // as the kernel keeps the thread.
-  while (!is_gone_ && (is_running_ || !is_at_event_)) {
+  while (!is_gone_ && (is_running_ || !may_restart_)) {
     Ptrace(PTRACE_INTERRUPT, tid_);
     if (!is_running_) {
       Ptrace(PTRACE_CONT, tid_);
       is_running_ = true;
     }
-    const absl::StatusOr<Stop> stop = WaitForStop(absl::InfiniteFuture());
-    is_at_event_ = stop.ok() && (*stop == Stop::kEvent || *stop == Stop::kFault);
+    (void)WaitForStop(absl::InfiniteFuture());
   }
   iovec vector_state{saved_vector_state_.data(), saved_vector_state_.size()};
   Ptrace(PTRACE_SETREGSET, tid_, NT_X86_XSTATE, reinterpret_cast<uint64_t>(&vector_state));
   Ptrace(PTRACE_SETREGS, tid_, 0, reinterpret_cast<uint64_t>(&saved_));
   Ptrace(PTRACE_SETSIGMASK, tid_, sizeof(saved_signals_), reinterpret_cast<uint64_t>(&saved_signals_));
   Ptrace(PTRACE_DETACH, tid_);
-  if (is_stop_pending_) {
+  if (is_stop_held_) {
     ::syscall(SYS_tgkill, pid_, tid_, SIGSTOP);
   }
 }
@@ -127,9 +124,11 @@ absl::StatusOr<Tracee::Stop> Tracee::WaitForStop(absl::Time deadline) {
     if (waited == tid_) {
       is_running_ = false;
       if (status >> 16 == PTRACE_EVENT_STOP) {
+        may_restart_ = true;
         return Stop::kEvent;
       }
-      return WSTOPSIG(status) == (SIGTRAP | 0x80) ? Stop::kSyscall : Stop::kFault;
+      may_restart_ = WSTOPSIG(status) != (SIGTRAP | 0x80);
+      return may_restart_ ? Stop::kSignal : Stop::kSyscall;
     }
     if (absl::Now() > deadline) {
       return absl::DeadlineExceededError(fmt::format("thread {}: it does not stop", tid_));
@@ -140,16 +139,9 @@ absl::StatusOr<Tracee::Stop> Tracee::WaitForStop(absl::Time deadline) {
 
 absl::StatusOr<Tracee::Stop> Tracee::Resume(int request, absl::Time deadline) {
   while (true) {
-    is_at_event_ = false;
+    may_restart_ = false;
     is_running_ = Ptrace(request, tid_) == 0;
     DSOCR_ASSIGN_OR_RETURN(const Stop stop, WaitForStop(deadline));
-    if (stop == Stop::kFault) {
-      siginfo_t info;
-      if (Ptrace(PTRACE_GETSIGINFO, tid_, 0, reinterpret_cast<uint64_t>(&info)) == 0 && info.si_signo == SIGSTOP) {
-        is_stop_pending_ = true;
-        continue;
-      }
-    }
     if (stop != Stop::kEvent) {
       return stop;
     }
@@ -157,11 +149,25 @@ absl::StatusOr<Tracee::Stop> Tracee::Resume(int request, absl::Time deadline) {
 }
 
 absl::Status Tracee::ResumeToSyscall(absl::Time deadline) {
-  DSOCR_ASSIGN_OR_RETURN(const Stop stop, Resume(PTRACE_SYSCALL, deadline));
-  if (stop == Stop::kFault) {
-    return absl::AbortedError(fmt::format("thread {}: it ran into a fault", tid_));
+  while (true) {
+    DSOCR_ASSIGN_OR_RETURN(const Stop stop, Resume(PTRACE_SYSCALL, deadline));
+    if (stop == Stop::kSyscall) {
+      return absl::OkStatus();
+    }
+    DSOCR_RETURN_IF_ERROR(HoldSignal(stop));
   }
-  return stop == Stop::kGone ? Gone(tid_) : absl::OkStatus();
+}
+
+absl::Status Tracee::HoldSignal(Stop stop) {
+  siginfo_t info;
+  if (stop == Stop::kGone || Ptrace(PTRACE_GETSIGINFO, tid_, 0, reinterpret_cast<uint64_t>(&info)) != 0) {
+    return Gone(tid_);
+  }
+  if (info.si_signo != SIGSTOP) {
+    return absl::AbortedError(fmt::format("thread {}: it ran into signal {}", tid_, info.si_signo));
+  }
+  is_stop_held_ = true;
+  return absl::OkStatus();
 }
 
 absl::Status Tracee::Start(uint64_t address, uint64_t stack, uint64_t rax, const std::vector<uint64_t>& arguments) {
@@ -192,31 +198,18 @@ absl::StatusOr<int64_t> Tracee::Syscall(int64_t number, const std::vector<uint64
   return static_cast<int64_t>(registers.rax);
 }
 
-absl::StatusOr<uint64_t> Tracee::Call(uint64_t function, const std::vector<uint64_t>& arguments,
-                                      absl::Duration timeout) {
+absl::StatusOr<uint64_t> Tracee::Call(const TrampolinePage& page, uint64_t function,
+                                      const std::vector<uint64_t>& arguments, absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;
-  const uint64_t stack = scratch() - sizeof(uint64_t);  // with the return address on it, as after a call
-  DSOCR_RETURN_IF_ERROR(Write(stack, {reinterpret_cast<const char*>(&syscall_instruction_), sizeof(uint64_t)}));
-  DSOCR_RETURN_IF_ERROR(Start(function, stack, 0, arguments));
+  DSOCR_RETURN_IF_ERROR(Start(page.call_entry, scratch(), function, arguments));
   while (true) {
-    DSOCR_RETURN_IF_ERROR(ResumeToSyscall(deadline));
+    DSOCR_ASSIGN_OR_RETURN(const Stop stop, Resume(PTRACE_CONT, deadline));
     user_regs_struct registers;
-    if (Ptrace(PTRACE_GETREGS, tid_, 0, reinterpret_cast<uint64_t>(&registers)) != 0) {
-      return Gone(tid_);
+    if (stop == Stop::kSignal && Ptrace(PTRACE_GETREGS, tid_, 0, reinterpret_cast<uint64_t>(&registers)) == 0 &&
+        registers.rip == page.call_end) {
+      return registers.rbp;
     }
-    const bool has_returned =
-        registers.rip == syscall_instruction_ + kSyscallInstructionBytes && registers.rsp == scratch();
-    const uint64_t result = registers.orig_rax;
-    if (has_returned) {
-      registers.orig_rax = ~uint64_t{0};  // the kernel makes no call of it
-      if (Ptrace(PTRACE_SETREGS, tid_, 0, reinterpret_cast<uint64_t>(&registers)) != 0) {
-        return Gone(tid_);
-      }
-    }
-    DSOCR_RETURN_IF_ERROR(ResumeToSyscall(deadline));
-    if (has_returned) {
-      return result;
-    }
+    DSOCR_RETURN_IF_ERROR(HoldSignal(stop));
   }
 }
 
