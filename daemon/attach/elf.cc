@@ -53,7 +53,8 @@ absl::Status ElfImage::ReadHeaders() {
   Elf64_Ehdr header;
   if (!Read(start, &header) || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
       header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB ||
-      header.e_machine != EM_X86_64 || header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phnum > kMaxSegments) {
+      header.e_machine != EM_X86_64 || header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phnum == 0 ||
+      header.e_phnum > kMaxSegments) {
     return absl::InvalidArgumentError("not an ELF image for x86-64");
   }
   segments_.resize(header.e_phnum);
@@ -78,8 +79,9 @@ std::string ElfImage::BuildId() const {
       const uint64_t name = at + sizeof(note);
       const uint64_t content = name + AlignUp(note.n_namesz);
       char owner[sizeof(ELF_NOTE_GNU)];
-      if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == sizeof(owner) && note.n_descsz <= kMaxBuildIdBytes &&
-          Read(begin + name, &owner) && std::memcmp(owner, ELF_NOTE_GNU, sizeof(owner)) == 0) {
+      if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == sizeof(owner) && note.n_descsz > 0 &&
+          note.n_descsz <= kMaxBuildIdBytes && Read(begin + name, &owner) &&
+          std::memcmp(owner, ELF_NOTE_GNU, sizeof(owner)) == 0) {
         std::vector<uint8_t> id(note.n_descsz);
         return read_(begin + content, id.data(), id.size()) ? fmt::format("{:02x}", fmt::join(id, "")) : std::string();
       }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/memfd.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -39,7 +40,7 @@ namespace dsocr::attach {
 namespace {
 
 constexpr absl::Duration kRestTimeout = absl::Seconds(2);
-constexpr absl::Duration kRestPoll = absl::Milliseconds(5);
+constexpr int kRestPollMs = 5;
 constexpr absl::Duration kCreateThreadTimeout = absl::Seconds(5);
 constexpr size_t kMaxThreads = 4096;  // looked at
 constexpr char kMark = '!';           // begins the packet of a failure
@@ -199,7 +200,11 @@ absl::StatusOr<std::unique_ptr<Tracee>> SeizeThreadAtRest(const Target& target, 
         return tracee;
       }
     }
-    absl::SleepFor(kRestPoll);
+    // Which waits, too: for the job's end.
+    pollfd process{target.pidfd.get(), POLLIN, 0};
+    if (::poll(&process, 1, kRestPollMs) > 0) {
+      return Refuse(target, "it ended meanwhile; choose a job that runs");
+    }
   } while (absl::Now() < deadline);
   if (!refusal.ok()) {
     return absl::PermissionDeniedError(fmt::format("process {}: its threads may not be traced ({}); run dsocrd as root",

@@ -185,7 +185,7 @@ void ReadEnvironment(Target& target) {
   }
 }
 
-// nullopt: there is no such process, or /proc does not show it.
+// Without `user` and `pidfd`. nullopt: there is no such process, or /proc does not show it.
 std::optional<Target> ReadTarget(pid_t pid) {
   const auto status = ReadStatus(pid);
   const auto field = [&](std::string_view name) -> std::string_view {
@@ -203,7 +203,6 @@ std::optional<Target> ReadTarget(pid_t pid) {
   const std::string_view users = field("Uid");  // real, effective, saved, of the file system
   const uid_t real_uid = ToNumber<uid_t>(users);
   target.uid = ToNumber<uid_t>(users.substr(std::min(users.find('\t') + 1, users.size())));
-  target.user = UserName(target.uid);
   target.command = CommandOf(pid, field("Name"));
   target.state = field("State").empty() ? '?' : field("State").front();
   target.tracer = ToNumber<pid_t>(field("TracerPid"));
@@ -331,13 +330,20 @@ absl::StatusOr<Target> Inspect(pid_t pid) {
         fmt::format("process {}: /proc does not show it; mount /proc without hidepid, or run dsocrd on the host", pid));
   }
   target->pidfd = std::move(pidfd);
+  target->user = UserName(target->uid);
   return *std::move(target);
 }
 
 std::vector<Target> ListProcesses() {
   std::vector<Target> targets;
+  std::map<uid_t, std::string> users;
   for (const pid_t pid : ListNumbers("/proc", kMaxProcesses)) {
     if (std::optional<Target> target = ReadTarget(pid)) {
+      const auto [user, is_new] = users.try_emplace(target->uid);
+      if (is_new) {
+        user->second = UserName(target->uid);
+      }
+      target->user = user->second;
       targets.push_back(*std::move(target));
     }
   }

@@ -57,7 +57,8 @@ struct Target {
 // does not show it.
 absl::StatusOr<Target> Inspect(pid_t pid);
 
-// All processes, ascending; what vanishes meanwhile is left out. They come without pidfd. Some 0.1 ms each.
+// All processes, ascending; what vanishes meanwhile is left out. They come without pidfd.
+// Measured: 115 processes in 16 ms, one of them a torch job, which takes 2 ms (2 cores, 22 Nov 2026).
 std::vector<Target> ListProcesses();
 
 // Whether code can be put into it. PERMISSION_DENIED: the daemon has no right to, or the process hides itself

@@ -1,5 +1,6 @@
 #include "daemon/attach/injector.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <string>
@@ -210,6 +211,71 @@ TEST(InjectorTest, RefusesAnAgentThatIsNotThere) {
   ASSERT_EQ(job.ReadLine(), "ready");
   const auto socket = InjectInto(job.pid(), "/nowhere/libdsocr_agent.so");
   EXPECT_TRUE(absl::IsFailedPrecondition(socket.status())) << socket.status();
+}
+
+TEST(InjectorTest, TellsWhatTheJobMayNotMakeAndUndoesTheRest) {
+  Job job({DSOCR_ATTACH_JOB, "threads"});
+  ASSERT_EQ(job.ReadLine(), "ready");
+  const Footprint untouched = FootprintOf(job.pid());
+
+  rlimit before;
+  ASSERT_EQ(::prlimit(job.pid(), RLIMIT_NOFILE, nullptr, &before), 0);
+  const rlimit none{3, before.rlim_max};
+  ASSERT_EQ(::prlimit(job.pid(), RLIMIT_NOFILE, &none, nullptr), 0);
+  const auto without_descriptors = InjectInto(job.pid());
+  EXPECT_TRUE(absl::IsFailedPrecondition(without_descriptors.status())) << without_descriptors.status();
+  EXPECT_THAT(std::string(without_descriptors.status().message()),
+              testing::HasSubstr("socketpair fails in it: Too many open files"));
+  EXPECT_EQ(FootprintOf(job.pid()), untouched);
+
+  ASSERT_EQ(::prlimit(job.pid(), RLIMIT_NOFILE, &before, nullptr), 0);
+  const std::vector<Mapping> mappings = ReadMappings(job.pid());
+  uint64_t bytes = 64 << 10;  // room for a page, but not for a stack
+  for (const Mapping& mapping : mappings) {
+    bytes += mapping.end - mapping.begin;
+  }
+  const rlimit little{bytes, RLIM_INFINITY};
+  ASSERT_EQ(::prlimit(job.pid(), RLIMIT_AS, &little, nullptr), 0);
+  const auto without_memory = InjectInto(job.pid());
+  EXPECT_TRUE(absl::IsFailedPrecondition(without_memory.status())) << without_memory.status();
+  EXPECT_THAT(std::string(without_memory.status().message()), testing::HasSubstr("pthread_create fails in it"));
+  EXPECT_EQ(FootprintOf(job.pid()), untouched);
+}
+
+TEST(InjectorTest, WorksTwiceAtATime) {
+  Job job({DSOCR_ATTACH_JOB, "threads"});
+  ASSERT_EQ(job.ReadLine(), "ready");
+  const auto exchange = [&](std::string* answer) {
+    const auto target = Inspect(job.pid());
+    const auto socket = target.ok() ? Inject(*target, DSOCR_TEST_AGENT) : target.status();
+    *answer = socket.ok() ? Exchange(*socket, "hello") : std::string(socket.status().message());
+  };
+  std::string first;
+  std::string second;
+  std::thread other([&] { exchange(&second); });
+  exchange(&first);
+  other.join();
+  EXPECT_EQ(first, "hello");
+  EXPECT_EQ(second, "hello");
+}
+
+TEST(InjectorTest, ComesToAnEndWhereTheJobDies) {
+  for (int i = 0; i < 20; ++i) {
+    Job job({DSOCR_ATTACH_JOB, "threads"});
+    ASSERT_EQ(job.ReadLine(), "ready");
+    const auto target = Inspect(job.pid());
+    ASSERT_TRUE(target.ok()) << target.status();
+    std::thread killer([&] {
+      absl::SleepFor(absl::Microseconds(100 * i));  // some moment of the injection, another each time
+      ::kill(job.pid(), SIGKILL);
+    });
+    const auto socket = Inject(*target, DSOCR_TEST_AGENT);
+    killer.join();
+    EXPECT_TRUE(socket.ok() || absl::IsFailedPrecondition(socket.status())) << socket.status();
+    if (socket.ok()) {
+      Exchange(*socket, "hello");  // an answer or the end, but no hang
+    }
+  }
 }
 
 #ifdef DSOCR_IS_ROOT  // the namespaces need it
