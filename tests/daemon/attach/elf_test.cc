@@ -68,11 +68,12 @@ TEST_F(ElfTest, FindsTheFunctionsOfLibc) {
     return true;
   };
   link_map* libc = nullptr;
-  ASSERT_EQ(::dlinfo(::dlopen("libc.so.6", RTLD_NOW), RTLD_DI_LINKMAP, &libc), 0);
+  void* const library = ::dlopen("libc.so.6", RTLD_NOW);
+  ASSERT_EQ(::dlinfo(library, RTLD_DI_LINKMAP, &libc), 0);
   const auto image = ElfImage::OfMemory(here, libc->l_addr);
   ASSERT_TRUE(image.ok()) << image.status();
   for (const char* name : {"send", "close", "munmap", "syscall"}) {
-    EXPECT_EQ(image->FindFunction(name), reinterpret_cast<uint64_t>(::dlsym(RTLD_DEFAULT, name))) << name;
+    EXPECT_EQ(image->FindFunction(name), reinterpret_cast<uint64_t>(::dlsym(library, name))) << name;
   }
 }
 
