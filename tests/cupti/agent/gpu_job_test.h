@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -74,6 +75,7 @@ struct PlayedJob {
 class GpuJobTest : public ::testing::Test {
  protected:
   void SetUp() override {
+    setenv("XDG_RUNTIME_DIR", directory_.path().c_str(), 1);  // where an agent without a session listens
     auto started = collect::Collector::Start(directory_ / "agent.sock", DSOCR_BIN_DIR "/libdsocr_agent.so");
     ASSERT_TRUE(started.ok()) << started.status();
     collector_ = *std::move(started);

@@ -15,7 +15,6 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
-#include <map>
 #include <string>
 #include <thread>
 #include <utility>
@@ -155,13 +154,18 @@ class SessionDaemon {
     }
   }
 
-  // Takes what has come.
+  // Takes what has come; of more that comes meanwhile, as much as a ring holds.
   void Read() {
-    record::Record records[256];
-    for (size_t count; (count = reader_.Read(records, std::size(records))) > 0;) {
+    record::Record records[1024];
+    size_t count = 0;
+    for (size_t taken = 0; taken < record::kDefaultRingSlots; taken += count) {
+      count = reader_.Read(records, std::size(records));
       for (size_t i = 0; i < count; ++i) {
-        ++counts_[records[i].kind];
-        last_[records[i].kind] = records[i];
+        ++counts_[static_cast<size_t>(records[i].kind)];
+        last_[static_cast<size_t>(records[i].kind)] = records[i];
+      }
+      if (count == 0) {
+        return;
       }
     }
   }
@@ -169,10 +173,10 @@ class SessionDaemon {
   // Records of this kind so far.
   uint64_t Count(record::Kind kind) {
     Read();
-    return counts_[kind];
+    return counts_[static_cast<size_t>(kind)];
   }
-  // The last one of this kind. REQUIRES: there is one.
-  const record::Record& Last(record::Kind kind) const { return last_.at(kind); }
+  // The last one of this kind; zeros: there was none.
+  const record::Record& Last(record::Kind kind) const { return last_[static_cast<size_t>(kind)]; }
 
   bool AwaitRecords(record::Kind kind, uint64_t more = 1) {
     const uint64_t before = Count(kind);
@@ -188,8 +192,8 @@ class SessionDaemon {
   void* ring_ = nullptr;
   size_t ring_bytes_ = 0;
   record::RingReader reader_;
-  std::map<record::Kind, uint64_t> counts_;
-  std::map<record::Kind, record::Record> last_;
+  uint64_t counts_[record::kLastKind + 1]{};
+  record::Record last_[record::kLastKind + 1]{};
 };
 
 }  // namespace dsocr::agent

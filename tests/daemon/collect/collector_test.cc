@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <numeric>
@@ -35,6 +36,7 @@ using ::testing::IsEmpty;
 class CollectorTest : public ::testing::Test {
  protected:
   void SetUp() override {
+    setenv("XDG_RUNTIME_DIR", directory_.path().c_str(), 1);  // where an agent without a session listens
     auto started = Collector::Start(directory_ / "agent.sock", DSOCR_BIN_DIR "/libdsocr_agent.so");
     ASSERT_TRUE(started.ok()) << started.status();
     collector_ = *std::move(started);
