@@ -166,6 +166,11 @@ void StopExternalIds(Source& s, Recorder& recorder) {
 // --- Buffers
 
 void CUPTIAPI OnBufferRequested(uint8_t** buffer, size_t* size, size_t* max_records) {
+  if (source.load() == nullptr) {  // a forked child
+    *buffer = nullptr;
+    *size = *max_records = 0;
+    return;
+  }
   Source& s = *source.load();
   const RecorderUse use;
   const int64_t start_ns = NowNs();
@@ -204,6 +209,9 @@ void CountLost(Source& s, int64_t operations) {
 }
 
 void CUPTIAPI OnBufferCompleted(CUcontext context, uint32_t stream, uint8_t* buffer, size_t, size_t valid_bytes) {
+  if (source.load() == nullptr) {
+    return;
+  }
   Source& s = *source.load();
   const int64_t start_ns = NowNs();
   if (reinterpret_cast<char*>(buffer) == discarded) {

@@ -35,6 +35,7 @@ constexpr int kMeasuredCalls = 4096;
 // The cost is measured anew with the first so many statistics and the least one holds: a job that is loading weights on
 // every core makes one look eight times too high (945 ns an operation where 112 is right).
 constexpr int kCostMeasurements = 8;
+constexpr int64_t kCudaWaitNs = 1'000'000'000;  // from libcuda's arrival to the end of cuInit
 // Operators wait for the hooks of a Python that is not ready for them; a job that imports torch takes seconds.
 constexpr int64_t kPythonWaitNs = 5'000'000'000;
 
@@ -81,7 +82,7 @@ void OnExit() noexcept {
   for (int waited_ms = 0; is_under_way() && waited_ms < kExitWaitMs; ++waited_ms) {
     poll(nullptr, 0, 1);
   }
-  if (phase.load() != Phase::kJoined || is_exiting.exchange(true) || !LockHost()) {
+  if (is_exiting.exchange(true) || phase.load() != Phase::kJoined || !LockHost()) {
     return;
   }
   if (Recorder* recorder = ProcessRecorder()) {
@@ -175,6 +176,7 @@ void MeasureCost(bool with_torch, record::Statistics* statistics) {
 
 // A recorder whose ring is in `ring_fd`; null: there is no memory for one.
 Recorder* MakeRecorder() noexcept {
+  CallAtExit(&is_registered_after_start);
   PrepareToRetire();
   auto* recorder = new (std::nothrow) Recorder;
   if (recorder == nullptr) {
@@ -195,7 +197,6 @@ void BeginRecording(Recorder* recorder, uint32_t budget_ppm, Phase first) noexce
   torch = TorchState::kAbsent;
   phase.store(first);
   SetProcessRecorder(recorder);
-  CallAtExit(&is_registered_after_start);
 }
 
 // `wait_ms`: for what is still on its way.
@@ -215,46 +216,62 @@ void EndRecording(int wait_ms) noexcept {
   RetireRecorder(kHookWaitMs);
 }
 
-// What a session still has to start.
+// What a session still has to start: hooks of Python, operators and the GPU, each as soon as it can be.
 class Beginnings {
  public:
-  explicit Beginnings(record::Depth depth) : depth_(depth), waits_for_python_(depth != record::Depth::kNone) {}
+  // `has_missed_cuda`: the process may have called cuInit before the session came.
+  Beginnings(record::Depth depth, bool has_missed_cuda)
+      : depth_(depth), waits_for_python_(depth != record::Depth::kNone), waits_for_cuda_(has_missed_cuda) {}
 
-  // Hooks of Python, operators and the GPU, each as soon as it can be.
   void Continue() noexcept {
+    if (is_exiting) {
+      return;
+    }
+    ContinuePython();
+    if (records_operators_ && torch == TorchState::kAbsent && !CuptiDelivers() && HasMapped("libtorch_cpu.so")) {
+      StartOperators();
+    }
+    ContinueCuda();
+  }
+
+ private:
+  // Where there is Python, its hooks come before operators.
+  void ContinuePython() noexcept {
     if (waits_for_python_) {
       const PythonState state = InstallPythonHooks(ProcessRecorder(), depth_, StartOperators);
       has_python_ = state == PythonState::kInstalled;
       waits_for_python_ = state == PythonState::kAbsent || state == PythonState::kNotYet;
-      // Where there is Python, its hooks come first.
       records_operators_ = records_operators_ || state != PythonState::kNotYet || NowNs() - start_ns_ > kPythonWaitNs;
-    }
-    if (records_operators_ && torch == TorchState::kAbsent && !CuptiDelivers() && HasMapped("libtorch_cpu.so")) {
-      StartOperators();
-    }
-    if (!has_tried_gpu_ && !IsCuptiOn() && (has_met_cuda || HasMapped("/libcuda.so"))) {
-      has_tried_gpu_ = true;
-      const std::lock_guard<std::mutex> lock(host_mutex);
-      StartGpu();
-    }
-    if (has_python_) {
+    } else if (has_python_) {
       PollPythonHooks();
     }
   }
 
- private:
+  // libcuda in the map is as good as cuInit, but for one that has only just come.
+  void ContinueCuda() noexcept {
+    if (!waits_for_cuda_ || (!has_met_cuda && !HasMapped("/libcuda.so"))) {
+      cuda_absent_ns_ = NowNs();
+      return;
+    }
+    if (has_met_cuda || cuda_absent_ns_ == 0 || NowNs() - cuda_absent_ns_ > kCudaWaitNs) {
+      waits_for_cuda_ = false;
+      const std::lock_guard<std::mutex> lock(host_mutex);
+      StartGpu();
+    }
+  }
+
   const record::Depth depth_;
   const int64_t start_ns_ = NowNs();
   bool waits_for_python_;
+  bool waits_for_cuda_;
   bool has_python_ = false;
   bool records_operators_ = depth_ == record::Depth::kNone;
-  bool has_tried_gpu_ = false;
+  int64_t cuda_absent_ns_ = 0;  // when it was last seen to be; 0: never
 };
 
 // Follows the daemon's orders until it says to detach, true, or is gone.
-bool Serve(int socket, int listener, record::Depth depth) {
+bool Serve(int socket, int listener, Beginnings beginnings) {
   Recorder& recorder = *ProcessRecorder();
-  Beginnings beginnings(depth);
   TorchState measured_with = TorchState::kAbsent;
   int measurements = 0;
   int64_t last_statistics_ns = 0;
@@ -319,7 +336,7 @@ void RunSession(int socket, int listener) noexcept {
     recorder->Prefault();
     if (ReceiveControl(socket, kAnswerTimeoutMs, &welcome) && welcome.opcode == record::Opcode::kWelcome) {
       BeginRecording(std::exchange(recorder, nullptr), welcome.budget_ppm, Phase::kJoined);
-      EndRecording(Serve(socket, listener, welcome.depth) ? kExitWaitMs : kGoneWaitMs);
+      EndRecording(Serve(socket, listener, {welcome.depth, /*has_missed_cuda=*/true}) ? kExitWaitMs : kGoneWaitMs);
     }
   }
   delete recorder;  // nobody has seen it
@@ -353,7 +370,10 @@ void RunLaunchedSession(const Launch& launch) noexcept {
   bool is_told = false;
   if (is_welcome) {
     phase.store(Phase::kJoined);
-    is_told = Serve(socket, -1, welcome.depth);
+    if (welcome.budget_ppm != 0) {
+      ProcessRecorder()->sampler().set_budget_ppm(welcome.budget_ppm);
+    }
+    is_told = Serve(socket, -1, {welcome.depth, /*has_missed_cuda=*/false});
   }
   EndRecording(is_told ? kExitWaitMs : kGoneWaitMs);
   is_claimed.store(false);
