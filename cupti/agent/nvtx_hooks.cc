@@ -11,6 +11,7 @@
 #include <iterator>
 #include <new>
 
+#include "cupti/agent/nvtx_search.h"
 #include "cupti/agent/recorder.h"
 
 namespace dsocr::agent {
@@ -61,6 +62,7 @@ size_t ToUtf8(const wchar_t* wide, char (&utf8)[record::kMaxNameBytes]) {
 }
 
 std::atomic<void (*)() noexcept> range_waker{nullptr};
+std::atomic<bool> is_handed_over{false};  // by NVTX itself: we are its tool
 
 void CloseForeignEnds(ThreadState& thread) {
   for (auto& place : foreign_ends) {
@@ -228,7 +230,7 @@ nvtxDomainHandle_t NVTX_API DomainCreateW(const wchar_t* name) {
 }
 void NVTX_API DomainDestroy(nvtxDomainHandle_t) {}  // ranges of it may still be open on other threads
 
-struct Hook {
+struct NvtxHook {
   unsigned int id;
   NvtxFunctionPointer function;
 };
@@ -238,13 +240,13 @@ NvtxFunctionPointer Pointer(Function* function) {
   return reinterpret_cast<NvtxFunctionPointer>(function);
 }
 
-const Hook kCoreHooks[] = {
+const NvtxHook kCoreHooks[] = {
     {NVTX_CBID_CORE_RangePushEx, Pointer(RangePushEx)},   {NVTX_CBID_CORE_RangePushA, Pointer(RangePushA)},
     {NVTX_CBID_CORE_RangePushW, Pointer(RangePushW)},     {NVTX_CBID_CORE_RangePop, Pointer(RangePop)},
     {NVTX_CBID_CORE_RangeStartEx, Pointer(RangeStartEx)}, {NVTX_CBID_CORE_RangeStartA, Pointer(RangeStartA)},
     {NVTX_CBID_CORE_RangeStartW, Pointer(RangeStartW)},   {NVTX_CBID_CORE_RangeEnd, Pointer(RangeEnd)},
 };
-const Hook kCore2Hooks[] = {
+const NvtxHook kCore2Hooks[] = {
     {NVTX_CBID_CORE2_DomainRangePushEx, Pointer(DomainRangePushEx)},
     {NVTX_CBID_CORE2_DomainRangePop, Pointer(DomainRangePop)},
     {NVTX_CBID_CORE2_DomainRangeStartEx, Pointer(DomainRangeStartEx)},
@@ -256,35 +258,88 @@ const Hook kCore2Hooks[] = {
     {NVTX_CBID_CORE2_DomainDestroy, Pointer(DomainDestroy)},
 };
 
+struct Table {
+  NvtxFunctionTable functions = nullptr;
+  unsigned int size = 0;
+
+  // Null: this NVTX has no such function.
+  NvtxFunctionPointer* Place(const NvtxHook& hook) const { return hook.id < size ? functions[hook.id] : nullptr; }
+};
+
+struct Tables {
+  Table core;
+  Table core2;
+};
+
+bool FindTables(const void* (*get_export_table)(unsigned int), Tables* tables) {
+  const auto* callbacks = static_cast<const NvtxExportTableCallbacks*>(get_export_table(NVTX_ETID_CALLBACKS));
+  return callbacks != nullptr && callbacks->struct_size >= sizeof(NvtxExportTableCallbacks) &&
+         callbacks->GetModuleFunctionTable(NVTX_CB_MODULE_CORE, &tables->core.functions, &tables->core.size) != 0 &&
+         callbacks->GetModuleFunctionTable(NVTX_CB_MODULE_CORE2, &tables->core2.functions, &tables->core2.size) != 0;
+}
+
 template <size_t kCount>
-void Install(NvtxFunctionTable table, unsigned int size, const Hook (&hooks)[kCount]) {
-  for (const Hook& hook : hooks) {
-    if (hook.id < size && table[hook.id] != nullptr) {
-      *table[hook.id] = hook.function;
+void Install(const Table& table, const NvtxHook (&hooks)[kCount]) {
+  for (const NvtxHook& hook : hooks) {
+    if (NvtxFunctionPointer* place = table.Place(hook)) {
+      *place = hook.function;
+    }
+  }
+}
+
+bool IsOf(Code code, NvtxFunctionPointer function) {
+  const auto address = reinterpret_cast<uintptr_t>(function);
+  return address >= code.begin && address < code.end;
+}
+
+// Nobody's function stands where ours would: none does, or NVTX's own, which waits for the first call.
+template <size_t kCount>
+bool IsFree(const Table& table, const NvtxHook (&hooks)[kCount], Code nvtx) {
+  return std::all_of(std::begin(hooks), std::end(hooks), [&](const NvtxHook& hook) {
+    const NvtxFunctionPointer* place = table.Place(hook);
+    return place == nullptr || *place == nullptr || IsOf(nvtx, *place);
+  });
+}
+
+// As NVTX itself does after the first call without a tool: a function that still waited for the first call would find
+// that there is no tool, and take all hooks out.
+void Lock(const Table& table, Code nvtx) {
+  for (unsigned int id = 1; id < table.size; ++id) {
+    if (table.functions[id] != nullptr && IsOf(nvtx, *table.functions[id])) {
+      *table.functions[id] = nullptr;
     }
   }
 }
 
 }  // namespace
 
-void WakeAtNextRange(void (*wake)() noexcept) noexcept { range_waker.store(wake); }
-
 bool InstallNvtxHooks(const void* (*get_export_table)(unsigned int)) noexcept {
-  const auto* callbacks = static_cast<const NvtxExportTableCallbacks*>(get_export_table(NVTX_ETID_CALLBACKS));
-  if (callbacks == nullptr || callbacks->struct_size < sizeof(NvtxExportTableCallbacks)) {
+  Tables tables;
+  if (!FindTables(get_export_table, &tables)) {
     return false;
   }
-  NvtxFunctionTable core = nullptr;
-  NvtxFunctionTable core2 = nullptr;
-  unsigned int core_size = 0;
-  unsigned int core2_size = 0;
-  if (callbacks->GetModuleFunctionTable(NVTX_CB_MODULE_CORE, &core, &core_size) == 0 ||
-      callbacks->GetModuleFunctionTable(NVTX_CB_MODULE_CORE2, &core2, &core2_size) == 0) {
-    return false;
-  }
-  Install(core, core_size, kCoreHooks);
-  Install(core2, core2_size, kCore2Hooks);
+  Install(tables.core, kCoreHooks);
+  Install(tables.core2, kCore2Hooks);
+  is_handed_over.store(true);
   return true;
 }
+
+void InstallLateNvtxHooks() noexcept {
+  if (is_handed_over) {
+    return;  // and so is every copy that comes yet
+  }
+  FindNvtx([](const void* (*get_export_table)(uint32_t), Code nvtx) {
+    Tables tables;
+    if (FindTables(get_export_table, &tables) && IsFree(tables.core, kCoreHooks, nvtx) &&
+        IsFree(tables.core2, kCore2Hooks, nvtx)) {
+      Lock(tables.core, nvtx);
+      Lock(tables.core2, nvtx);
+      Install(tables.core, kCoreHooks);
+      Install(tables.core2, kCore2Hooks);
+    }
+  });
+}
+
+void WakeAtNextRange(void (*wake)() noexcept) noexcept { range_waker.store(wake); }
 
 }  // namespace dsocr::agent

@@ -14,6 +14,10 @@ namespace dsocr::agent {
 // know, nothing was changed. May be called again, for every copy of NVTX in the process.
 bool InstallNvtxHooks(const void* (*get_export_table)(unsigned int)) noexcept;
 
+// The same for every copy of NVTX that a search finds, in a process that did not hand them over: those whose functions
+// nobody has hooked.
+void InstallLateNvtxHooks() noexcept;
+
 // The next range call that is not recorded calls `wake`, once. Null: none does. Hooks cannot be taken out again; while
 // nothing is recorded such a call costs two loads.
 void WakeAtNextRange(void (*wake)() noexcept) noexcept;

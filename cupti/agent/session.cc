@@ -14,6 +14,7 @@
 #include "cupti/agent/clock.h"
 #include "cupti/agent/cupti_source.h"
 #include "cupti/agent/daemon_socket.h"
+#include "cupti/agent/nvtx_hooks.h"
 #include "cupti/agent/process_map.h"
 #include "cupti/agent/python_hooks.h"
 #include "cupti/agent/recorder.h"
@@ -219,9 +220,12 @@ void EndRecording(int wait_ms) noexcept {
 // What a session still has to start: hooks of Python, operators and the GPU, each as soon as it can be.
 class Beginnings {
  public:
-  // `has_missed_cuda`: the process may have called cuInit before the session came.
-  Beginnings(record::Depth depth, bool has_missed_cuda)
-      : depth_(depth), waits_for_python_(depth != record::Depth::kNone), waits_for_cuda_(has_missed_cuda) {}
+  // `is_late`: the process may have called cuInit, and NVTX, before the agent came.
+  Beginnings(record::Depth depth, bool is_late)
+      : depth_(depth),
+        waits_for_python_(depth != record::Depth::kNone),
+        waits_for_cuda_(is_late),
+        searches_nvtx_(is_late) {}
 
   void Continue() noexcept {
     if (is_exiting) {
@@ -232,6 +236,9 @@ class Beginnings {
       StartOperators();
     }
     ContinueCuda();
+    if (std::exchange(searches_nvtx_, false)) {
+      InstallLateNvtxHooks();
+    }
   }
 
  private:
@@ -264,6 +271,7 @@ class Beginnings {
   const int64_t start_ns_ = NowNs();
   bool waits_for_python_;
   bool waits_for_cuda_;
+  bool searches_nvtx_;
   bool has_python_ = false;
   bool records_operators_ = depth_ == record::Depth::kNone;
   int64_t cuda_absent_ns_ = 0;  // when it was last seen to be; 0: never
@@ -336,7 +344,7 @@ void RunSession(int socket, int listener) noexcept {
     recorder->Prefault();
     if (ReceiveControl(socket, kAnswerTimeoutMs, &welcome) && welcome.opcode == record::Opcode::kWelcome) {
       BeginRecording(std::exchange(recorder, nullptr), welcome.budget_ppm, Phase::kJoined);
-      EndRecording(Serve(socket, listener, {welcome.depth, /*has_missed_cuda=*/true}) ? kExitWaitMs : kGoneWaitMs);
+      EndRecording(Serve(socket, listener, {welcome.depth, /*is_late=*/true}) ? kExitWaitMs : kGoneWaitMs);
     }
   }
   delete recorder;  // nobody has seen it
@@ -373,7 +381,7 @@ void RunLaunchedSession(const Launch& launch) noexcept {
     if (welcome.budget_ppm != 0) {
       ProcessRecorder()->sampler().set_budget_ppm(welcome.budget_ppm);
     }
-    is_told = Serve(socket, -1, {welcome.depth, /*has_missed_cuda=*/false});
+    is_told = Serve(socket, -1, {welcome.depth, /*is_late=*/false});
   }
   EndRecording(is_told ? kExitWaitMs : kGoneWaitMs);
   is_claimed.store(false);

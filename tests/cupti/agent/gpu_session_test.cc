@@ -48,11 +48,16 @@ class GpuSessionTest : public ::testing::Test {
     waitpid(job_, nullptr, 0);
   }
 
-  std::unique_ptr<SessionDaemon> Connect() const {
-    int socket = -1;
+  // A session, as soon as the job listens and has none.
+  std::unique_ptr<SessionDaemon> Begin() const {
     const std::string path = directory_ / ("dsocr/agent-" + std::to_string(job_));
-    EXPECT_TRUE(Await([&] { return (socket = SessionDaemon::Connect(path)) >= 0; }));
-    return std::make_unique<SessionDaemon>(socket);
+    std::unique_ptr<SessionDaemon> daemon;
+    const bool has_begun = Await([&] {
+      daemon = std::make_unique<SessionDaemon>(SessionDaemon::Connect(path));
+      return daemon->Begin();
+    });
+    EXPECT_TRUE(has_begun);
+    return daemon;
   }
 
   const ScratchDirectory directory_;
@@ -61,8 +66,7 @@ class GpuSessionTest : public ::testing::Test {
 
 TEST_F(GpuSessionTest, EachHasKernelsAndBooksOfItsOwn) {
   for (int session = 0; session < 3; ++session) {
-    const auto daemon = Connect();
-    ASSERT_TRUE(daemon->Begin()) << session;
+    const auto daemon = Begin();
     ASSERT_TRUE(daemon->AwaitRecords(Kind::kKernel, 50)) << session;
     ASSERT_TRUE(daemon->End()) << session;
 
@@ -80,8 +84,7 @@ TEST_F(GpuSessionTest, EachHasKernelsAndBooksOfItsOwn) {
 
 TEST_F(GpuSessionTest, TheNextOneIsWholeThoughADaemonWentWithoutAWord) {
   for (int session = 0; session < 2; ++session) {
-    const auto daemon = Connect();
-    ASSERT_TRUE(daemon->Begin()) << session;
+    const auto daemon = Begin();
     EXPECT_TRUE(daemon->AwaitRecords(Kind::kKernel, 50)) << session;
   }
 }

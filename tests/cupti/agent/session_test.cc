@@ -217,6 +217,18 @@ TEST_F(SessionTest, AForkedChildHasNoPartInItAndMayHaveItsOwn) {
   EXPECT_TRUE(std::filesystem::exists(SocketOf(getpid())));
 }
 
+TEST_F(SessionTest, HearsRangesOfAnNvtxThatWasUsedBeforeItCame) {
+  EXPECT_EQ(nvtxRangePushA("unheard"), NVTX_NO_PUSH_POP_TRACKING);
+  nvtxRangePop();
+  const BusyThread thread;
+  for (int session = 0; session < 2; ++session) {
+    const auto daemon = Attach();
+    ASSERT_TRUE(daemon && daemon->Begin());
+    EXPECT_TRUE(daemon->AwaitRecords(Kind::kRangePop, 100));
+    EXPECT_TRUE(daemon->End());
+  }
+}
+
 // --- Hostile daemons
 // ------------------------------------------------------------------------------------------------------------------
 
