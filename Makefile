@@ -33,9 +33,11 @@ test: venv configure  ## All tests
 	@cmake --build $(BUILD) -j$(JOBS)
 	@tools/dev/run_tests.sh $(BUILD)
 
-soak: configure  ## 100 million records of a fake GPU through agent and collector, in about two minutes
+soak: configure  ## 100 million records of a fake GPU through agent and collector, 200 sessions of a job, in three minutes
 	@echo "== building"
-	@cmake --build $(BUILD) -j$(JOBS) --target gpu_soak
+	@cmake --build $(BUILD) -j$(JOBS) --target gpu_soak session_soak
+	@echo "== 200 sessions"
+	@$(BUILD)/tests/session_soak 200
 	@echo "== 100 million records at a million a second"
 	@$(BUILD)/tests/gpu_soak 100
 
