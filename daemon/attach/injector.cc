@@ -69,11 +69,11 @@ ElfImage::Reader MemoryOf(std::shared_ptr<UniqueFd> memory) {
 }
 
 // The functions of libc, which before glibc 2.34 was three libraries.
-class Libc {
+class LibcFunctions {
  public:
-  static absl::StatusOr<Libc> Find(const Target& target, const ElfImage::Reader& memory,
-                                   const std::vector<Mapping>& mappings) {
-    Libc libc;
+  static absl::StatusOr<LibcFunctions> Find(const Target& target, const ElfImage::Reader& memory,
+                                            const std::vector<Mapping>& mappings) {
+    LibcFunctions libc;
     for (const Mapping& mapping : mappings) {
       if (mapping.offset == 0 && IsOfGlibc(mapping.path)) {
         if (absl::StatusOr<ElfImage> image = ElfImage::OfMemory(memory, mapping.begin); image.ok()) {
@@ -313,7 +313,7 @@ constexpr uint64_t kSignalMask = ~(SignalBit(SIGILL) | SignalBit(SIGTRAP) | Sign
 
 // Our end of the socket of a fresh thread, which waits for a packet on it. `needs_copy`: the job does not see the agent
 // under its path.
-absl::StatusOr<UniqueFd> CreateThread(const Target& target, const Libc& libc, Trampoline table,
+absl::StatusOr<UniqueFd> CreateThread(const Target& target, const LibcFunctions& libc, Trampoline table,
                                       const std::string& agent_path, bool needs_copy) {
   DSOCR_ASSIGN_OR_RETURN(const uint64_t pthread_create, libc.Function(target, "pthread_create"));
   DSOCR_ASSIGN_OR_RETURN(const std::unique_ptr<Tracee> tracee, SeizeThreadAtRest(target, libc.syscall_instruction()));
@@ -350,7 +350,7 @@ absl::StatusOr<UniqueFd> InjectHere(const Target& target, const std::string& age
   auto file = std::make_shared<UniqueFd>(::open(ProcPath(target.pid, "mem").c_str(), O_RDONLY | O_CLOEXEC));
   const ElfImage::Reader memory = MemoryOf(file);
   const std::vector<Mapping> mappings = ReadMappings(target.pid);
-  DSOCR_ASSIGN_OR_RETURN(const Libc libc, Libc::Find(target, memory, mappings));
+  DSOCR_ASSIGN_OR_RETURN(const LibcFunctions libc, LibcFunctions::Find(target, memory, mappings));
   Trampoline table;
   table.signal_mask = kSignalMask;
   for (const auto& [name, address] :
