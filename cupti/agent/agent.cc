@@ -43,7 +43,7 @@ constexpr int kFirstPollMs = 50;
 constexpr int kLastPollMs = 1000;
 
 // All of it constant-initialised: OnLoad runs before the library's dynamic initialisation.
-constinit Launch launch{};
+constinit Invitation invitation{};
 constinit std::atomic<bool> is_launched{false};
 constinit std::atomic<bool> is_prepared{false};
 constinit std::atomic<bool> is_awake{false};
@@ -58,15 +58,15 @@ constinit std::atomic<pid_t> listener_pid{0};  // whose file the address is
 bool ReadEnvironment() {
   const char* path = std::getenv(record::kSocketVariable);
   const char* token = std::getenv(record::kTokenVariable);
-  if (path == nullptr || token == nullptr || path[0] != '/' || std::strlen(path) >= sizeof(launch.address.sun_path) ||
-      std::strlen(token) != record::kTokenBytes) {
+  if (path == nullptr || token == nullptr || path[0] != '/' ||
+      std::strlen(path) >= sizeof(invitation.address.sun_path) || std::strlen(token) != record::kTokenBytes) {
     return false;
   }
-  launch.address.sun_family = AF_UNIX;
-  std::strcpy(launch.address.sun_path, path);
-  std::memcpy(launch.token, token, record::kTokenBytes);
+  invitation.address.sun_family = AF_UNIX;
+  std::strcpy(invitation.address.sun_path, path);
+  std::memcpy(invitation.token, token, record::kTokenBytes);
   if (const char* budget = std::getenv(record::kBudgetVariable)) {
-    launch.budget_ppm = static_cast<uint32_t>(std::min(std::strtoul(budget, nullptr, 10), 1'000'000ul));
+    invitation.budget_ppm = static_cast<uint32_t>(std::min(std::strtoul(budget, nullptr, 10), 1'000'000ul));
   }
   return true;
 }
@@ -123,7 +123,7 @@ void AwaitComputing() noexcept {
 void* ControlThread(void*) {
   AwaitComputing();
   if (is_launched && IsSessionClaimed()) {
-    RunLaunchedSession(launch);
+    RunLaunchedSession(invitation);
   }
   Listen();
   return nullptr;
@@ -134,7 +134,12 @@ void StartControlThread() noexcept {
     if (!is_awake) {
       wake_fd.store(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     }
-    StartThread("dsocr-agent", ControlThread, nullptr);
+    if (!StartThread("dsocr-agent", ControlThread, nullptr)) {
+      is_prepared.store(false);
+      if (is_launched.exchange(false)) {
+        ReleaseSession();
+      }
+    }
   }
 }
 
@@ -147,7 +152,7 @@ void Wake() noexcept {
     return;
   }
   if (is_launched) {
-    BeginLaunchedRecording(launch);
+    BeginLaunchedRecording(invitation);
   }
   is_awake.store(true);
   const uint64_t one = 1;

@@ -16,6 +16,8 @@ namespace dsocr::agent {
 namespace {
 
 constexpr int kBacklog = 8;
+// A process that has no descriptor left cannot even send somebody away, and is asked again at once.
+constexpr int kAcceptPauseMs = 100;
 
 bool IsOurUser(int socket) {
   ucred peer{};
@@ -122,10 +124,14 @@ int ListenForDaemon(sockaddr_un* address) noexcept {
 
 int AcceptDaemon(int listener) noexcept {
   const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
-  if (fd < 0 || IsOurUser(fd)) {
+  if (fd >= 0 && IsOurUser(fd)) {
     return fd;
   }
-  close(fd);
+  if (fd >= 0) {
+    close(fd);
+  } else {
+    poll(nullptr, 0, kAcceptPauseMs);
+  }
   return -1;
 }
 

@@ -353,25 +353,25 @@ void RunSession(int socket, int listener) noexcept {
   CloseFd(socket_fd);
 }
 
-bool BeginLaunchedRecording(const Launch& launch) noexcept {
+bool BeginLaunchedRecording(const Invitation& invitation) noexcept {
   Recorder* recorder = MakeRecorder();
   if (recorder == nullptr) {
     is_claimed.store(false);
     return false;
   }
-  BeginRecording(recorder, launch.budget_ppm, Phase::kBegun);
+  BeginRecording(recorder, invitation.budget_ppm, Phase::kBegun);
   if (HasMapped("libtorch_cpu.so")) {
     StartOperators();
   }
   return true;
 }
 
-void RunLaunchedSession(const Launch& launch) noexcept {
+void RunLaunchedSession(const Invitation& invitation) noexcept {
   ProcessRecorder()->Prefault();
-  const int socket = ConnectToDaemon(launch.address);
+  const int socket = ConnectToDaemon(invitation.address);
   socket_fd.store(socket);
   record::Control welcome{};
-  const bool is_welcome = socket >= 0 && SendHello(socket, ring_fd.load(), launch.token) &&
+  const bool is_welcome = socket >= 0 && SendHello(socket, ring_fd.load(), invitation.token) &&
                           ReceiveControl(socket, kAnswerTimeoutMs, &welcome) &&
                           welcome.opcode == record::Opcode::kWelcome;
   CloseFd(ring_fd);

@@ -24,7 +24,7 @@ void ReleaseSession() noexcept;
 void RunSession(int socket, int listener) noexcept;
 
 // The session of a launched command: its daemon is told where and by which token.
-struct Launch {
+struct Invitation {
   sockaddr_un address;
   char token[record::kTokenBytes];
   uint32_t budget_ppm;
@@ -32,8 +32,8 @@ struct Launch {
 
 // Its two halves. Recording begins on the thread of the job that shows that it computes; the rest is a thread of ours.
 // False: there is nothing to record to. REQUIRES: ClaimSession; RunLaunchedSession comes after.
-bool BeginLaunchedRecording(const Launch& launch) noexcept;
-void RunLaunchedSession(const Launch& launch) noexcept;
+bool BeginLaunchedRecording(const Invitation& invitation) noexcept;
+void RunLaunchedSession(const Invitation& invitation) noexcept;
 
 // The process has called cuInit. On the thread that is in it.
 void MeetCuda() noexcept;
