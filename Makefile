@@ -33,12 +33,14 @@ test: venv configure  ## All tests
 	@cmake --build $(BUILD) -j$(JOBS)
 	@tools/dev/run_tests.sh $(BUILD)
 
-soak: configure  ## 100 million records of a fake GPU through agent and collector, 200 sessions of a job, in three minutes
+soak: configure  ## The floors at full length: records, sessions of a job, injections; in about four minutes
 	@echo "== building"
-	@cmake --build $(BUILD) -j$(JOBS) --target gpu_soak session_soak
-	@echo "== 200 sessions"
+	@cmake --build $(BUILD) -j$(JOBS) --target gpu_soak session_soak attach_soak
+	@echo "== the agent into 40 processes that do nothing but malloc and free"
+	@$(BUILD)/tests/attach_soak 40
+	@echo "== 200 sessions in one busy job"
 	@$(BUILD)/tests/session_soak 200
-	@echo "== 100 million records at a million a second"
+	@echo "== 100 million records of a fake GPU at a million a second"
 	@$(BUILD)/tests/gpu_soak 100
 
 bundle: build  ## The programs with their shared libraries, without LibTorch, in build/bundle
