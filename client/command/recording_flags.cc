@@ -42,7 +42,7 @@ Flag DepthFlag() {
   return {"--depth",
           ValueKind::kChoice,
           "DEPTH",
-          "modules of a Python job: stages (default: those of our stages, else the root's children) or all",
+          "modules of a Python job: stages (default: of our stages, or the root's children) or all",
           {"stages", "all"}};
 }
 

@@ -422,7 +422,8 @@ void Graphs::Align(Graph& graph) {
       auto inner = open == kNoRange ? chain.end() : std::find(chain.begin(), chain.end(), graph.ranges[open].path);
       while (inner != chain.begin()) {
         --inner;
-        open = RangeIn(graph, ++entries, {entries, *inner}, open);
+        ++entries;
+        open = RangeIn(graph, entries, {entries, *inner}, open);
       }
       node = {.graph = graph.place, .range = open, .confidence = static_cast<float>(aligned[i].confidence)};
     }

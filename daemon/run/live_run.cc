@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "base/status.h"
 #include "daemon/attach/injector.h"
+#include "daemon/attach/kineto.h"
 #include "daemon/attach/prepared.h"
 #include "daemon/attach/target.h"
 #include "daemon/config/version.h"
@@ -24,8 +25,9 @@ namespace {
 
 constexpr absl::Duration kHelloLimit = absl::Seconds(3);  // of an agent that is in the process
 constexpr absl::Duration kLeaveLimit = absl::Seconds(10);
-constexpr absl::Duration kTick = absl::Milliseconds(50);      // how late the end of a window may be
-constexpr absl::Duration kFirstTick = absl::Milliseconds(2);  // until the first record has come
+constexpr absl::Duration kTick = absl::Milliseconds(50);            // how late the end of a window may be
+constexpr absl::Duration kFirstTick = absl::Milliseconds(2);        // until the first record has come
+constexpr absl::Duration kTraceDuration = absl::Milliseconds(500);  // where none is asked for: 30 to 120 MB of trace
 constexpr absl::Duration kTellPeriod = absl::Seconds(1);
 constexpr double kLongestWindowSeconds = 30 * 24 * 3600.0;
 constexpr size_t kMaxModuleMapBytes = 1 << 20;
@@ -152,8 +154,9 @@ absl::StatusOr<v1::ExplainAttachResponse> ExplainAttach(const v1::AttachRequest&
         injectable.ok() ? "a thread at rest is stopped for about a millisecond" : Words(injectable));
     const absl::Status traceable = CheckKineto(target);
     add(v1::ROUTE_KINETO, traceable.ok(),
-        traceable.ok() ? "operators and module classes, no module paths; the job is 1.4 to 2.5 times slower meanwhile"
-                       : Words(traceable));
+        traceable.ok()
+            ? "operators and modules by class, no module paths; its Python code is 2.5 to 5 times slower meanwhile"
+            : Words(traceable));
   }
   return response;
 }
@@ -222,10 +225,14 @@ absl::StatusOr<std::unique_ptr<LiveRun>> LiveRun::Begin(const ModelRunTools& too
   options.depth = DepthOf(request.depth());
   DSOCR_ASSIGN_OR_RETURN(live->session_, tools.collector->Expect(std::move(options)));
   absl::Status refusal;
-  for (const attach::Target& target : targets) {
+  for (attach::Target& target : targets) {
     const absl::Status entered = live->Enter(target);
     if (entered.ok()) {
       live->pids_.push_back(target.pid);
+      if (live->route_ == v1::ROUTE_KINETO) {  // one at a time
+        live->traced_ = std::move(target);
+        break;
+      }
     } else {
       refusal.Update(entered);
       live->notes_.push_back(Words(entered));
@@ -270,7 +277,7 @@ absl::Status LiveRun::Enter(const attach::Target& target) {
       return refusal;
     }
   }
-  if (Takes(request_, v1::ROUTE_KINETO)) {
+  if (Takes(request_, v1::ROUTE_KINETO) && pids_.empty()) {
     if (const absl::Status traceable = CheckKineto(target); traceable.ok()) {
       route_ = v1::ROUTE_KINETO;
       return traceable;
@@ -319,8 +326,25 @@ absl::Status LiveRun::WaitForEnd(const StopSource& stop, v1::Run* run, const Tel
   }
 }
 
+absl::Status LiveRun::FollowTrace(const std::string& artifacts_root, const StopSource& stop, v1::Run* run,
+                                  const TellLive& tell) {
+  attach::KinetoRequest request;
+  request.duration = request_.duration_s() > 0 ? absl::Seconds(request_.duration_s()) : kTraceDuration;
+  tell(fmt::format("PyTorch's profiler records {}", absl::FormatDuration(request.duration)), {});
+  DSOCR_ASSIGN_OR_RETURN(attach::KinetoRecording recorded,
+                         attach::RecordWithKineto(traced_, request, attribution::Options(), stop.fd()));
+  notes_.insert(notes_.end(), recorded.notes.begin(), recorded.notes.end());
+  return PublishJob(
+      tools_,
+      {.measured = std::move(recorded.attribution), .route = route_, .started = asked_, .notes = std::move(notes_)},
+      artifacts_root, run);
+}
+
 absl::Status LiveRun::Follow(const std::string& artifacts_root, const StopSource& stop, v1::Run* run,
                              const TellLive& tell) {
+  if (route_ == v1::ROUTE_KINETO) {
+    return FollowTrace(artifacts_root, stop, run, tell);
+  }
   DSOCR_RETURN_IF_ERROR(WaitForEnd(stop, run, tell));
   session_->Detach();
   collect::SessionResult result = session_->Finish(absl::Now() + kLeaveLimit);

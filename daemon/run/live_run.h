@@ -64,13 +64,16 @@ class LiveRun {
  private:
   LiveRun(const ModelRunTools& tools, const v1::AttachRequest& request) : tools_(tools), request_(request) {}
   absl::Status Enter(const attach::Target& target);
+  absl::Status FollowTrace(const std::string& artifacts_root, const StopSource& stop, v1::Run* run,
+                           const TellLive& tell);
   absl::Status WaitForEnd(const StopSource& stop, v1::Run* run, const TellLive& tell);
 
   const ModelRunTools tools_;
   const v1::AttachRequest request_;
   const absl::Time asked_ = absl::Now();
   v1::Route route_ = v1::ROUTE_UNSPECIFIED;
-  std::unique_ptr<collect::Session> session_;  // null on the kineto route
+  std::unique_ptr<collect::Session> session_;
+  attach::Target traced_;  // on the kineto route
   std::vector<int64_t> pids_;
   std::vector<std::string> notes_;
 };

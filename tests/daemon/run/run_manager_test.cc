@@ -41,7 +41,11 @@ class FakeCollector : public collect::Collector {
     std::map<std::string, std::string> Environment(bool preload) const override {
       return {{"DSOCR_TEST_PRELOAD", preload ? "1" : "0"}};
     }
+    absl::Status Adopt(UniqueFd, int64_t, absl::Time) override { return absl::OkStatus(); }
     void SetPaused(bool) override {}
+    void Detach() override {}
+    collect::Progress Look() override { return {}; }
+    std::vector<attribution::LiveModule> Live() override { return {}; }
     collect::SessionResult Finish(absl::Time) override {
       collect::SessionResult result;
       result.agent_came = collector_->agent_comes;
