@@ -218,7 +218,7 @@ absl::Status PublishJob(const ModelRunTools& tools, JobRecording recording, cons
 absl::StatusOr<std::unique_ptr<LiveRun>> LiveRun::Begin(const ModelRunTools& tools, const v1::AttachRequest& request,
                                                         const std::string& trace_dir, v1::AttachResponse* response) {
   std::unique_ptr<LiveRun> live(new LiveRun(tools, request));
-  DSOCR_ASSIGN_OR_RETURN(const std::vector<attach::Target> targets, TargetsOf(request));
+  DSOCR_ASSIGN_OR_RETURN(std::vector<attach::Target> targets, TargetsOf(request));
   collect::SessionOptions options;
   options.trace_dir = trace_dir;
   options.overhead_budget = request.overhead_budget();
