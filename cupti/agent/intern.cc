@@ -121,7 +121,7 @@ record::NameId Interner::Name(const Text& text, uint32_t thread) noexcept {
   return entry->id;
 }
 
-record::PathId Interner::Path(record::PathId parent, record::NameId name, uint32_t thread) noexcept {
+record::PathId Interner::Path(record::PathId parent, record::NameId name, uint32_t thread, bool is_module) noexcept {
   if (name == 0) {
     return 0;
   }
@@ -146,7 +146,7 @@ record::PathId Interner::Path(record::PathId parent, record::NameId name, uint32
   record::Record record{};
   record.kind = record::Kind::kPathDefinition;
   record.thread = thread;
-  record.path_definition = {path_count_ + 1, parent, name, 0};
+  record.path_definition = {path_count_ + 1, parent, name, is_module ? 1u : 0u};
   if (path_count_ == kMaxEntries || !ring_->Write(record)) {
     return 0;
   }

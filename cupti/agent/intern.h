@@ -44,7 +44,8 @@ class Interner {
   record::NameId Name(const Text& text, uint32_t thread) noexcept;
 
   // The path of `name` below `parent`; 0 as above. REQUIRES: both numbers came from here (parent 0: the top).
-  record::PathId Path(record::PathId parent, record::NameId name, uint32_t thread) noexcept;
+  // What `is_module` says is what it said the first time.
+  record::PathId Path(record::PathId parent, record::NameId name, uint32_t thread, bool is_module = false) noexcept;
 
  private:
   static constexpr uint32_t kPlaces = 1 << 16;

@@ -169,6 +169,9 @@ ThreadState* Recorder::AcquireThread() noexcept {
   place.state = &thread;
   place.recording = recording_;
   Announce(thread);
+  if (ThreadListener* listener = thread_listener_.load(std::memory_order_acquire)) {
+    listener(thread);
+  }
   return &thread;
 }
 
@@ -182,14 +185,14 @@ void Recorder::Announce(ThreadState& thread) noexcept {
 }
 
 record::PathId Recorder::PathBelow(ThreadState& thread, record::PathId parent, const Text& name,
-                                   PathMemo* memo) noexcept {
+                                   PathMemo* memo, bool is_module) noexcept {
   constexpr uint64_t kPathMask = 0xffff;
   const uint64_t place = uint64_t{recording_} << 32 | uint64_t{parent} << 16;
   const uint64_t known = memo == nullptr ? 0 : memo->load(std::memory_order_acquire);
   if ((known & ~kPathMask) == place) {
     return static_cast<record::PathId>(known & kPathMask);
   }
-  const record::PathId path = interner_.Path(parent, NameOn(thread, name), thread.number);
+  const record::PathId path = interner_.Path(parent, NameOn(thread, name), thread.number, is_module);
   if (memo != nullptr && path != 0) {
     memo->store(place | path, std::memory_order_release);  // its definition is in the ring
   }
@@ -226,7 +229,8 @@ void Recorder::EndUnit(ThreadState& thread) noexcept {
   thread.unit = {};
 }
 
-int Recorder::PushRange(ThreadState& thread, const Text& name, const void* domain, PathMemo* memo) noexcept {
+int Recorder::PushRange(ThreadState& thread, const Text& name, const void* domain, PathMemo* memo,
+                        bool is_module) noexcept {
   const uint32_t before = thread.depth + thread.excess;
   if (thread.depth == record::kMaxPathDepth) {
     ++thread.excess;
@@ -248,7 +252,7 @@ int Recorder::PushRange(ThreadState& thread, const Text& name, const void* domai
   if (!thread.is_announced) {
     Announce(thread);
   }
-  const record::PathId path = PathBelow(thread, record::OwnerPath(enclosing), name, memo);
+  const record::PathId path = PathBelow(thread, record::OwnerPath(enclosing), name, memo, is_module);
   if (path == 0) {
     overflowed_.fetch_add(1, std::memory_order_relaxed);
     return static_cast<int>(before);

@@ -100,6 +100,8 @@ struct UnitListener {
   void (*on_change)(bool is_any_recorded);
 };
 
+using ThreadListener = void(ThreadState& thread) noexcept;
+
 class alignas(64) Recorder {
  public:
   enum class Mode : int { kOff, kPaused, kOn };
@@ -126,6 +128,10 @@ class alignas(64) Recorder {
   void set_unit_listener(const UnitListener* listener) noexcept {
     unit_listener_.store(listener, std::memory_order_release);
   }
+  // Called once for each thread, on it, before anything of it is recorded.
+  void set_thread_listener(ThreadListener* listener) noexcept {
+    thread_listener_.store(listener, std::memory_order_release);
+  }
   Sampler& sampler() noexcept { return sampler_; }
 
   // Makes this thread's state in this recorder. Hook's own.
@@ -137,8 +143,9 @@ class alignas(64) Recorder {
   bool Knows(record::Owner owner) const noexcept { return record::OwnerEntry(owner) >= first_entry_; }
 
   // The depth before the push, as NVTX wants it. A range inside an operator call is part of that call and is not
-  // recorded. `memo`: may be null.
-  int PushRange(ThreadState& thread, const Text& name, const void* domain, PathMemo* memo = nullptr) noexcept;
+  // recorded. `memo`: may be null. `is_module`: as in record::PathDefinition.
+  int PushRange(ThreadState& thread, const Text& name, const void* domain, PathMemo* memo = nullptr,
+                bool is_module = false) noexcept;
   // Closes the innermost open range of `domain`; the depth after it, or -1 where none is open.
   int PopRange(ThreadState& thread, const void* domain) noexcept;
   // Closes the range with this owner, wherever it stands among this thread's; false: not open on this thread.
@@ -187,7 +194,8 @@ class alignas(64) Recorder {
  private:
   static constexpr uint64_t kEntryBlock = 1024;
 
-  record::PathId PathBelow(ThreadState& thread, record::PathId parent, const Text& name, PathMemo* memo) noexcept;
+  record::PathId PathBelow(ThreadState& thread, record::PathId parent, const Text& name, PathMemo* memo,
+                           bool is_module) noexcept;
   void Announce(ThreadState& thread) noexcept;
   uint64_t BeginUnit(ThreadState& thread) noexcept;
   void EndUnit(ThreadState& thread) noexcept;
@@ -199,6 +207,7 @@ class alignas(64) Recorder {
   uint32_t recording_ = 0;
   std::atomic<const RangeListener*> listener_{nullptr};
   std::atomic<const UnitListener*> unit_listener_{nullptr};
+  std::atomic<ThreadListener*> thread_listener_{nullptr};
   std::atomic<int> units_recorded_open_{0};
   Sampler sampler_;
   record::RingWriter ring_;
