@@ -692,7 +692,7 @@ void* TaskThread(void*) {
 
 constexpr int kInstallWaitMs = 2000;
 
-bool is_anything_in = false;  // or may be
+std::atomic<bool> is_anything_in{false};  // or may be
 
 // The task's number, or 0: there is one already. A removal may take the place of another that has not begun.
 uint64_t Request(Task wanted) {
@@ -757,7 +757,11 @@ PythonState InstallPythonHooks(Recorder* recorder, record::Depth depth, void (*s
   return state.load();
 }
 
-void PollPythonHooks() noexcept { Request(Task::kPoll); }
+void PollPythonHooks() noexcept {
+  if (is_anything_in) {
+    Request(Task::kPoll);
+  }
+}
 
 bool RemovePythonHooks(int timeout_ms) noexcept {
   if (!is_anything_in) {
