@@ -1,0 +1,162 @@
+#include "daemon/attach/recognise.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <variant>
+
+#include "analytic/module/tree.h"
+#include "tests/daemon/attach/job_modules.h"
+
+namespace dsocr::attach {
+namespace {
+
+using attribution::JobModule;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::SizeIs;
+
+std::vector<JobModule> Published() { return GoldenModules("published_tiny_a.tsv"); }
+
+JobModule& At(std::vector<JobModule>& modules, const std::string& path) {
+  return *std::find_if(modules.begin(), modules.end(), [&](const JobModule& module) { return module.path == path; });
+}
+
+// tests/golden/fixtures/tiny_a/config.json
+TEST(RecogniseTest, SizesAreReadFromTheWeightsOfThePublishedModules) {
+  const absl::StatusOr<RecognisedModel> found = Recognise(Published(), nullptr);
+  ASSERT_TRUE(found.ok()) << found.status().message();
+  const analytic::ModelSpec& model = found->model;
+  EXPECT_EQ(model.variant, "deepseek-ocr-v1-base");
+  EXPECT_EQ(model.sam.layers, 4);
+  EXPECT_EQ(model.sam.width, 48);
+  EXPECT_EQ(model.sam.heads, 3);
+  EXPECT_EQ(model.sam.mlp_ratio, 4);
+  EXPECT_EQ(model.sam.image_size, 256);
+  EXPECT_EQ(model.sam.patch_size, 16);
+  EXPECT_THAT(model.sam.global_attention_layers, ElementsAre(1, 3));
+  EXPECT_EQ(model.sam.neck_channels, 24);
+  EXPECT_THAT(model.sam.downsample_channels, ElementsAre(40, 64));
+  const auto& clip = std::get<analytic::ClipSpec>(model.encoder);
+  EXPECT_EQ(clip.layers, 3);
+  EXPECT_EQ(clip.width, 64);
+  EXPECT_EQ(clip.ffn_hidden_size, 256);
+  EXPECT_EQ(clip.image_size, 56);
+  EXPECT_EQ(clip.patch_size, 14);
+  EXPECT_EQ(model.decoder.vocab_size, 512);
+  EXPECT_EQ(model.decoder.hidden_size, 64);
+  EXPECT_EQ(model.decoder.intermediate_size, 176);
+  EXPECT_EQ(model.decoder.moe_intermediate_size, 40);
+  EXPECT_EQ(model.decoder.layers, 3);
+  EXPECT_EQ(model.decoder.first_k_dense, 1);
+  EXPECT_EQ(model.decoder.routed_experts, 8);
+  EXPECT_EQ(model.decoder.shared_experts, 2);
+  EXPECT_THAT(found->remarks, SizeIs(1)) << "the parameters add up";
+}
+
+// tests/golden/job_modules/make.py
+TEST(RecogniseTest, SizesAreReadFromTheWeightsOfTransformers) {
+  const absl::StatusOr<RecognisedModel> found = Recognise(GoldenModules("transformers_ocr2_tiny.tsv"), nullptr);
+  ASSERT_TRUE(found.ok()) << found.status().message();
+  const analytic::ModelSpec& model = found->model;
+  EXPECT_EQ(model.variant, "deepseek-ocr-v2");
+  EXPECT_EQ(model.sam.heads, 3);
+  EXPECT_THAT(model.sam.global_attention_layers, ElementsAre(1, 3));
+  const auto& encoder = std::get<analytic::QueryEncoderSpec>(model.encoder);
+  EXPECT_EQ(encoder.layers, 3);
+  EXPECT_EQ(encoder.width, 128);
+  EXPECT_EQ(encoder.heads, 2);
+  EXPECT_EQ(encoder.kv_heads, 1);
+  EXPECT_EQ(encoder.ffn_hidden_size, 160);
+  EXPECT_THAT(encoder.query_tables, ElementsAre(144, 256));
+  EXPECT_EQ(model.decoder.heads, 2);
+  EXPECT_EQ(model.decoder.moe_intermediate_size, 40) << "of stacked experts";
+  EXPECT_THAT(found->remarks, SizeIs(1)) << "the parameters add up";
+}
+
+TEST(RecogniseTest, NoWeightStaysWithoutANode) {
+  for (const char* golden : {"published_tiny_a.tsv", "transformers_ocr2_tiny.tsv"}) {
+    const std::vector<JobModule> modules = GoldenModules(golden);
+    const absl::StatusOr<RecognisedModel> found = Recognise(modules, nullptr);
+    ASSERT_TRUE(found.ok()) << found.status().message();
+    const analytic::ModuleTree tree = analytic::BuildTree(found->model);
+    const auto is_node = [&](const std::string& id) { return tree.node_of_range.contains(id); };
+    for (const JobModule& module : modules) {
+      if (!module.weight_shape.empty()) {
+        EXPECT_NE(found->map.Find(module.path, is_node), "") << module.path;
+      }
+    }
+    EXPECT_EQ(found->map.Find("", is_node), "deepseek_ocr");
+  }
+}
+
+TEST(RecogniseTest, TheModelMayStandInsideAnother) {
+  std::vector<JobModule> modules = {{.path = "", .type = "service.Reader"}, {.path = "ocr", .type = "torch.nn.Module"}};
+  for (JobModule& module : Published()) {
+    if (!module.path.empty()) {
+      module.path = "ocr." + module.path;
+      modules.push_back(module);
+    }
+  }
+  const absl::StatusOr<RecognisedModel> found = Recognise(modules, nullptr);
+  ASSERT_TRUE(found.ok()) << found.status().message();
+  EXPECT_EQ(found->PathOf("ocr"), "");
+  EXPECT_EQ(found->PathOf("ocr.lm_head"), "lm_head");
+  EXPECT_EQ(found->PathOf("service.Reader"), std::nullopt);
+  EXPECT_EQ(found->PathOf("lm_head"), std::nullopt);
+}
+
+TEST(RecogniseTest, ARangeOfOneOfSeveralRootsBearsItsType) {
+  const RecognisedModel model{.map = BuiltInMaps()[0], .root_type = "pkg.Ocr"};
+  EXPECT_EQ(model.PathOf("pkg.Ocr"), "");
+  EXPECT_EQ(model.PathOf("Ocr"), "");
+  EXPECT_EQ(model.PathOf("model.norm"), "model.norm");
+  EXPECT_EQ(model.PathOf("Ocr:model.norm"), "model.norm");
+  EXPECT_EQ(model.PathOf("Draft:model.norm"), std::nullopt);
+}
+
+TEST(RecogniseTest, WhatIsMissingIsSaid) {
+  EXPECT_THAT(std::string(Recognise({}, nullptr).status().message()), HasSubstr("told no modules"));
+  EXPECT_THAT(std::string(Recognise({{.path = "fc", .type = "torch.nn.Linear"}}, nullptr).status().message()),
+              HasSubstr("no module of the job is named as its embedding is"));
+  std::vector<JobModule> modules = Published();
+  At(modules, "model.sam_model.net_2").weight_shape.clear();
+  const absl::Status status = Recognise(modules, nullptr).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("vision/sam/net_2 has no weight"));
+}
+
+TEST(RecogniseTest, ParametersThatDoNotAddUpAreSaid) {
+  std::vector<JobModule> modules = Published();
+  At(modules, "lm_head").parameters += 7;
+  EXPECT_THAT(Recognise(modules, nullptr)->remarks[1], HasSubstr("parameters, not the"));
+}
+
+TEST(RecogniseTest, AUsersMapIsTheOnlyOneThatCounts) {
+  const ModuleMap own = *ModuleMap::Parse("wte: {phase}/embed_tokens\n", "own");
+  EXPECT_EQ(Recognise(Published(), &own).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(RecogniseTest, HostileModulesAreRecognisedOrRefused) {
+  std::mt19937_64 random(1);
+  for (int round = 0; round < 500; ++round) {
+    std::vector<JobModule> modules =
+        GoldenModules(round % 2 == 0 ? "published_tiny_a.tsv" : "transformers_ocr2_tiny.tsv");
+    for (int change = 0; change < 4; ++change) {
+      JobModule& module = modules[random() % modules.size()];
+      module.parameters = random() >> random() % 64;
+      for (uint32_t& size : module.weight_shape) {
+        size = random() % 4 == 0 ? static_cast<uint32_t>(random() >> random() % 64) : size;
+      }
+      if (random() % 4 == 0) {
+        module.weight_shape.resize(random() % 5);
+      }
+    }
+    Recognise(modules, nullptr).IgnoreError();
+  }
+}
+
+}  // namespace
+}  // namespace dsocr::attach
