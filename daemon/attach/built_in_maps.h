@@ -200,7 +200,6 @@ language_model.model.layers.{i}.mlp.shared_experts.act_fn: {phase}/layer[{i}]/mo
 language_model.model.layers.{i}.mlp.shared_experts.down_proj: {phase}/layer[{i}]/moe/shared_experts/down_proj
 language_model.model.norm: {phase}/norm
 language_model.lm_head: {phase}/lm_head
-language_model.logits_processor: {phase}/lm_head
 )";
 
 }  // namespace dsocr::attach

@@ -25,6 +25,7 @@ constexpr int64_t kMaxSize = int64_t{1} << 20;
 constexpr uint64_t kMaxParameters = uint64_t{1} << 44;
 constexpr int64_t kDecoderHead = 128;
 constexpr int64_t kVisionHead = 64;
+constexpr int64_t kSamWindow = 14;
 constexpr std::string_view kEmbedding = "{phase}/embed_tokens";
 
 bool EndsWith(std::string_view text, std::string_view end) {
@@ -137,6 +138,59 @@ int64_t HeadWidth(int64_t width, int64_t usual) {
   return usual;
 }
 
+// The tables of relative positions are parameters of attention: twice 2 n - 1 rows of a head's width, n being the side
+// that a block sees: the window's, or the grid's.
+struct SamAttention {
+  int64_t head = 0;
+  int64_t window = 0;
+};
+
+// What makes tables of `window` parameters in some blocks and `global` (0: none) in the others; nullopt: nothing does.
+std::optional<SamAttention> SamAttentionOf(const analytic::SamSpec& sam, int64_t grid, int64_t window, int64_t global) {
+  std::vector<int64_t> heads;
+  if (global > 0) {
+    heads.push_back(global / (2 * (2 * grid - 1)));
+  } else {
+    heads = {window / (2 * (2 * sam.window_size - 1)), HeadWidth(sam.width, kVisionHead)};
+  }
+  for (const int64_t head : heads) {
+    const bool fits = head > 0 && sam.width % head == 0 && window % (2 * head) == 0 && window / (2 * head) % 2 == 1 &&
+                      (global == 0 || global == 2 * (2 * grid - 1) * head);
+    if (fits) {
+      return SamAttention{head, (window / (2 * head) + 1) / 2};
+    }
+  }
+  return std::nullopt;
+}
+
+void ReadSamAttention(Weights& weights, int64_t grid, analytic::SamSpec* sam) {
+  std::map<int64_t, std::vector<int64_t>> layers;  // by parameters of their tables
+  for (int64_t i = 0; i < sam->layers; ++i) {
+    layers[weights.Parameters(fmt::format("vision/sam/block[{}]/attn", i))].push_back(i);
+  }
+  std::vector<std::pair<int64_t, int64_t>> choices;  // window, global
+  if (layers.size() == 1) {
+    choices = {{layers.begin()->first, 0}};
+  } else if (layers.size() == 2) {
+    choices = {{layers.begin()->first, layers.rbegin()->first}, {layers.rbegin()->first, layers.begin()->first}};
+  }
+  // Where either could be: the window that is published.
+  std::optional<SamAttention> best;
+  for (const auto& [window, global] : choices) {
+    const std::optional<SamAttention> found = SamAttentionOf(*sam, grid, window, global);
+    if (found && (!best || (best->window != kSamWindow && found->window == kSamWindow))) {
+      best = found;
+      sam->global_attention_layers = global > 0 ? layers[global] : std::vector<int64_t>();
+    }
+  }
+  if (!best) {
+    weights.Fail("vision/sam/block[i]/attn has tables of relative positions of no window or grid");
+    return;
+  }
+  sam->heads = sam->width / best->head;
+  sam->window_size = best->window;
+}
+
 void ReadSam(Weights& weights, analytic::SamSpec* sam) {
   const std::string patch = "vision/sam/patch_embed";
   sam->layers = weights.Count("vision/sam/block");
@@ -150,21 +204,7 @@ void ReadSam(Weights& weights, analytic::SamSpec* sam) {
   const int64_t grid = weights.Root(
       "SAM's position table", weights.Quotient("SAM's position table", weights.Parameters("vision/sam"), sam->width));
   sam->image_size = grid * sam->patch_size;
-  // Those of relative positions are of attention: 2 (2 n - 1) rows of a head's width, n being the side that it sees.
-  const int64_t window_rows = 2 * (2 * sam->window_size - 1);
-  int64_t fewest = 0;
-  for (int64_t i = 0; i < sam->layers; ++i) {
-    const int64_t parameters = weights.Parameters(fmt::format("vision/sam/block[{}]/attn", i));
-    fewest = fewest == 0 ? parameters : std::min(fewest, parameters);
-  }
-  const int64_t head = weights.Quotient("SAM's tables of relative positions", fewest, window_rows);
-  sam->heads = weights.Quotient("SAM's heads", sam->width, head);
-  sam->global_attention_layers.clear();
-  for (int64_t i = 0; i < sam->layers; ++i) {
-    if (weights.Parameters(fmt::format("vision/sam/block[{}]/attn", i)) != fewest) {
-      sam->global_attention_layers.push_back(i);
-    }
-  }
+  ReadSamAttention(weights, grid, sam);
 }
 
 ClipSpec ReadClip(Weights& weights) {

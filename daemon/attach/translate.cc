@@ -99,7 +99,8 @@ struct Thread {
   int64_t tokens = 0;  // of the pass; 0: not told
   int64_t batch = 1;
   std::optional<ObservedRequest> request;
-  std::vector<View> views;  // of calls of the vision outside of a pass: the next prefill's
+  std::vector<NodeIndex> in_vision;  // modules of its last call, where that is no module of the job
+  std::vector<View> views;           // of calls of the vision outside of a pass: the next prefill's
 };
 
 bool IsIn(const std::vector<NodeIndex>& nodes, NodeIndex node) {
@@ -114,6 +115,7 @@ struct Translator::State {
     root = NodeOf(std::string(kRoot));
     prefill = NodeOf(std::string(kPrefill));
     projector = NodeOf(std::string(kProjector));
+    vision = NodeOf(std::string(kVision));
     root_chain = {root};
   }
 
@@ -131,6 +133,7 @@ struct Translator::State {
   Thread& ThreadOf(uint32_t number);
   const std::vector<NodeIndex>& ChainOf(const Thread& thread, const JobCall& call) const;
   const JobCall* Innermost(const Thread& thread) const;
+  bool Continues(Thread& thread, const std::vector<NodeIndex>& chain) const;
   // The embedding runs before the vision, so it does not tell whether that will run.
   bool ComesBeforeVision(const JobCall& call) const {
     const Target& target = targets[call.target];
@@ -177,6 +180,7 @@ struct Translator::State {
   NodeIndex root = kNone;
   NodeIndex prefill = kNone;
   NodeIndex projector = kNone;
+  NodeIndex vision = kNone;
   Observation observation;
 };
 
@@ -306,6 +310,24 @@ const JobCall* Translator::State::Innermost(const Thread& thread) const {
   return call == thread.calls.rend() ? nullptr : &*call;
 }
 
+// A stage that is no module of the job is entered for one of its modules: whether that goes on with the stage's last
+// call. The projector is called once a pass; the vision, until a module of it comes again.
+bool Translator::State::Continues(Thread& thread, const std::vector<NodeIndex>& chain) const {
+  const bool is_in_pass = IsIn(thread.open[0].children, chain[1]);
+  if (chain[1] == projector) {
+    return is_in_pass;
+  }
+  if (chain[1] != vision) {
+    return false;
+  }
+  const bool continues = is_in_pass && !thread.in_vision.empty() && !IsIn(thread.in_vision, chain[2]);
+  if (!continues) {
+    thread.in_vision.clear();
+  }
+  thread.in_vision.push_back(chain[2]);
+  return continues;
+}
+
 // Back to the innermost call: what was left open for a sibling to come is closed, what it interrupted goes on.
 void Translator::State::Settle(uint32_t number) {
   Thread& thread = threads[number];
@@ -356,8 +378,8 @@ void Translator::State::Enter(uint32_t number, JobCall& call) {
     kept = 0;
   }
   CloseFrom(number, kept, left_ns);
-  if (kept == 1 && chain.size() > 1 && chain[1] == projector && IsIn(thread.open[0].children, projector)) {
-    ++nodes[projector].resumed;  // once a view, and one call
+  if (kept == 1 && chain.size() > 2 && Continues(thread, chain)) {
+    ++nodes[chain[1]].resumed;
   }
   OpenTo(number, chain, call.push_ns);
   call.is_pending = false;

@@ -76,6 +76,54 @@ TEST(RecogniseTest, SizesAreReadFromTheWeightsOfTransformers) {
   EXPECT_THAT(found->remarks, SizeIs(1)) << "the parameters add up";
 }
 
+TEST(RecogniseTest, WindowsAreReadFromTheTablesOfRelativePositions) {
+  std::vector<JobModule> modules = Published();
+  for (const int block : {0, 2}) {  // 16 wide
+    At(modules, "model.sam_model.blocks." + std::to_string(block) + ".attn").parameters = 2 * (2 * 3 - 1) * 16;
+  }
+  const absl::StatusOr<RecognisedModel> found = Recognise(modules, nullptr);
+  ASSERT_TRUE(found.ok()) << found.status().message();
+  EXPECT_EQ(found->model.sam.window_size, 3);
+  EXPECT_EQ(found->model.sam.heads, 3);
+  EXPECT_THAT(found->model.sam.global_attention_layers, ElementsAre(1, 3));
+  EXPECT_THAT(found->remarks, SizeIs(1)) << "the parameters add up";
+}
+
+// tests/analytic/module/tree_test.cc holds the tree of which these are nodes.
+TEST(RecogniseTest, EveryModuleOfThePublishedCodeStandsForItsNode) {
+  const RecognisedModel model = *Recognise(Published(), nullptr);
+  const analytic::ModuleTree tree = analytic::BuildTree(model.model);
+  const auto is_node = [&](const std::string& id) { return tree.node_of_range.contains(id); };
+  const std::vector<std::pair<std::string, std::string>> expected = {
+      {"", "deepseek_ocr"},
+      {"model", "{phase}"},
+      {"model.embed_tokens", "{phase}/embed_tokens"},
+      {"model.layers.0.mlp", "{phase}/layer[0]/mlp"},
+      {"model.layers.0.mlp.act_fn", "{phase}/layer[0]/mlp/act"},
+      {"model.layers.2.mlp", "{phase}/layer[2]/moe"},
+      {"model.layers.2.mlp.gate", "{phase}/layer[2]/moe/gate"},
+      {"model.layers.2.mlp.experts.7.up_proj", "{phase}/layer[2]/moe/experts"},
+      {"model.layers.2.mlp.shared_experts.act_fn", "{phase}/layer[2]/moe/shared_experts/act"},
+      {"model.layers.1.self_attn.rotary_emb", "{phase}/layer[1]/self_attn/rope"},
+      {"model.norm", "{phase}/norm"},
+      {"lm_head", "{phase}/lm_head"},
+      {"model.projector.layers", "projector/linear/matmul"},
+      {"model.sam_model.patch_embed.proj", "vision/sam/patch_embed"},
+      {"model.sam_model.blocks.3.mlp.lin2", "vision/sam/block[3]/mlp/lin2"},
+      {"model.sam_model.neck.3", "vision/sam/neck/norm2"},
+      {"model.vision_model.embeddings.position_embedding", "vision/clip/embeddings/add"},
+      {"model.vision_model.transformer.layers.1.self_attn.out_proj", "vision/clip/layer[1]/self_attn/out_proj"},
+  };
+  for (const auto& [path, id] : expected) {
+    EXPECT_EQ(model.map.Find(path, is_node), id) << path;
+  }
+  // All but lists, which nobody calls, and CLIP's transformer, which is its layers.
+  for (const JobModule& module : Published()) {
+    const bool is_list = module.type == "torch.nn.ModuleList" || module.path == "model.vision_model.transformer";
+    EXPECT_EQ(model.map.Find(module.path, is_node).empty(), is_list) << module.path;
+  }
+}
+
 TEST(RecogniseTest, NoWeightStaysWithoutANode) {
   for (const char* golden : {"published_tiny_a.tsv", "transformers_ocr2_tiny.tsv"}) {
     const std::vector<JobModule> modules = GoldenModules(golden);

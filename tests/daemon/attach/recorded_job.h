@@ -2,6 +2,7 @@
 #ifndef DSOCR_TESTS_DAEMON_ATTACH_RECORDED_JOB_H_
 #define DSOCR_TESTS_DAEMON_ATTACH_RECORDED_JOB_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <initializer_list>
 #include <map>
@@ -9,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "cupti/attribution/attribution.h"
 #include "cupti/record/record.h"
 #include "daemon/attach/record_writer.h"
 
@@ -17,6 +19,19 @@ namespace dsocr::attach {
 // One thread, whose clock goes on by what happens.
 class RecordedJob {
  public:
+  // What the agent finds before the first call.
+  void Tell(const std::vector<attribution::JobModule>& modules) {
+    for (const attribution::JobModule& module : modules) {
+      record::Record record{};
+      record.kind = record::Kind::kModule;
+      record.module.path = module.path.empty() ? 0 : NameOf(module.path);
+      record.module.type = NameOf(module.type);
+      record.module.rank = static_cast<uint32_t>(module.weight_shape.size());
+      std::copy(module.weight_shape.begin(), module.weight_shape.end(), record.module.shape);
+      record.module.parameters = module.parameters;
+      writer_.Write(record);
+    }
+  }
   // Enters a module, is told the shape of its first tensor, leaves with End().
   record::Owner Begin(const std::string& module, std::initializer_list<uint32_t> shape = {}) {
     const record::PathId parent = calls_.empty() ? 0 : record::OwnerPath(calls_.back());

@@ -11,6 +11,7 @@
 #include "cupti/attribution/attribution.h"
 #include "tests/daemon/attach/recorded_job.h"
 #include "tests/daemon/attach/job_modules.h"
+#include "tests/daemon/attach/published_job.h"
 
 namespace dsocr::attach {
 namespace {
@@ -67,68 +68,6 @@ int64_t CallsOf(const Translated& translated, const std::string& id) {
   return SumOf(translated, id).calls - (resumed == translated.observation.resumed.end() ? 0 : resumed->second);
 }
 
-void Vision(RecordedJob& job, uint32_t views, uint32_t side) {
-  job.Begin("model.sam_model", {views, 3, side, side});
-  job.Run("model.sam_model.patch_embed", 10);
-  job.Begin("model.sam_model.blocks.0");
-  job.Run("model.sam_model.blocks.0.norm1", 5);
-  job.Begin("model.sam_model.blocks.0.attn");
-  job.Run("model.sam_model.blocks.0.attn.qkv", 40);
-  job.Cpu(20);
-  job.End();
-  job.End();
-  job.Run("model.sam_model.net_2", 30);
-  job.End();
-  job.Begin("model.vision_model", {views, 3, side, side});
-  job.Run("model.vision_model.pre_layrnorm", 7);
-  job.End();
-  job.Cpu(9);  // the concatenation, which is no module's
-  job.Run("model.projector", 25);
-}
-
-void Language(RecordedJob& job) {
-  job.Begin("model.layers.0");
-  job.Begin("model.layers.0.mlp");
-  job.Run("model.layers.0.mlp.down_proj", 8);
-  job.End();
-  job.End();
-  job.Begin("model.layers.1");
-  job.Begin("model.layers.1.mlp");
-  job.Run("model.layers.1.mlp.gate", 3);
-  job.Run("model.layers.1.mlp.experts.5", 6);
-  job.Run("model.layers.1.mlp.experts.7", 4);
-  job.End();
-  job.End();
-  job.Run("model.norm", 2);
-}
-
-// A request as the published code runs it: crops first, then the page, then the language model.
-void Request(RecordedJob& job, uint32_t tokens, int steps, uint32_t crops = 0) {
-  job.Begin("DeepseekOCRForCausalLM", {1, tokens});
-  job.Cpu(1);
-  job.Begin("model", {1, tokens});
-  job.Run("model.embed_tokens", 11, {1, tokens});
-  if (crops > 0) {
-    Vision(job, crops, 160);
-  }
-  Vision(job, 1, 256);
-  Language(job);
-  job.End();
-  job.Run("lm_head", 12);
-  job.End();
-  job.Cpu(50, "aten::argmax");
-  for (int i = 0; i < steps; ++i) {
-    job.Begin("DeepseekOCRForCausalLM", {1, 1});
-    job.Begin("model", {1, 1});
-    job.Run("model.embed_tokens", 1, {1, 1});
-    Language(job);
-    job.End();
-    job.Run("lm_head", 12);
-    job.End();
-    job.Cpu(50, "aten::argmax");
-  }
-}
-
 TEST(TranslateTest, ModulesBecomeNodesAndCallsAreThoseOfTheTree) {
   RecordedJob job;
   Request(job, 128, 3);
@@ -164,6 +103,26 @@ TEST(TranslateTest, CropsAndThePageAreTwoCallsOfTheVisionAndOneOfTheProjector) {
   EXPECT_THAT(
       translated.observation.requests,
       ElementsAre(Pair(ObservedRequest{.views = {{6, 160}, {1, 256}}, .batch = 1, .seq_len = 128, .steps = 0}, 1)));
+}
+
+TEST(TranslateTest, WhatRunsBetweenModulesOfTheVisionDoesNotMakeItTwoCalls) {
+  RecordedJob job;
+  job.Begin("DeepseekOCRForCausalLM", {1, 128});
+  for (int view = 0; view < 3; ++view) {
+    job.Run("model.sam_model", 10, {1, 3, 256, 256});
+    job.Cpu(1);
+    job.Run("model.vision_model", 20);
+    job.Cpu(1);
+    job.Run("model.projector", 5);
+  }
+  job.End();
+  const Translated translated = Translate(job.records());
+  EXPECT_EQ(CallsOf(translated, "vision"), 3);
+  EXPECT_EQ(CallsOf(translated, "vision/clip"), 3);
+  EXPECT_EQ(CallsOf(translated, "projector"), 1);
+  EXPECT_EQ(CallsOf(translated, "prefill"), 1);
+  EXPECT_EQ(SumOf(translated, "vision").device_ns, 90);
+  EXPECT_EQ(SumOf(translated, "prefill").device_ns, 6);
 }
 
 TEST(TranslateTest, SumsAreThoseOfTheJob) {
