@@ -1,0 +1,126 @@
+#include "daemon/attach/job_report.h"
+
+#include <set>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "base/status.h"
+#include "daemon/attach/window_prediction.h"
+#include "daemon/catalog/models.h"
+#include "daemon/report/measured.h"
+#include "fmt/format.h"
+
+namespace dsocr::attach {
+namespace {
+
+using attribution::ModuleSum;
+
+constexpr size_t kLongestPath = 4096;
+
+// Any: the tree and its categories do not depend on it.
+const analytic::Device& AnyDevice() { return analytic::DeviceCatalogue().front(); }
+
+attribution::Options WindowOptions(const analytic::Prediction& prediction) {
+  attribution::Options options = report::AttributionOptions(prediction, 0);
+  options.request_range.clear();  // all is one window
+  return options;
+}
+
+}  // namespace
+
+struct JobFold::State {
+  State(RecognisedModel recognised, analytic::Prediction predicted)
+      : model(std::move(recognised)),
+        prediction(std::move(predicted)),
+        attribution(WindowOptions(prediction)),
+        translator(model, prediction.module_of_range,
+                   [this](const record::Record& record) { attribution.Consume(record); }) {}
+
+  const RecognisedModel model;
+  const analytic::Prediction prediction;
+  attribution::Attribution attribution;
+  Translator translator;
+};
+
+JobFold::JobFold(std::unique_ptr<State> state) : state_(std::move(state)) {}
+JobFold::~JobFold() = default;
+
+absl::StatusOr<std::unique_ptr<JobFold>> JobFold::Create(RecognisedModel model) {
+  const analytic::Workload usual = UsualWorkload(model.model, analytic::Precision::kBf16);
+  absl::StatusOr<analytic::Prediction> prediction = analytic::Predict(model.model, usual, AnyDevice());
+  if (!prediction.ok()) {
+    return absl::InternalError(
+        fmt::format("attaching: no module tree for the job's model: {}", std::string(prediction.status().message())));
+  }
+  return std::unique_ptr<JobFold>(new JobFold(std::make_unique<State>(std::move(model), *std::move(prediction))));
+}
+
+void JobFold::Consume(std::span<const record::Record> records) {
+  for (const record::Record& record : records) {
+    state_->translator.Consume(record);
+  }
+}
+
+JobMeasurement JobFold::Finish(const attribution::Result& raw) {
+  JobMeasurement measured{.result = raw, .observation = state_->translator.Finish()};
+  attribution::Result translated = state_->attribution.Finish();
+  measured.result.request = std::move(translated.request);
+  measured.result.request_total_ns = std::move(translated.request_total_ns);
+  measured.result.unknown_ranges.clear();
+  if (measured.result.gpu && translated.gpu) {
+    measured.result.gpu->graphs = translated.gpu->graphs;
+  }
+  absl::flat_hash_map<std::string, int64_t> resumed;
+  for (const auto& [id, count] : measured.observation.resumed) {
+    if (const auto node = state_->prediction.module_of_range.find(id);
+        node != state_->prediction.module_of_range.end()) {
+      resumed[state_->prediction.modules[static_cast<size_t>(node->second)].module_id] += count;
+    }
+  }
+  for (ModuleSum& sum : measured.result.request.modules) {
+    const auto found = resumed.find(sum.module_id);
+    if (found == resumed.end()) {
+      continue;
+    }
+    // Quantiles would be those of pieces.
+    sum.calls = std::max<int64_t>(1, sum.calls - found->second);
+    sum.p50_ns = sum.p95_ns = (sum.busy_ns + sum.gap_ns) / sum.calls;
+  }
+  return measured;
+}
+
+absl::StatusOr<v1::AnalyticModelReport> BuildJobReport(const RecognisedModel& model, const JobMeasurement& measured,
+                                                       JobReportInput input) {
+  const Observation& observation = measured.observation;
+  DSOCR_ASSIGN_OR_RETURN(const WindowPrediction window,
+                         PredictWindow(model.model, observation.requests, input.precision, input.device));
+  report::ReportInput whole;
+  whole.report_id = std::move(input.report_id);
+  whole.model = window.model;
+  whole.config_path = catalog::BuiltInConfigPath(model.model.variant);
+  whole.workload = window.workload;
+  whole.device = std::move(input.device);
+  whole.provenance = std::move(input.provenance);
+  whole.layer_docs_dir = std::move(input.layer_docs_dir);
+  whole.profile_run_id = std::move(input.profile_run_id);
+  v1::AnalyticModelReport report = report::BuildReport(whole, window.prediction);
+  for (const std::string& remark : model.remarks) {
+    report.set_notes(fmt::format("{}; {}", report.notes(), remark));
+  }
+  DSOCR_RETURN_IF_ERROR(report::JoinMeasurement(measured.result, window.prediction, whole, input.recording, &report));
+
+  std::map<int, std::set<std::string>> job_paths;
+  for (const auto& [id, paths] : observation.job_paths) {
+    if (const auto node = window.prediction.module_of_range.find(id); node != window.prediction.module_of_range.end()) {
+      job_paths[node->second].insert(paths.begin(), paths.end());
+    }
+  }
+  for (const auto& [module, paths] : job_paths) {
+    for (const std::string& path : paths) {
+      report.mutable_module_measurements(module)->add_job_paths(report::Sanitized(path, kLongestPath));
+    }
+  }
+  return report;
+}
+
+}  // namespace dsocr::attach
