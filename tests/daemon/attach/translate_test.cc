@@ -265,7 +265,7 @@ TEST(TranslateTest, LostPushesAndPopsDoNotLoseTime) {
     Request(job, 128, 2, 2);
   }
   std::mt19937 random(1);
-  for (int round = 0; round < 50; ++round) {
+  for (int round = 0; round < 15; ++round) {
     std::vector<record::Record> records = job.records();
     const auto is_lost = [&](const record::Record& record) {
       return (record.kind == record::Kind::kRangePush || record.kind == record::Kind::kRangePop) && random() % 20 == 0;
@@ -285,7 +285,7 @@ TEST(TranslateTest, HostileRecordsAreTranslatedOrDropped) {
   RecordedJob job;
   Request(job, 128, 2, 2);
   std::mt19937_64 random(1);
-  for (int round = 0; round < 200; ++round) {
+  for (int round = 0; round < 60; ++round) {
     std::vector<record::Record> records = job.records();
     for (int change = 0; change < 20; ++change) {
       record::Record& record = records[random() % records.size()];
