@@ -164,7 +164,8 @@ def tell_module(root, path, module):
     parameters = inside(module)._parameters
     own = [parameter.shape for parameter in parameters.values() if parameter is not None]
     weight = parameters.get("weight")
-    tell(root, path, type_name(module), weight.shape if weight is not None else (), sum(size.numel() for size in own))
+    sizes, element_bytes = (weight.shape, weight.dtype.itemsize) if weight is not None else ((), 0)
+    tell(root, path, type_name(module), sizes, sum(size.numel() for size in own), element_bytes)
 
 
 def add_root(root):

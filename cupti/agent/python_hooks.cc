@@ -312,10 +312,10 @@ uint32_t SizesOf(PyObject* tuple, uint32_t* sizes, PySize capacity) {
   return count < 0 ? 0 : static_cast<uint32_t>(count);
 }
 
-// tell(root, path, type, weight's sizes, parameters)
+// tell(root, path, type, weight's sizes, parameters, bytes of one of the weight's elements)
 PyObject* Tell(PyObject*, PyObject* const* arguments, PySize count) {
   const std::lock_guard<std::mutex> lock(recording_mutex);
-  if (count == 5 && wanted_recorder != nullptr) {
+  if (count == 6 && wanted_recorder != nullptr) {
     record::Record record{};
     record.kind = record::Kind::kModule;
     record.module.root = static_cast<uint32_t>(python.PyLong_AsLong(arguments[0]));
@@ -323,6 +323,7 @@ PyObject* Tell(PyObject*, PyObject* const* arguments, PySize count) {
     record.module.type = wanted_recorder->Name(TextOf(arguments[2]));
     record.module.rank = SizesOf(arguments[3], record.module.shape, std::size(record.module.shape));
     record.module.parameters = static_cast<uint64_t>(python.PyLong_AsLong(arguments[4]));
+    record.module.element_bytes = static_cast<uint32_t>(python.PyLong_AsLong(arguments[5]));
     python.PyErr_Clear();
     wanted_recorder->Write(record);
   }

@@ -249,7 +249,8 @@ bool Attribution::State::JobModuleSeen(const record::Module& module) {
                            .type = dictionary.Text(module.type),
                            .root = module.root,
                            .weight_shape = {module.shape, module.shape + std::min<size_t>(module.rank, 4)},
-                           .parameters = module.parameters});
+                           .parameters = module.parameters,
+                           .element_bytes = module.element_bytes});
   }
   return true;
 }

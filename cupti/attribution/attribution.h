@@ -141,6 +141,7 @@ struct JobModule {
   uint32_t root = 0;
   std::vector<uint32_t> weight_shape;  // at most four sizes; empty: it has no weight of its own
   uint64_t parameters = 0;
+  uint32_t element_bytes = 0;  // of its weight; 0: not known
 };
 
 struct Result {

@@ -211,13 +211,14 @@ struct AgentCost {
 // One module of a tree of modules (Python: torch.nn.Module). A range of it has `path` for its name, behind the root's
 // type and a colon where the process has several roots.
 struct Module {
-  NameId path;          // the attribute path from the root; 0: the root itself, whose ranges are named by its type
-  NameId type;          // the class, qualified
-  uint32_t root;        // 0, 1, …
-  uint32_t rank;        // of its weight; 0: it has none of its own
-  uint32_t shape[4];    // of its weight, the first four sizes
-  uint64_t parameters;  // of its own, its children's not
-  uint64_t reserved;
+  NameId path;             // the attribute path from the root; 0: the root itself, whose ranges are named by its type
+  NameId type;             // the class, qualified
+  uint32_t root;           // 0, 1, …
+  uint32_t rank;           // of its weight; 0: it has none of its own
+  uint32_t shape[4];       // of its weight, the first four sizes
+  uint64_t parameters;     // of its own, its children's not
+  uint32_t element_bytes;  // of its weight; 0: not known
+  uint32_t reserved;
 };
 
 struct CallShape {

@@ -268,6 +268,7 @@ class CollectorImpl : public Collector {
       if (is_first || result.request.operations > best.attribution.request.operations) {
         best.attribution = std::move(result);
         best.pid = process.pid();
+        best.trace_path = process.trace().error().empty() ? process.trace().path() : "";
       }
       is_first = false;
     }

@@ -43,6 +43,7 @@ struct SessionResult {
   int64_t pid = 0;
   int processes = 0;        // how many said hello
   bool agent_came = false;  // processes > 0
+  std::string trace_path;   // its raw records; empty: not kept
   std::string trace_error;  // why raw records are missing; empty: they are all there, or were not asked for
 };
 

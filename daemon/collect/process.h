@@ -44,6 +44,7 @@ class TraceFile {
   void Open(const std::string& path, int64_t pid);
   void Write(const record::Record* records, size_t count);
   void Close();
+  const std::string& path() const { return path_; }  // empty: never opened
   const std::string& error() const { return error_; }
 
  private:

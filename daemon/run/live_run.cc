@@ -4,12 +4,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <span>
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "analytic/precision.h"
 #include "base/status.h"
+#include "cupti/record/trace_file.h"
 #include "daemon/attach/injector.h"
+#include "daemon/attach/job_report.h"
 #include "daemon/attach/kineto.h"
+#include "daemon/attach/module_map.h"
 #include "daemon/attach/prepared.h"
 #include "daemon/attach/target.h"
 #include "daemon/config/version.h"
@@ -30,7 +38,6 @@ constexpr absl::Duration kFirstTick = absl::Milliseconds(2);        // until the
 constexpr absl::Duration kTraceDuration = absl::Milliseconds(500);  // where none is asked for: 30 to 120 MB of trace
 constexpr absl::Duration kTellPeriod = absl::Seconds(1);
 constexpr double kLongestWindowSeconds = 30 * 24 * 3600.0;
-constexpr size_t kMaxModuleMapBytes = 1 << 20;
 constexpr size_t kMaxProcesses = 64;  // of one attach
 constexpr size_t kMaxCommandBytes = 4096;
 
@@ -105,9 +112,50 @@ absl::StatusOr<std::vector<attach::Target>> TargetsOf(const v1::AttachRequest& r
   return targets;
 }
 
+// The device that the job ran on and the precision of most of its weights.
+absl::StatusOr<Plan> PlanOfJob(const ModelRunTools& tools, const attribution::Result& measured) {
+  uint64_t halves = 0;
+  uint64_t wholes = 0;
+  for (const attribution::JobModule& module : measured.job_modules) {
+    halves += module.element_bytes == 2 ? module.parameters : 0;
+    wholes += module.element_bytes == 4 ? module.parameters : 0;
+  }
+  v1::DeepSeekOCRAnalyticRequest request;
+  request.set_device(measured.gpu ? "cuda:0" : "cpu");
+  request.set_dtype(wholes > halves ? "fp32" : "bf16");
+  DSOCR_ASSIGN_OR_RETURN(Plan plan, tools.planner->Resolve(request, Caller::kSameUser));
+  DSOCR_RETURN_IF_ERROR(tools.planner->Calibrate("", &plan));
+  return plan;
+}
+
+// NOT_FOUND: the job's model is none that is known, or its records were not kept.
+absl::StatusOr<v1::AnalyticModelReport> RecognisedReport(const JobRecording& recording, attach::JobReportInput input) {
+  std::optional<attach::ModuleMap> map;
+  if (!recording.module_map.empty()) {
+    DSOCR_ASSIGN_OR_RETURN(map, attach::ModuleMap::Parse(recording.module_map, "module map"));
+  }
+  DSOCR_ASSIGN_OR_RETURN(const attach::RecognisedModel model,
+                         attach::Recognise(recording.measured.job_modules, map ? &*map : nullptr));
+  DSOCR_ASSIGN_OR_RETURN(const std::unique_ptr<attach::JobFold> fold, attach::JobFold::Create(model));
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(recording.trace_path.c_str(), "rbe"),
+                                                             std::fclose);
+  if (file == nullptr) {
+    return absl::NotFoundError("its records were not kept, so they cannot be read once more for the prediction");
+  }
+  record::TraceReader reader(file.get());
+  for (std::span<const record::Record> records = reader.Next(); !records.empty(); records = reader.Next()) {
+    fold->Consume(records);
+  }
+  return attach::BuildJobReport(model, fold->Finish(recording.measured), std::move(input));
+}
+
 }  // namespace
 
 record::Depth DepthOf(v1::Depth depth) { return depth == v1::DEPTH_ALL ? record::Depth::kAll : record::Depth::kStages; }
+
+absl::Status CheckModuleMap(const std::string& text) {
+  return text.empty() ? absl::OkStatus() : attach::ModuleMap::Parse(text, "module map").status();
+}
 
 absl::Status CheckAttach(const v1::AttachRequest& request) {
   const auto bad = [](std::string_view field, std::string_view why) {
@@ -125,9 +173,7 @@ absl::Status CheckAttach(const v1::AttachRequest& request) {
   if (request.requests() < 0) {
     return bad(fmt::format("requests {}", request.requests()), "negative; give how many are to be recorded");
   }
-  if (request.module_map().size() > kMaxModuleMapBytes) {
-    return bad("module_map", fmt::format("{} bytes; give at most {}", request.module_map().size(), kMaxModuleMapBytes));
-  }
+  DSOCR_RETURN_IF_ERROR(CheckModuleMap(request.module_map()));
   return CheckOverheadBudget(request.overhead_budget());
 }
 
@@ -193,20 +239,29 @@ v1::ListProcessesResponse ListProcesses(const v1::ListProcessesRequest& request)
 
 absl::Status PublishJob(const ModelRunTools& tools, JobRecording recording, const std::string& artifacts_root,
                         v1::Run* run) {
-  v1::DeepSeekOCRAnalyticRequest device;
-  device.set_device(recording.measured.gpu ? "cuda:0" : "cpu");
-  v1::Provenance provenance;
-  if (const absl::StatusOr<Plan> plan = tools.planner->Resolve(device, Caller::kSameUser); plan.ok()) {
-    *provenance.mutable_device() = plan->target.info;
-  }
+  DSOCR_ASSIGN_OR_RETURN(Plan plan, PlanOfJob(tools, recording.measured));
+  v1::Provenance& provenance = plan.input.provenance;
+  *provenance.mutable_device() = plan.target.info;
   provenance.set_tool_version(std::string(config::kVersion));
   provenance.set_started_at(run->started_at());
   provenance.set_duration_ms(absl::ToDoubleMilliseconds(absl::Now() - recording.started));
   const std::string artifacts = exporter::ArtifactsDir(artifacts_root, run->run_id());
-  DSOCR_ASSIGN_OR_RETURN(
-      v1::AnalyticModelReport report,
-      report::BuildUnrecognisedReport(recording.measured, {recording.route, recording.overhead_budget},
-                                      run->report_id(), run->run_id(), artifacts + "/layers", std::move(provenance)));
+  absl::StatusOr<v1::AnalyticModelReport> recognised =
+      RecognisedReport(recording, {.report_id = run->report_id(),
+                                   .profile_run_id = run->run_id(),
+                                   .layer_docs_dir = artifacts + "/layers",
+                                   .device = plan.input.device,
+                                   .precision = plan.input.workload.precision,
+                                   .recording = {recording.route, recording.overhead_budget},
+                                   .provenance = provenance});
+  if (!recognised.ok()) {
+    if (!recording.measured.job_modules.empty()) {
+      recording.notes.push_back(Words(recognised.status()));
+    }
+    recognised = report::BuildUnrecognisedReport(recording.measured, {recording.route, recording.overhead_budget},
+                                                 run->report_id(), run->run_id(), artifacts + "/layers", provenance);
+  }
+  DSOCR_ASSIGN_OR_RETURN(v1::AnalyticModelReport report, std::move(recognised));
   for (const std::string& note : recording.notes) {
     report.set_notes(report.notes() + "; " + note);
   }
@@ -363,6 +418,8 @@ absl::Status LiveRun::Follow(const std::string& artifacts_root, const StopSource
   }
   return PublishJob(tools_,
                     {.measured = std::move(result.attribution),
+                     .trace_path = result.trace_path,
+                     .module_map = request_.module_map(),
                      .route = route_,
                      .overhead_budget = request_.overhead_budget(),
                      .started = asked_,

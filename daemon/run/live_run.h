@@ -22,6 +22,9 @@
 
 namespace dsocr::run {
 
+// INVALID_ARGUMENT, naming the line, for what is no module map. Empty is none.
+absl::Status CheckModuleMap(const std::string& text);
+
 // INVALID_ARGUMENT, naming the field, for what no attach can do.
 absl::Status CheckAttach(const v1::AttachRequest& request);
 
@@ -35,13 +38,16 @@ v1::ListProcessesResponse ListProcesses(const v1::ListProcessesRequest& request)
 // What was recorded of a job, and how.
 struct JobRecording {
   attribution::Result measured;
+  std::string trace_path;  // its records, for what is known only at the end: whether the model is; empty: none
+  std::string module_map;  // as AttachRequest
   v1::Route route = v1::ROUTE_UNSPECIFIED;
   double overhead_budget = 0.0;
   absl::Time started;
   std::vector<std::string> notes;
 };
 
-// Builds the report of a job that is not our runner, writes its artifacts and stores it; sets run->artifacts_dir.
+// Builds the report of a job that is not our runner, with its prediction where the model is recognised, writes its
+// artifacts and stores it; sets run->artifacts_dir.
 absl::Status PublishJob(const ModelRunTools& tools, JobRecording recording, const std::string& artifacts_root,
                         v1::Run* run);
 

@@ -92,6 +92,7 @@ class RunManager {
     v1::Run run;
     std::string artifacts_root;
     double overhead_budget = 0.0;
+    std::string module_map;
     std::unique_ptr<collect::Session> session;
     std::unique_ptr<ops::Activity::Scope> scope;
     absl::Time started;
