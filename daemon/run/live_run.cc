@@ -112,6 +112,21 @@ absl::StatusOr<std::vector<attach::Target>> TargetsOf(const v1::AttachRequest& r
   return targets;
 }
 
+// Whether a route that `request` takes may lead into the process; why the last of them does not.
+absl::Status CheckReachable(const v1::AttachRequest& request, const attach::Target& target) {
+  if (Takes(request, v1::ROUTE_AGENT) && !attach::FindAgentSocket(target.pid).empty()) {
+    return absl::OkStatus();
+  }
+  if (request.route() == v1::ROUTE_AGENT) {
+    return absl::FailedPreconditionError(fmt::format(
+        "agent in {}: none listens; start the job with 'dsocrctl launch' or CUDA_INJECTION64_PATH", target.pid));
+  }
+  if (Takes(request, v1::ROUTE_KINETO) && CheckKineto(target).ok()) {
+    return absl::OkStatus();
+  }
+  return request.route() == v1::ROUTE_KINETO ? CheckKineto(target) : CheckInjectable(target);
+}
+
 // The device that the job ran on and the precision of most of its weights.
 absl::StatusOr<Plan> PlanOfJob(const ModelRunTools& tools, const attribution::Result& measured) {
   uint64_t halves = 0;
@@ -270,40 +285,54 @@ absl::Status PublishJob(const ModelRunTools& tools, JobRecording recording, cons
   return tools.store->PutReport(report, /*digest=*/"");
 }
 
-absl::StatusOr<std::unique_ptr<LiveRun>> LiveRun::Begin(const ModelRunTools& tools, const v1::AttachRequest& request,
-                                                        const std::string& trace_dir, v1::AttachResponse* response) {
+absl::StatusOr<std::unique_ptr<LiveRun>> LiveRun::Look(const ModelRunTools& tools, const v1::AttachRequest& request) {
+  DSOCR_RETURN_IF_ERROR(CheckAttach(request));
   std::unique_ptr<LiveRun> live(new LiveRun(tools, request));
-  DSOCR_ASSIGN_OR_RETURN(std::vector<attach::Target> targets, TargetsOf(request));
+  DSOCR_ASSIGN_OR_RETURN(live->targets_, TargetsOf(request));
+  absl::Status refusal;
+  bool is_any_reachable = false;
+  for (const attach::Target& target : live->targets_) {
+    const absl::Status reachable = CheckReachable(request, target);
+    is_any_reachable = is_any_reachable || reachable.ok();
+    refusal.Update(reachable);
+  }
+  if (!is_any_reachable) {
+    return refusal;
+  }
+  return live;
+}
+
+absl::Status LiveRun::Begin(const std::string& trace_dir, v1::AttachResponse* response) {
   collect::SessionOptions options;
   options.trace_dir = trace_dir;
-  options.overhead_budget = request.overhead_budget();
-  options.depth = DepthOf(request.depth());
-  DSOCR_ASSIGN_OR_RETURN(live->session_, tools.collector->Expect(std::move(options)));
+  options.overhead_budget = request_.overhead_budget();
+  options.depth = DepthOf(request_.depth());
+  DSOCR_ASSIGN_OR_RETURN(session_, tools_.collector->Expect(std::move(options)));
   absl::Status refusal;
-  for (attach::Target& target : targets) {
-    const absl::Status entered = live->Enter(target);
+  for (attach::Target& target : targets_) {
+    const absl::Status entered = Enter(target);
     if (entered.ok()) {
-      live->pids_.push_back(target.pid);
-      if (live->route_ == v1::ROUTE_KINETO) {  // one at a time
-        live->traced_ = std::move(target);
+      pids_.push_back(target.pid);
+      if (route_ == v1::ROUTE_KINETO) {  // one at a time
+        traced_ = std::move(target);
         break;
       }
     } else {
       refusal.Update(entered);
-      live->notes_.push_back(Words(entered));
+      notes_.push_back(Words(entered));
     }
   }
-  if (live->pids_.empty()) {
+  targets_.clear();
+  if (pids_.empty()) {
     return refusal;
   }
-  response->set_route(live->route_);
-  response->mutable_pids()->Assign(live->pids_.begin(), live->pids_.end());
-  response->mutable_notes()->Assign(live->notes_.begin(), live->notes_.end());
-  return live;
+  response->set_route(route_);
+  response->mutable_pids()->Assign(pids_.begin(), pids_.end());
+  response->mutable_notes()->Assign(notes_.begin(), notes_.end());
+  return absl::OkStatus();
 }
 
-// What the last route that was tried says is the refusal, but for one: where tracing is not permitted, nothing else
-// matters.
+// The refusal is what the last route says that was tried.
 absl::Status LiveRun::Enter(const attach::Target& target) {
   const auto adopt = [&](absl::StatusOr<UniqueFd> socket) {
     if (!socket.ok()) {

@@ -57,11 +57,13 @@ using TellLive = std::function<void(std::string message, std::vector<v1::LiveMod
 // One thread at a time.
 class LiveRun {
  public:
-  // Finds a way into the processes that `request` means, in the order agent, inject, kineto, and begins to record.
-  // `response`: its route, pids and notes are filled in. NOT_FOUND: no such process; PERMISSION_DENIED: rights are
-  // missing; FAILED_PRECONDITION: every other refusal.
-  static absl::StatusOr<std::unique_ptr<LiveRun>> Begin(const ModelRunTools& tools, const v1::AttachRequest& request,
-                                                        const std::string& trace_dir, v1::AttachResponse* response);
+  // Looks at the processes that `request` means and touches none. INVALID_ARGUMENT as CheckAttach; NOT_FOUND: no such
+  // process; PERMISSION_DENIED: rights are missing; FAILED_PRECONDITION: every other refusal.
+  static absl::StatusOr<std::unique_ptr<LiveRun>> Look(const ModelRunTools& tools, const v1::AttachRequest& request);
+
+  // Finds a way into them, in the order agent, inject, kineto, and begins to record. `response`: its route, pids and
+  // notes are filled in. Errors as Look's. REQUIRES: called once, before Follow.
+  absl::Status Begin(const std::string& trace_dir, v1::AttachResponse* response);
 
   // Until it is stopped, the window is over or the job ends; then the job is left alone and its report is published.
   // `run`: first_record_ms and artifacts_dir are filled in.
@@ -78,6 +80,7 @@ class LiveRun {
   const v1::AttachRequest request_;
   const absl::Time asked_ = absl::Now();
   v1::Route route_ = v1::ROUTE_UNSPECIFIED;
+  std::vector<attach::Target> targets_;  // until Begin
   std::unique_ptr<collect::Session> session_;
   attach::Target traced_;  // on the kineto route
   std::vector<int64_t> pids_;

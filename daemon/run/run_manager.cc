@@ -208,8 +208,8 @@ absl::Status RunManager::BuildLaunchReport(Launch* launch, int wait_status, absl
 }
 
 absl::StatusOr<v1::AttachResponse> RunManager::Attach(const v1::AttachRequest& request, Caller caller) {
-  DSOCR_RETURN_IF_ERROR(CheckAttach(request));
   ReapAttached();
+  DSOCR_ASSIGN_OR_RETURN(std::unique_ptr<LiveRun> live, LiveRun::Look(tools_, request));
   v1::DeepSeekOCRAnalyticRequest naming;
   naming.set_run_id(request.run_id());
   naming.set_artifacts_root(request.artifacts_root());
@@ -236,25 +236,27 @@ absl::StatusOr<v1::AttachResponse> RunManager::Attach(const v1::AttachRequest& r
     attached_[run_id] = {.pids = {request.pid()}, .stop = stop};
   }
   v1::AttachResponse response;
-  absl::StatusOr<std::string> trace_dir = MakeTraceDir(plan.artifacts_root, run_id);
-  absl::StatusOr<std::unique_ptr<LiveRun>> live =
-      trace_dir.ok() ? LiveRun::Begin(tools_, request, *trace_dir, &response) : trace_dir.status();
+  const absl::StatusOr<std::string> trace_dir = MakeTraceDir(plan.artifacts_root, run_id);
+  const absl::Status begun = trace_dir.ok() ? live->Begin(*trace_dir, &response) : trace_dir.status();
   absl::MutexLock lock(&mutex_);
   Attached& attached = attached_[run_id];
-  if (!live.ok() || is_closed_) {
+  if (!begun.ok() || is_closed_) {
     attached_.erase(run_id);
     RemoveEmptyRun(plan.artifacts_root, run_id);
-    return live.ok() ? absl::UnavailableError("dsocrd: it is shutting down; attach again in a moment") : live.status();
+    return begun.ok() ? absl::UnavailableError("dsocrd: it is shutting down; attach again in a moment") : begun;
   }
   response.set_run_id(run_id);
   response.set_report_id(run_id);
   v1::Run run = NewRun(run_id, fmt::format("attach {}", request.pid()));
   run.set_state(v1::RUN_STATE_MEASURING);
-  DSOCR_RETURN_IF_ERROR(tools_.store->PutRun(run));
+  if (absl::Status stored = tools_.store->PutRun(run); !stored.ok()) {
+    attached_.erase(run_id);
+    return stored;
+  }
   journal_.Publish(run, fmt::format("attached to {}", fmt::join(response.pids(), ", ")));
   active_.emplace(run_id, stop);
   attached.pids.assign(response.pids().begin(), response.pids().end());
-  attached.thread = std::thread([this, live = *std::move(live), run, root = plan.artifacts_root, stop]() mutable {
+  attached.thread = std::thread([this, live = std::move(live), run, root = plan.artifacts_root, stop]() mutable {
     FollowLive(std::move(live), std::move(run), root, std::move(stop));
   });
   return response;

@@ -1,11 +1,9 @@
 """Attaching to live jobs of PyTorch: what the report says of them, and what is left in them."""
 
-import collections
 import json
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import unittest
@@ -74,6 +72,10 @@ class AttachTest(CliTest):
         self.addCleanup(lambda: job.process.poll() is None and (job.process.kill(), job.process.wait(), job.process.communicate()))
         return job
 
+    def routes(self, pid):
+        processes = json.loads(self.ctl("ps", "-o", "json").stdout)["processes"]
+        return next((process["routes"] for process in processes if process["pid"] == pid), [])
+
     def attach(self, pid, *flags):
         result = self.ctl("attach", pid, "-o", "json", *flags)
         return json.loads(result.stdout), result.stderr
@@ -133,6 +135,48 @@ class Reports(AttachTest):
         report, _ = self.attach(shell.pid, "--children", "--requests", "3")
         self.assertIn("head", measured(report))
 
+    def test_a_deepseek_ocr_has_its_prediction_beside_what_was_measured(self):
+        job = self.job("deepseek_ocr_job.py")
+        report, _ = self.attach(job.pid, "--depth", "all", "--duration", "1500ms")
+        self.assertEqual(report["model"]["model_variant"], "deepseek-ocr-v1-base")
+        self.assertGreater(report["predicted_total_time_ms"], 0)
+        self.assertGreater(report["attribution"]["attributed_share"], 0.9)
+        nodes = {measurement["module_id"]: measurement for measurement in report["module_measurements"]}
+        for module, path in (("vision/sam/patch_embed", "model.sam_model.patch_embed"), ("decode/norm", "model.norm"),
+                             ("projector/linear", "model.projector")):
+            self.assertIn(path, nodes[module]["job_paths"])
+            self.assertGreater(nodes[module]["device_time_ms"], 0)
+            self.assertGreater(nodes[module]["predicted_time_ms"], 0)
+        self.ctl("check", self.dir / "tmp/profile-output" / report["report_id"] / "static_analysis/analytic_model/report.json")
+        job.end()
+
+    def test_a_prepared_process_is_entered_through_its_own_agent(self):
+        job = self.job("toy_job.py", env={"LD_PRELOAD": str(BIN / "libdsocr_agent.so"), "XDG_RUNTIME_DIR": self.env["XDG_RUNTIME_DIR"]})
+        for _ in range(2):
+            wait_until(lambda: "agent" in self.routes(job.pid), "the agent to listen")
+            report, _ = self.attach(job.pid, "--route", "agent", "--requests", "2")
+            self.assertEqual(report["attribution"]["route"], "agent")
+            self.assertIn("head", measured(report))
+        job.end()
+
+    def test_pytorchs_own_profiler_is_the_last_way_in(self):
+        sockets = self.dir / "kineto"
+        sockets.mkdir(mode=0o700)
+        job = self.job("toy_job.py", env={"KINETO_USE_DAEMON": "1", "KINETO_IPC_SOCKET_DIR": str(sockets)})
+        report, _ = self.attach(job.pid, "--route", "kineto", "--duration", "100ms")
+        self.assertEqual(report["attribution"]["route"], "kineto")
+        self.assertTrue(any("Linear" in module["module_id"] for module in report["modules"]))
+        job.end()
+
+    @unittest.skipUnless(os.geteuid() == 0, "namespaces need root")
+    def test_a_job_in_other_namespaces_that_cannot_see_the_agent(self):
+        job = self.job("toy_job.py", prefix=("unshare", "-m", "-p", "-f", "--mount-proc", "sh", "-c",
+                                             f'mount -t tmpfs none {BIN} && "$@"', "sh"))
+        inner = int(pathlib.Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()[0])
+        report, _ = self.attach(inner, "--children", "--requests", "2")
+        self.assertIn("head", measured(report))
+        job.end()
+
     def test_a_launched_job_is_seen_by_its_modules(self):
         out = self.dir / "launched.json"
         self.ctl("launch", "--out", out, "--depth", "all", "--", PYTHON, JOBS / "toy_job.py", "--seconds", "1")
@@ -156,9 +200,9 @@ class Traces(AttachTest):
     def test_ctrl_c_and_detach_end_it_with_a_report(self):
         job = self.job("toy_job.py")
         for end in (lambda process: process.send_signal(signal.SIGINT), lambda process: self.ctl("detach", job.pid)):
-            process = self.start("dsocrctl", "attach", str(job.pid), "-o", "json")
-            wait_until(lambda: "dsocr-agent" in comms(job.pid), "the agent to be there")
-            wait_until(lambda: json.loads(self.ctl("ps", "-o", "json").stdout), "ps to answer")
+            process = self.start("dsocrctl", "attach", str(job.pid), "--watch", "-o", "json")
+            while "MODULE" not in process.stderr.readline():  # shown once a second, with what was recorded
+                self.assertIsNone(process.poll())
             end(process)
             out, _ = process.communicate(timeout=60)
             self.assertEqual(process.returncode, 0)

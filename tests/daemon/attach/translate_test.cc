@@ -9,9 +9,9 @@
 
 #include "analytic/module/tree.h"
 #include "cupti/attribution/attribution.h"
-#include "tests/daemon/attach/recorded_job.h"
 #include "tests/daemon/attach/job_modules.h"
 #include "tests/daemon/attach/published_job.h"
+#include "tests/daemon/attach/recorded_job.h"
 
 namespace dsocr::attach {
 namespace {
