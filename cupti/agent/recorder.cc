@@ -184,8 +184,8 @@ void Recorder::Announce(ThreadState& thread) noexcept {
   thread.is_announced = ring_.Write(record);
 }
 
-record::PathId Recorder::PathBelow(ThreadState& thread, record::PathId parent, const Text& name,
-                                   PathMemo* memo, bool is_module) noexcept {
+record::PathId Recorder::PathBelow(ThreadState& thread, record::PathId parent, const Text& name, PathMemo* memo,
+                                   bool is_module) noexcept {
   constexpr uint64_t kPathMask = 0xffff;
   const uint64_t place = uint64_t{recording_} << 32 | uint64_t{parent} << 16;
   const uint64_t known = memo == nullptr ? 0 : memo->load(std::memory_order_acquire);
