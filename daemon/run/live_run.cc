@@ -39,7 +39,7 @@ constexpr absl::Duration kTraceDuration = absl::Milliseconds(500);  // where non
 constexpr absl::Duration kTellPeriod = absl::Seconds(1);
 constexpr double kLongestWindowSeconds = 30 * 24 * 3600.0;
 constexpr size_t kMaxProcesses = 64;  // of one attach
-constexpr size_t kMaxCommandBytes = 4096;
+constexpr size_t kMaxShownBytes = 4096;
 
 bool Takes(const v1::AttachRequest& request, v1::Route route) {
   return request.route() == v1::ROUTE_UNSPECIFIED || request.route() == route;
@@ -231,7 +231,7 @@ v1::ListProcessesResponse ListProcesses(const v1::ListProcessesRequest& request)
     v1::JobProcess& process = *response.add_processes();
     process.set_pid(target.pid);
     process.set_user(target.user);
-    process.set_command(report::Sanitized(target.command, kMaxCommandBytes));
+    process.set_command(report::Sanitized(target.command, kMaxShownBytes));
     std::vector<std::string> frameworks;
     if (target.has_libtorch) {
       frameworks.push_back(target.libtorch_version.empty() ? "torch"
