@@ -130,9 +130,13 @@ void Zombie(int, char**) {
 }
 
 void Traced(int, char**) {
+  const pid_t parent = getpid();
   const pid_t child = fork();
   if (child == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) {  // it was gone before this was said
+      _exit(0);
+    }
     Sleep();
   }
   ptrace(PTRACE_SEIZE, child, nullptr, nullptr);

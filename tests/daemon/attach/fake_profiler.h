@@ -30,9 +30,12 @@ namespace dsocr::attach {
 // A child process that runs a function. Killed at the end of the scope.
 class Child {
  public:
-  explicit Child(const std::function<void()>& run) : pid_(::fork()) {
+  explicit Child(const std::function<void()>& run) : parent_(::getpid()), pid_(::fork()) {
     if (pid_ == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (::getppid() != parent_) {  // it was gone before this was said
+        ::_exit(0);
+      }
       run();
       ::_exit(0);
     }
@@ -48,6 +51,7 @@ class Child {
   void Wait() { ::waitpid(std::exchange(pid_, 0), nullptr, 0); }
 
  private:
+  const pid_t parent_;
   pid_t pid_;
 };
 

@@ -26,6 +26,14 @@ std::string ContentsOf(const std::string& path) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
+// A child that has died makes no file: that is told, not waited for.
+void AwaitFile(const std::string& path) {
+  for (int waited_ms = 0; !std::filesystem::exists(path); ++waited_ms) {
+    ASSERT_LT(waited_ms, 60'000) << path;
+    ::usleep(1000);
+  }
+}
+
 void BecomeNobody() {
   if (::setgroups(0, nullptr) != 0 || ::setresgid(kNobody, kNobody, kNobody) != 0 ||
       ::setresuid(kNobody, kNobody, kNobody) != 0) {
@@ -49,11 +57,7 @@ class KinetoNamespaceTest : public ::testing::Test {
                      : "";
   }
   // Until a child has said that it is where it should be.
-  void Await(const std::string& name) {
-    while (!std::filesystem::exists(directory_ / name)) {
-      ::usleep(1000);
-    }
-  }
+  void Await(const std::string& name) { AwaitFile(directory_ / name); }
 
   ScratchDirectory directory_;
   const KinetoRequest request_{.duration = absl::Milliseconds(300), .ask_timeout = absl::Seconds(50)};
@@ -107,6 +111,7 @@ TEST_F(KinetoNamespaceTest, FindsTheFilesOfAProcessInItsOwnNamespaces) {
     const pid_t inner = ::fork();
     if (inner == 0) {
       EndWithParent();
+      Await("pid");  // which the mount would hide
       ::mount("tmpfs", "/tmp", "tmpfs", 0, nullptr);
       ::mkdir("/tmp/sockets", 0700);
       WriteTrace(TracePath(AskForConfiguration("/tmp/sockets")), "of pid " + std::to_string(::getpid()));
@@ -118,9 +123,7 @@ TEST_F(KinetoNamespaceTest, FindsTheFilesOfAProcessInItsOwnNamespaces) {
   });
   Await("pid");
   const pid_t pid = std::stoi(ContentsOf(directory_ / "pid"));
-  while (!std::filesystem::exists("/proc/" + std::to_string(pid) + "/root/tmp/sockets")) {
-    ::usleep(1000);
-  }
+  AwaitFile("/proc/" + std::to_string(pid) + "/root/tmp/sockets");
   EXPECT_EQ(Read(TakeKinetoTrace(KinetoTarget(pid, 1, 0, "/tmp/sockets"), request_, -1)), "of pid 1");
   EXPECT_FALSE(std::filesystem::exists("/proc/" + std::to_string(pid) + "/root/tmp/sockets/dynolog"));
 }
@@ -137,9 +140,7 @@ TEST_F(KinetoNamespaceTest, LinksOfTheProcessStayInItsRoot) {
     WriteTrace("/tmp/ready", "");
     ::pause();
   });
-  while (!std::filesystem::exists(root / "tmp/ready")) {
-    ::usleep(1000);
-  }
+  AwaitFile(root / "tmp/ready");
   const auto file = TakeKinetoTrace(KinetoTarget(jailed.pid(), jailed.pid(), 0, "/sockets"), request_, -1);
   EXPECT_EQ(file.status().code(), absl::StatusCode::kFailedPrecondition) << file.status();
   EXPECT_TRUE(std::filesystem::is_empty(directory_.path()));

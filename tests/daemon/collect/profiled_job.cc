@@ -116,8 +116,9 @@ int main(int argc, char** argv) {
       RunRequest(x);
     }
   } else if (mode == "linked") {
-    // Until the agent has found libtorch: it looks every 50 ms.
-    for (int i = 0; i < 40; ++i) {
+    // Until the agent has found libtorch: it looks every 50 ms, and then needs a while on a machine that does other
+    // things.
+    for (int i = 0; i < 200; ++i) {
       usleep(10'000);
       at::mm(x, x);
     }
