@@ -1,6 +1,6 @@
 """The floors of attach at full length, on one busy PyTorch job: cycles of attach and detach, the time to the first record, and what is left.
 
-usage: attach_soak.py [CYCLES]   with the environment of the integration tests; `make soak` calls it
+usage: attach_soak.py [CYCLES]   `make soak` calls it
 """
 
 import re
