@@ -47,7 +47,8 @@ struct Hello {
 };
 static_assert(sizeof(Hello) == 48 && std::is_trivially_copyable_v<Hello>);
 
-// In place of a hello: why there will be none, in words, behind this byte. A packet of at most kMaxRefusalBytes.
+// In place of a hello: why there will be none, in words, behind this byte. Of a longer packet than kMaxRefusalBytes the
+// rest is not read.
 inline constexpr char kRefusalMark = '!';
 inline constexpr size_t kMaxRefusalBytes = 512;
 

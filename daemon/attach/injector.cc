@@ -20,6 +20,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -43,7 +44,6 @@ constexpr absl::Duration kRestTimeout = absl::Seconds(2);
 constexpr int kRestPollMs = 5;
 constexpr absl::Duration kCreateThreadTimeout = absl::Seconds(5);
 constexpr size_t kMaxThreads = 4096;  // looked at
-constexpr char kMark = '!';           // begins the packet of a failure
 
 // Where a thread is at rest: what waits for something outside the process first, then what waits for another thread,
 // then what may be a file being read by the linker. Within a group the order of the table.
@@ -386,23 +386,11 @@ absl::StatusOr<UniqueFd> Inject(const Target& target, const std::string& agent_p
   return socket;
 }
 
-absl::Status ReadFailure(const Target& target, std::string_view packet) {
-  if (packet.empty() || packet.front() != kMark) {
-    return absl::OkStatus();
-  }
-  std::string why(packet.substr(1));
-  std::replace_if(
-      why.begin(), why.end(), [](unsigned char letter) { return letter < ' '; }, ' ');
-  return Refuse(target, fmt::format("the agent cannot be loaded into it: {}", why));
-}
-
 #else
 
 absl::StatusOr<UniqueFd> Inject(const Target&, const std::string&) {
   return absl::UnimplementedError("injection: only on x86-64; start the job with the agent in it");
 }
-
-absl::Status ReadFailure(const Target&, std::string_view) { return absl::OkStatus(); }
 
 #endif
 

@@ -11,7 +11,6 @@
 #define DSOCR_DAEMON_ATTACH_INJECTOR_H_
 
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -21,7 +20,7 @@
 namespace dsocr::attach {
 
 // The daemon's end of a connected SOCK_SEQPACKET socket. The agent may still be loading: its first packet is its Hello,
-// or what ReadFailure understands, or none and the end (the job ended). An agent that is mapped already is called
+// or a refusal (cupti/record/message.h), or none and the end (the job ended). An agent that is mapped already is called
 // where it is.
 //
 // `agent_path` is absolute and names libdsocr_agent.so as the daemon sees it. REQUIRES: CheckMayTrace(target) is OK.
@@ -29,9 +28,6 @@ namespace dsocr::attach {
 // call or ended. PERMISSION_DENIED: no thread may be traced. UNIMPLEMENTED: not on x86-64. Blocks for at most some
 // seconds; from any thread.
 absl::StatusOr<UniqueFd> Inject(const Target& target, const std::string& agent_path);
-
-// What a first packet says that is no Hello: FAILED_PRECONDITION with why the agent could not be loaded, else OK.
-absl::Status ReadFailure(const Target& target, std::string_view packet);
 
 }  // namespace dsocr::attach
 

@@ -153,6 +153,8 @@ ReceivedHello ReceiveHello(int socket) {
   } else if (bytes[0] == record::kRefusalMark) {
     received.memfd.reset();
     received.refusal.assign(bytes + 1, static_cast<size_t>(size) - 1);
+    const auto is_odd = [](char letter) { return letter < ' ' || letter > '~'; };  // a process may say anything
+    std::replace_if(received.refusal.begin(), received.refusal.end(), is_odd, '?');
   } else if (!record::ParseHello(bytes, static_cast<size_t>(size), &received.hello)) {
     received.memfd.reset();
     received.refusal = "what it said is no hello of this version";

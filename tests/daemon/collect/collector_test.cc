@@ -18,6 +18,7 @@
 #include <fstream>
 #include <numeric>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -415,6 +416,26 @@ TEST_F(HostileTest, NonsenseInTheRingIsCountedAndLeftOut) {
   EXPECT_EQ(collector_->Totals().invalid, result.attribution.records_invalid);
   EXPECT_GT(result.attribution.records_invalid, 2000);
   EXPECT_EQ(result.attribution.request.operations, 0);
+}
+
+TEST_F(HostileTest, WhatAnAdoptedPeerSaysInPlaceOfAHelloIsToldAsText) {
+  const auto session = Expect({});
+  const auto told = [&session](std::string_view packet) {
+    int ends[2];
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    UniqueFd peer(ends[1]);
+    if (!packet.empty()) {
+      EXPECT_EQ(send(peer.get(), packet.data(), packet.size(), 0), static_cast<ssize_t>(packet.size()));
+    }
+    peer.reset();
+    const absl::Status adopted = session->Adopt(UniqueFd(ends[0]), getpid(), absl::Now() + absl::Seconds(20));
+    EXPECT_EQ(adopted.code(), absl::StatusCode::kFailedPrecondition);
+    return std::string(adopted.message());
+  };
+  EXPECT_EQ(told("!no such\nfile \xff"), "no such?file ?");
+  EXPECT_EQ(told("hello"), "what it said is no hello of this version");
+  EXPECT_EQ(told(""), "the process closed the connection");
+  EXPECT_EQ(told(std::string("!") + std::string(5000, 'x')).size(), record::kMaxRefusalBytes - 1);
 }
 
 TEST_F(HostileTest, ThousandsOfSilentConnectionsDoNotKeepAJobOut) {
