@@ -10,18 +10,16 @@
 #include <charconv>
 #include <cstdint>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <set>
 #include <string_view>
 #include <system_error>
 
+#include "daemon/attach/proc.h"
 #include "fmt/format.h"
 
 namespace dsocr::attach {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr std::string_view kSocketName = "agent-";  // and a pid, in the pid namespace of the process
 constexpr size_t kMaxDescriptors = 1 << 16;
@@ -31,15 +29,8 @@ constexpr unsigned kListening = 1 << 16;  // __SO_ACCEPTCON
 std::set<uint64_t> SocketsOf(pid_t pid) {
   constexpr std::string_view kPrefix = "socket:[";
   std::set<uint64_t> inodes;
-  std::error_code error;
-  size_t seen = 0;
-  for (fs::directory_iterator entry(fmt::format("/proc/{}/fd", pid), error), end; !error && entry != end;
-       entry.increment(error)) {
-    if (++seen > kMaxDescriptors) {
-      break;
-    }
-    std::error_code unreadable;
-    const std::string target = fs::read_symlink(entry->path(), unreadable).string();
+  for (const int fd : ListNumbers(ProcPath(pid, "fd"), kMaxDescriptors)) {
+    const std::string target = ReadLink(ProcPath(pid, fmt::format("fd/{}", fd)));
     uint64_t inode = 0;
     if (target.starts_with(kPrefix) &&
         std::from_chars(target.data() + kPrefix.size(), target.data() + target.size(), inode).ec == std::errc()) {
@@ -50,7 +41,7 @@ std::set<uint64_t> SocketsOf(pid_t pid) {
 }
 
 bool IsAgentSocket(std::string_view path) {
-  const std::string_view name = path.substr(path.rfind('/') + 1);
+  const std::string_view name = BaseName(path);
   return path.starts_with('/') && name.starts_with(kSocketName) &&
          name.find_first_not_of("0123456789", kSocketName.size()) == std::string_view::npos &&
          name.size() > kSocketName.size();
@@ -60,7 +51,7 @@ bool IsAgentSocket(std::string_view path) {
 
 std::string FindAgentSocket(pid_t pid) {
   const std::set<uint64_t> held = SocketsOf(pid);
-  std::ifstream table(fmt::format("/proc/{}/net/unix", pid));
+  std::ifstream table(ProcPath(pid, "net/unix"));
   for (std::string line; !held.empty() && std::getline(table, line);) {
     unsigned flags = 0;
     unsigned type = 0;
@@ -87,7 +78,7 @@ absl::StatusOr<UniqueFd> ConnectToAgent(pid_t pid, uid_t uid) {
     return failed("none listens");
   }
   // By descriptor: its path in our namespace may be longer than a socket's address can be.
-  const UniqueFd place(open(fmt::format("/proc/{}/root{}", pid, path).c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  const UniqueFd place(open(ProcPath(pid, "root" + path).c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   struct stat status {};
   if (!place.valid() || fstat(place.get(), &status) != 0 || !S_ISSOCK(status.st_mode) || status.st_uid != uid) {
     return failed(fmt::format("'{}' is not its socket any more", path));
