@@ -350,6 +350,22 @@ std::vector<Target> ListProcesses() {
   return targets;
 }
 
+std::vector<const Target*> DescendantsOf(pid_t pid, const std::vector<Target>& processes) {
+  std::set<pid_t> family = {pid};
+  std::vector<const Target*> descendants;
+  for (size_t next = 0;; ++next) {
+    for (const Target& process : processes) {
+      if (process.parent == pid && family.insert(process.pid).second) {
+        descendants.push_back(&process);
+      }
+    }
+    if (next == descendants.size()) {
+      return descendants;
+    }
+    pid = descendants[next]->pid;
+  }
+}
+
 absl::Status CheckMayTrace(const Target& target) {
   const auto unfit = [&](std::string_view why) {
     return absl::FailedPreconditionError(fmt::format("{}: {}", Named(target), why));
@@ -392,18 +408,11 @@ absl::Status CheckHasLibtorch(const Target& target) {
   if (target.has_libtorch) {
     return absl::OkStatus();
   }
-  std::set<pid_t> family = {target.pid};
   std::vector<std::string> found;
-  std::vector<Target> processes = ListProcesses();
-  for (bool has_grown = true; has_grown;) {
-    has_grown = false;
-    for (const Target& process : processes) {
-      if (family.contains(process.parent) && family.insert(process.pid).second) {
-        has_grown = true;
-        if (process.has_libtorch) {
-          found.push_back(fmt::format("{} ({})", process.pid, process.command));
-        }
-      }
+  const std::vector<Target> processes = ListProcesses();
+  for (const Target* process : DescendantsOf(target.pid, processes)) {
+    if (process->has_libtorch) {
+      found.push_back(fmt::format("{} ({})", process->pid, process->command));
     }
   }
   return absl::FailedPreconditionError(

@@ -61,32 +61,27 @@ absl::Status CheckKineto(const attach::Target& target) {
                    target.pid));
 }
 
-// Parents first.
-std::vector<pid_t> DescendantsOf(pid_t pid, const std::vector<attach::Target>& all) {
-  std::vector<pid_t> family = {pid};
-  for (size_t i = 0; i < family.size(); ++i) {
-    for (const attach::Target& process : all) {
-      if (process.parent == family[i] && std::count(family.begin(), family.end(), process.pid) == 0) {
-        family.push_back(process.pid);
-      }
-    }
-  }
-  family.erase(family.begin());
-  return family;
+absl::Status CheckListens(const attach::Target& target) {
+  return attach::FindAgentSocket(target.pid).empty()
+             ? absl::FailedPreconditionError(fmt::format(
+                   "agent in {}: none listens; start the job with 'dsocrctl launch' or CUDA_INJECTION64_PATH",
+                   target.pid))
+             : absl::OkStatus();
 }
 
-std::vector<v1::Route> RoutesInto(const attach::Target& target) {
-  std::vector<v1::Route> routes;
-  if (!attach::FindAgentSocket(target.pid).empty()) {
-    routes.push_back(v1::ROUTE_AGENT);
-  }
-  if (CheckInjectable(target).ok()) {
-    routes.push_back(v1::ROUTE_INJECT);
-  }
-  if (CheckKineto(target).ok()) {
-    routes.push_back(v1::ROUTE_KINETO);
-  }
-  return routes;
+// A way into a process: whether it is open, and what going it means.
+struct Way {
+  v1::Route route;
+  absl::Status judged;
+  std::string_view means;
+};
+
+// In the order in which they are tried.
+std::vector<Way> WaysInto(const attach::Target& target) {
+  return {{v1::ROUTE_AGENT, CheckListens(target), "an agent listens in it"},
+          {v1::ROUTE_INJECT, CheckInjectable(target), "a thread at rest is stopped for about a millisecond"},
+          {v1::ROUTE_KINETO, CheckKineto(target),
+           "operators and modules by class, no module paths; its Python code is 2.5 to 5 times slower meanwhile"}};
 }
 
 // The process, and with --children those below it that compute. NOT_FOUND: no such process.
@@ -98,8 +93,9 @@ absl::StatusOr<std::vector<attach::Target>> TargetsOf(const v1::AttachRequest& r
     targets.push_back(std::move(first));
   }
   if (request.children()) {
-    for (const pid_t pid : DescendantsOf(static_cast<pid_t>(request.pid()), attach::ListProcesses())) {
-      absl::StatusOr<attach::Target> child = attach::Inspect(pid);
+    const std::vector<attach::Target> processes = attach::ListProcesses();
+    for (const attach::Target* process : attach::DescendantsOf(static_cast<pid_t>(request.pid()), processes)) {
+      absl::StatusOr<attach::Target> child = attach::Inspect(process->pid);
       if (child.ok() && child->has_libtorch && targets.size() < kMaxProcesses) {
         targets.push_back(*std::move(child));
       }
@@ -112,19 +108,22 @@ absl::StatusOr<std::vector<attach::Target>> TargetsOf(const v1::AttachRequest& r
   return targets;
 }
 
-// Whether a route that `request` takes may lead into the process; why the last of them does not.
+// Whether a route that `request` takes may lead into the process. Where all may be tried and none does, why it cannot
+// be injected: that needs nothing of the job.
 absl::Status CheckReachable(const v1::AttachRequest& request, const attach::Target& target) {
-  if (Takes(request, v1::ROUTE_AGENT) && !attach::FindAgentSocket(target.pid).empty()) {
-    return absl::OkStatus();
+  absl::Status refusal;
+  for (const Way& way : WaysInto(target)) {
+    if (!Takes(request, way.route)) {
+      continue;
+    }
+    if (way.judged.ok()) {
+      return way.judged;
+    }
+    if (request.route() == way.route || way.route == v1::ROUTE_INJECT) {
+      refusal = way.judged;
+    }
   }
-  if (request.route() == v1::ROUTE_AGENT) {
-    return absl::FailedPreconditionError(fmt::format(
-        "agent in {}: none listens; start the job with 'dsocrctl launch' or CUDA_INJECTION64_PATH", target.pid));
-  }
-  if (Takes(request, v1::ROUTE_KINETO) && CheckKineto(target).ok()) {
-    return absl::OkStatus();
-  }
-  return request.route() == v1::ROUTE_KINETO ? CheckKineto(target) : CheckInjectable(target);
+  return refusal;
 }
 
 // The device that the job ran on and the precision of most of its weights.
@@ -197,27 +196,15 @@ absl::StatusOr<v1::ExplainAttachResponse> ExplainAttach(const v1::AttachRequest&
   DSOCR_ASSIGN_OR_RETURN(const std::vector<attach::Target> targets, TargetsOf(request));
   v1::ExplainAttachResponse response;
   for (const attach::Target& target : targets) {
-    const auto add = [&](v1::Route route, bool is_possible, std::string why) {
-      if (Takes(request, route)) {
+    for (const Way& way : WaysInto(target)) {
+      if (Takes(request, way.route)) {
         v1::RouteVerdict& verdict = *response.add_verdicts();
         verdict.set_pid(target.pid);
-        verdict.set_route(route);
-        verdict.set_is_possible(is_possible);
-        verdict.set_why(std::move(why));
+        verdict.set_route(way.route);
+        verdict.set_is_possible(way.judged.ok());
+        verdict.set_why(way.judged.ok() ? std::string(way.means) : Words(way.judged));
       }
-    };
-    const std::string socket = attach::FindAgentSocket(target.pid);
-    add(v1::ROUTE_AGENT, !socket.empty(),
-        socket.empty() ? "no agent listens in it; start the job with 'dsocrctl launch' or CUDA_INJECTION64_PATH"
-                       : fmt::format("an agent listens at {}", socket));
-    const absl::Status injectable = CheckInjectable(target);
-    add(v1::ROUTE_INJECT, injectable.ok(),
-        injectable.ok() ? "a thread at rest is stopped for about a millisecond" : Words(injectable));
-    const absl::Status traceable = CheckKineto(target);
-    add(v1::ROUTE_KINETO, traceable.ok(),
-        traceable.ok()
-            ? "operators and modules by class, no module paths; its Python code is 2.5 to 5 times slower meanwhile"
-            : Words(traceable));
+    }
   }
   return response;
 }
@@ -242,11 +229,16 @@ v1::ListProcessesResponse ListProcesses(const v1::ListProcessesRequest& request)
     }
     process.set_framework(fmt::format("{}", fmt::join(frameworks, ", ")));
     process.set_gpu(fmt::format("{}", fmt::join(target.gpus, " ")));
-    const std::vector<v1::Route> routes = RoutesInto(target);
-    process.mutable_routes()->Assign(routes.begin(), routes.end());
-    process.set_attachable(!routes.empty());
-    if (routes.empty()) {
-      process.set_why(Words(CheckInjectable(target)));
+    for (const Way& way : WaysInto(target)) {
+      if (way.judged.ok()) {
+        process.add_routes(way.route);
+      } else if (way.route == v1::ROUTE_INJECT) {
+        process.set_why(Words(way.judged));
+      }
+    }
+    process.set_attachable(process.routes_size() > 0);
+    if (process.attachable()) {
+      process.clear_why();
     }
   }
   return response;
