@@ -17,7 +17,7 @@ using record::Record;
 using NodeIndex = int;  // of State::nodes
 constexpr int kNone = -1;
 
-constexpr std::string_view kRoot = "deepseek_ocr";
+constexpr std::string_view kRootRange = "deepseek_ocr";
 constexpr std::string_view kPrefill = "prefill";
 constexpr std::string_view kProjector = "projector";
 constexpr std::string_view kVision = "vision";
@@ -112,7 +112,7 @@ bool IsIn(const std::vector<NodeIndex>& nodes, NodeIndex node) {
 struct Translator::State {
   State(const RecognisedModel& recognised, const absl::flat_hash_map<std::string, int>& tree, RecordWriter::Sink sink)
       : model(recognised), node_of_range(tree), writer(std::move(sink)), remembered(kRemembered), passes(kPasses) {
-    root = NodeOf(std::string(kRoot));
+    root = NodeOf(std::string(kRootRange));
     prefill = NodeOf(std::string(kPrefill));
     projector = NodeOf(std::string(kProjector));
     vision = NodeOf(std::string(kVision));
@@ -206,7 +206,7 @@ int Translator::State::TargetOf(const std::string& module_path) {
     return known->second;
   }
   Target target;
-  target.is_root = text == kRoot;
+  target.is_root = text == kRootRange;
   target.has_phase = target.is_root || text.find(kPhase) != std::string::npos;
   target.has_token_ids = target.is_root || text == kPhase || text == kEmbedTokens;
   target.has_pixels = text == kVision || text == kSam;
