@@ -138,7 +138,8 @@ Command AttachCommand() {
                 {"--watch", ValueKind::kSwitch, "", "show its modules on stderr, once a second"},
                 {"--explain", ValueKind::kSwitch, "", "say first how each route is judged, on stderr"},
                 OverheadBudgetFlag(),
-                {"--run-id", ValueKind::kText, "ID", "id of the run (default: made up)"}},
+                {"--run-id", ValueKind::kText, "ID", "id of the run (default: made up)"},
+                ArtifactsDirFlag()},
       .run = Attach};
 }
 

@@ -49,7 +49,8 @@ Flag DepthFlag() {
 v1::Depth Depth(const CommandLine& line) { return line.Text("--depth") == "all" ? v1::DEPTH_ALL : v1::DEPTH_STAGES; }
 
 Flag ModuleMapFlag() {
-  return {"--module-map", ValueKind::kPath, "FILE", "YAML: which of a job's modules stand for which of ours"};
+  return {"--module-map", ValueKind::kPath, "FILE",
+          "which of a job's modules stand for which of ours (docs/attach.md)"};
 }
 
 absl::StatusOr<std::string> ModuleMap(const CommandLine& line, const Io& io) {

@@ -366,6 +366,12 @@ TEST_F(App, AttachFollowsTheJobAndPrintsItsReport) {
   EXPECT_THAT(io.err, HasSubstr("attached to 4711 by route inject"));
 }
 
+TEST_F(App, AttachPutsItsArtifactsWhereItIsTold) {
+  daemon.run_events = {Event(v1::RUN_STATE_DONE)};
+  EXPECT_EQ(Run({"attach", "4711", "--artifacts-dir", "/elsewhere"}), kExitDone) << io.err;
+  EXPECT_EQ(daemon.attach_request.artifacts_root(), "/elsewhere");
+}
+
 TEST_F(App, AttachSaysHowEachRouteWasJudged) {
   daemon.run_events = {Event(v1::RUN_STATE_DONE)};
   EXPECT_EQ(Run({"attach", "4711", "--explain", "-o", "json"}), kExitDone) << io.err;
