@@ -28,6 +28,7 @@ void AddOperator(const Node& node, const LeafOperator& leaf_operator, const std:
   CategoryFigures& category = sum.categories[static_cast<size_t>(leaf_operator.category)];
   sum.has_category[static_cast<size_t>(leaf_operator.category)] = true;
   double operator_ns = 0;
+  double idle_ns = 0;
   for (size_t i = 0; i < frames.size(); ++i) {
     if (!sum.runs[i]) {
       continue;
@@ -37,6 +38,7 @@ void AddOperator(const Node& node, const LeafOperator& leaf_operator, const std:
     const OperatorTime time = TimeOf(cost, leaf_operator.category, precision, device);
     const double total_ns = time.ns * static_cast<double>(calls);
     operator_ns += total_ns;
+    idle_ns += time.idle_ns * static_cast<double>(calls);
     sum.time_by_bound[static_cast<size_t>(time.bound)] += total_ns;
     category.flops += cost.flops * calls;
     category.vector_flops += cost.vector_flops * calls;
@@ -46,6 +48,7 @@ void AddOperator(const Node& node, const LeafOperator& leaf_operator, const std:
     sum.peak_bytes[i] = std::max(sum.peak_bytes[i], cost.live_bytes);
   }
   category.time_ns += operator_ns;
+  category.idle_ns += idle_ns;
   sum.figures.time_ns += operator_ns;
 }
 
@@ -111,6 +114,7 @@ void AddChild(const Sum& child, Sum& parent) {
     category.vector_flops += child.categories[i].vector_flops;
     category.io_bytes += child.categories[i].io_bytes;
     category.time_ns += child.categories[i].time_ns;
+    category.idle_ns += child.categories[i].idle_ns;
     parent.has_category[i] |= child.has_category[i];
   }
   for (size_t i = 0; i < kBoundCount; ++i) {

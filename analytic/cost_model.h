@@ -21,6 +21,7 @@ struct CategoryFigures {
   int64_t vector_flops = 0;  // everything else
   int64_t io_bytes = 0;      // read + written
   double time_ns = 0;
+  double idle_ns = 0;  // of that, a GPU waits for the host
 };
 
 // Totals over one request, all instances and calls, children included.

@@ -60,6 +60,13 @@ Bound BoundOf(const PieceWork& work, const TimeRates& rates) {
   return compute_ns > memory_ns ? Bound::kCompute : Bound::kMemory;
 }
 
+// Of a piece's time, what a GPU waits for the host. A CPU is its own host.
+double IdleNs(const PieceWork& work, const TimeRates& rates) {
+  TimeRates ahead = rates;
+  ahead.launch_ns = 0;
+  return rates.is_cpu ? 0 : PieceNs(work, rates) - PieceNs(work, ahead);
+}
+
 double Log2OfWork(double work) { return std::log2(work + 1); }
 
 // Correction at one place from the nearest measured points, weighted by the inverse square of their distance in
@@ -122,7 +129,7 @@ OperatorTime DatasheetTime(const Cost& cost, CategoryId category, Precision prec
   }
   const TimeRates rates = RatesOf(precision, device);
   const PieceWork work = Over(PieceOf(cost), EfficiencyOf(category, precision, device));
-  return {PieceNs(work, rates) * cost.pieces, BoundOf(work, rates)};
+  return {PieceNs(work, rates) * cost.pieces, IdleNs(work, rates) * cost.pieces, BoundOf(work, rates)};
 }
 
 double CurveRatio(const PieceWork& piece, const std::vector<CurvePoint>& curve) {
@@ -133,8 +140,10 @@ OperatorTime TimeOf(const Cost& cost, CategoryId category, Precision precision, 
   OperatorTime time = DatasheetTime(cost, category, precision, device);
   const std::vector<CurvePoint>& curve = device.curves[static_cast<size_t>(category)];
   if (!curve.empty() && cost.pieces > 0) {
-    time.ns = std::max(time.ns * CurveRatio(PieceOf(cost), curve),
-                       static_cast<double>(cost.flops) * (kNsPerS / device.fastest_flops_per_s(precision)));
+    const double ratio = CurveRatio(PieceOf(cost), curve);
+    time.ns =
+        std::max(time.ns * ratio, static_cast<double>(cost.flops) * (kNsPerS / device.fastest_flops_per_s(precision)));
+    time.idle_ns *= ratio;
   }
   return time;
 }

@@ -18,6 +18,7 @@ inline constexpr int kBoundCount = 5;
 
 struct OperatorTime {
   double ns = 0;
+  double idle_ns = 0;  // of that, a GPU waits for the host to start the operator
   Bound bound = Bound::kMemory;
 };
 

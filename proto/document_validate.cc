@@ -40,6 +40,7 @@ class Validator {
     CheckMetrics();
     CheckMeasurements();
     CheckCapture();
+    CheckResidual();
     return std::move(problems_);
   }
 
@@ -378,6 +379,33 @@ class Validator {
     }
     for (int i = 0; i < attribution.incidents_size(); ++i) {
       CheckNotEmpty(fmt::format("attribution.incidents[{}].code", i), attribution.incidents(i).code());
+    }
+  }
+
+  // Parts are whole nanoseconds that add up.
+  void CheckResidual() {
+    if (!report_.has_residual()) {
+      return;
+    }
+    const v1::Residual& residual = report_.residual();
+    const auto nanoseconds = [](double ms) { return std::round(ms * 1e6); };
+    if (!report_.has_measured_total_time_ms() || !report_.has_predicted_total_time_ms()) {
+      Add("residual", "{…}", "must be null where nothing was measured or predicted");
+    }
+    double sum = 0;
+    for (int i = 0; i < residual.parts_size(); ++i) {
+      const v1::ResidualPart& part = residual.parts(i);
+      const std::string path = fmt::format("residual.parts[{}]", i);
+      sum += nanoseconds(part.residual_ms());
+      if (part.has_module_id() && !modules_.contains(part.module_id())) {
+        Add(path + ".module_id", QuoteBriefly(part.module_id()), "no module has this id");
+      }
+      if (part.has_category_id() && !categories_.contains(part.category_id())) {
+        Add(path + ".category_id", QuoteBriefly(part.category_id()), "no operator category has this id");
+      }
+    }
+    if (sum != nanoseconds(residual.residual_ms())) {
+      Add("residual.residual_ms", fmt::format("{}", residual.residual_ms()), "must be the sum of the parts");
     }
   }
 

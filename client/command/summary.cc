@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "client/command/commands.h"
 #include "client/render/print.h"
+#include "client/render/residual_table.h"
 #include "client/render/units.h"
 #include "client/session.h"
 #include "fmt/format.h"
@@ -57,6 +58,12 @@ absl::StatusOr<int> Summary(Session& session) {
     session.Out(SummaryText(summary));
   }
   Print(session, summary, TopModules(summary));
+  if (session.output() == "table" && summary.top_residual_parts_size() > 0) {
+    session.Out("\nmeasured - predicted, the largest causes:\n");
+    for (const v1::ResidualPart& part : summary.top_residual_parts()) {
+      session.Out(fmt::format("{}\n", ResidualWords(part)));
+    }
+  }
   if (session.output() == "table" && !summary.notes().empty()) {
     session.Out(fmt::format("\n{}\n", summary.notes()));
   }

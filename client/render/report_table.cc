@@ -7,6 +7,7 @@
 
 #include "client/render/capture_text.h"
 #include "client/render/report_view.h"
+#include "client/render/residual_table.h"
 #include "client/render/units.h"
 #include "fmt/format.h"
 #include "proto/document.h"
@@ -34,22 +35,6 @@ Style StyleOfRatio(std::optional<double> ratio) {
   return factor <= 1.25 ? Style::kGood : factor <= 2.5 ? Style::kFair : Style::kPoor;
 }
 
-// "vision/sam/block[0-1,3-4,6-7,9-10]/attn/core" -> "…ock[0-1,3-4,6-7,9-10]/attn/core": the end tells modules apart.
-std::string ShortenedLabel(const std::string& label) {
-  const size_t width = DisplayWidth(label);
-  if (width <= kLabelWidth) {
-    return label;
-  }
-  size_t begin = label.size() - std::min(label.size(), kLabelWidth - 1);
-  if (const size_t slash = label.find('/', begin); slash != std::string::npos && slash - begin < kLabelWidth / 3) {
-    begin = slash;
-  }
-  while (begin < label.size() && (static_cast<unsigned char>(label[begin]) & 0xC0) == 0x80) {
-    ++begin;
-  }
-  return fmt::format("…{}", label.substr(begin));
-}
-
 // One of the three tables: `figures` with their shares of `total`.
 Table FiguresTable(const std::string& title, const std::vector<Figures>& figures, const Figures& total,
                    bool is_measured) {
@@ -68,7 +53,7 @@ Table FiguresTable(const std::string& title, const std::vector<Figures>& figures
     const double share = whole > 0 ? part / whole : 0;
     const Style style = is_total ? Style::kBold : line.label.starts_with('[') ? Style::kDim : Style::kPlain;
     std::vector<Cell> row;
-    row.emplace_back(ShortenedLabel(line.label), line.label, style);
+    row.emplace_back(Shortened(line.label, kLabelWidth), line.label, style);
     row.emplace_back(HumanMs(line.predicted_ms), Exact(line.predicted_ms), style);
     if (is_measured) {
       row.emplace_back(HumanMs(line.measured_ms), Exact(line.measured_ms), style);
@@ -181,6 +166,9 @@ std::string ReportText(const v1::AnalyticModelReport& report, bool has_color) {
   for (const Table& table : tables) {
     out += fmt::format("\n{}", TableText(table, has_color));
   }
+  if (report.has_residual()) {
+    out += fmt::format("\n{}", TableText(ResidualTable(report.residual()), has_color));
+  }
   if (report.has_attribution()) {
     out += fmt::format("\n{}", AttributionLines(view));
   }
@@ -195,6 +183,9 @@ std::string ReportMarkdown(const v1::AnalyticModelReport& report) {
   std::string out = fmt::format("# Report {}\n\n{}", report.report_id(), Heading(report));
   for (const Table& table : Tables(view)) {
     out += fmt::format("\n{}", TableMarkdown(table));
+  }
+  if (report.has_residual()) {
+    out += fmt::format("\n{}", TableMarkdown(ResidualTable(report.residual())));
   }
   if (report.has_attribution()) {
     out += fmt::format("\n{}", AttributionLines(view));

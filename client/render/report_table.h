@@ -10,8 +10,8 @@
 namespace dsocr::client {
 
 // What was run, then three tables whose rows add up to their last one (stages, top modules, operator categories), then
-// how much of the measured time has an owner. At most 100 columns. A report without a measurement shows predictions
-// alone.
+// why measured and predicted differ and how much of the measured time has an owner. At most 100 columns. A report
+// without a measurement shows predictions alone.
 std::string ReportText(const v1::AnalyticModelReport& report, bool has_color);
 
 std::string ReportMarkdown(const v1::AnalyticModelReport& report);

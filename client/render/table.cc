@@ -138,4 +138,18 @@ std::string TableMarkdown(const Table& table) {
   return out;
 }
 
+std::string Shortened(const std::string& path, size_t width) {
+  if (DisplayWidth(path) <= width) {
+    return path;
+  }
+  size_t begin = path.size() - std::min(path.size(), width - 1);
+  if (const size_t slash = path.find('/', begin); slash != std::string::npos && slash - begin < width / 3) {
+    begin = slash;
+  }
+  while (begin < path.size() && (static_cast<unsigned char>(path[begin]) & 0xC0) == 0x80) {
+    ++begin;
+  }
+  return fmt::format("…{}", path.substr(begin));
+}
+
 }  // namespace dsocr::client

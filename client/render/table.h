@@ -43,6 +43,9 @@ std::string Styled(const std::string& text, Style style, bool has_color);
 
 size_t DisplayWidth(const std::string& text);  // code points
 
+// The end of a path, which tells modules apart, in at most `width` columns: "…/block[0-1,3-4,6-7,9-10]/attn/core".
+std::string Shortened(const std::string& path, size_t width);
+
 }  // namespace dsocr::client
 
 #endif  // DSOCR_CLIENT_RENDER_TABLE_H_

@@ -45,6 +45,10 @@ std::string HumanMs(double milliseconds) {
 
 std::string HumanMs(std::optional<double> milliseconds) { return milliseconds ? HumanMs(*milliseconds) : "-"; }
 
+std::string HumanDifference(double milliseconds) {
+  return fmt::format("{}{}", milliseconds > 0 ? "+" : "", HumanMs(milliseconds));
+}
+
 std::string HumanRatio(std::optional<double> ratio) {
   return ratio && std::isfinite(*ratio) ? ThreeDigits(*ratio) : "-";
 }

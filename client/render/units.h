@@ -15,7 +15,8 @@ std::string HumanShare(double share);                     // 40.0 %
 std::string HumanCount(int64_t count);                    // 92,688
 std::string HumanFlops(double tflops);                    // 3.50 TF, 69.0 GF
 
-std::string Bar(double share);  // of ten characters: ████▌
+std::string HumanDifference(double milliseconds);  // +12.5 s, -3.25 ms, 0
+std::string Bar(double share);                     // of ten characters: ████▌
 
 }  // namespace dsocr::client
 

@@ -114,6 +114,16 @@ std::string AttributionSection(const v1::Attribution& attribution) {
       RouteWord(attribution.route()));
 }
 
+std::string ResidualSection(const v1::Residual& residual) {
+  Table table({{"why", Table::Align::kLeft}, {"ms"}, {"most of it in", Table::Align::kLeft}});
+  for (const v1::ResidualPart& part : residual.parts()) {
+    table.Add({Escaped(part.text()), Figure(part.residual_ms()),
+               part.has_module_id() ? Code(part.module_id()) : std::string()});
+  }
+  table.Add({"**measured - predicted**", Figure(residual.residual_ms()), ""});
+  return fmt::format("## Residual\n\n{}", table.ToString());
+}
+
 std::string WorkloadLine(const v1::OCRWorkloadProfile& workload) {
   return fmt::format("{}: page {}x{}, crop grid {}x{}, {} image tokens, {} prompt tokens, {} new tokens, {}",
                      Code(workload.profile_id()), workload.page_width(), workload.page_height(),
@@ -155,6 +165,9 @@ std::string ToMarkdown(const v1::AnalyticModelReport& report) {
                   Escaped(provenance.started_at()), Escaped(provenance.device().name()), Escaped(provenance.dtype()));
   if (report.modules_size() > 0) {
     text += fmt::format("\n{}\n{}", StageSection(report, index), TopSection(report, index));
+  }
+  if (report.has_residual()) {
+    text += fmt::format("\n{}", ResidualSection(report.residual()));
   }
   if (report.has_attribution()) {
     text += fmt::format("\n{}", AttributionSection(report.attribution()));

@@ -12,6 +12,7 @@
 #include "daemon/report/measured.h"
 #include "daemon/report/parts.h"
 #include "daemon/report/report.h"
+#include "daemon/report/residual.h"
 #include "daemon/report/units.h"
 #include "fmt/format.h"
 
@@ -92,6 +93,7 @@ absl::Status JoinMeasurement(const attribution::Result& measured, const Predicti
   *report->mutable_attribution() = AttributionOf(measured, recording);
   report->set_measured_total_time_ms(measured_ms);
   report->set_predicted_vs_measured_ratio(predicted_ms / measured_ms);
+  *report->mutable_residual() = ExplainResidual(measured, prediction, recording.off_cpu_ns);
   AddMeasurementNotes(measured, report);
   return absl::OkStatus();
 }

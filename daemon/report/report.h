@@ -52,10 +52,11 @@ v1::AnalyticModelReport BuildReport(const ReportInput& input, const analytic::Pr
 struct Recording {
   v1::Route route = v1::ROUTE_UNSPECIFIED;
   double overhead_budget = 0.0;  // share of the job's time; 0: none
+  int64_t off_cpu_ns = 0;        // of the request shown, its thread had no core; 0 where nobody knows
 };
 
 // Adds the measured half to BuildReport's report of the same input: one ModuleMeasurement a node (zeros where it did
-// not run), Attribution, measured_total_time_ms and the ratio. The caller sets profile_run_id and provenance.
+// not run), Attribution, measured_total_time_ms, the ratio and the residual. The caller sets profile_run_id and provenance.
 //
 // FAILED_PRECONDITION if no request was measured (the total is 0 ns). INTERNAL, naming the figures, if attributed +
 // unattributed or the self times of all modules do not add up to the nanosecond, or if a measured module is no node of
@@ -90,6 +91,7 @@ attribution::Options AttributionOptions(const analytic::Prediction& prediction, 
 // top_modules: the kTopModules leaves with the largest share of the predicted time (of the measured time where nothing
 // was predicted), largest first.
 inline constexpr int kTopModules = 10;
+inline constexpr int kTopResidualParts = 3;
 v1::DeepSeekOCRAnalyticReportSummary Summarize(const v1::AnalyticModelReport& report);
 
 v1::DeepSeekOCRAnalyticModel ModelOf(const v1::AnalyticModelReport& report);

@@ -70,6 +70,10 @@ v1::DeepSeekOCRAnalyticReportSummary Summarize(const v1::AnalyticModelReport& re
       module.set_memory_activations_gb(metrics.memory_activations_gb());
     }
   }
+  const v1::Residual& residual = report.residual();
+  for (int i = 0; i < std::min(kTopResidualParts, residual.parts_size()); ++i) {
+    *summary.add_top_residual_parts() = residual.parts(i);
+  }
   summary.set_notes(report.notes());
   return summary;
 }

@@ -99,7 +99,17 @@ absl::Status CalibrateOnce(const ModelRunTools& tools, const Plan& plan, const S
 struct Measured {
   attribution::Result result;
   std::vector<report::ExpertsHit> experts;
+  std::vector<int64_t> off_cpu_ns;  // of each measured request, in order
 };
+
+// Of the request that the report shows. 0 unless each request was recorded.
+int64_t OffCpuNs(const Measured& measured) {
+  const std::vector<int64_t>& totals = measured.result.request_total_ns;
+  const auto shown = std::find(totals.begin(), totals.end(), measured.result.request.total_ns);
+  return shown != totals.end() && totals.size() == measured.off_cpu_ns.size()
+             ? measured.off_cpu_ns[static_cast<size_t>(shown - totals.begin())]
+             : 0;
+}
 
 // Executes and collects. Fills in what the runner says about the device.
 absl::StatusOr<Measured> Measure(const ModelRunTools& tools, const v1::ModelRun& request, const Plan& plan,
@@ -127,6 +137,9 @@ absl::StatusOr<Measured> Measure(const ModelRunTools& tools, const v1::ModelRun&
     } else if (const auto* experts = std::get_if<ExpertsEvent>(&event)) {
       measured.experts = experts->layers;
     } else if (const auto* request_event = std::get_if<RequestEvent>(&event)) {
+      if (!request_event->is_warmup) {
+        measured.off_cpu_ns.push_back(request_event->off_cpu_ns);
+      }
       tell(request_event->is_warmup ? v1::RUN_STATE_WARMUP : v1::RUN_STATE_MEASURING,
            fmt::format("request {}: {} tokens in {:.3f} s", request_event->index, request_event->tokens,
                        static_cast<double>(request_event->wall_ns) / 1e9),
@@ -236,7 +249,8 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
   tell(v1::RUN_STATE_LOADING, "starting dsocr-runner", std::nullopt);
   DSOCR_ASSIGN_OR_RETURN(const Measured measured, Measure(tools, request, plan, prediction, stop, tell, &provenance));
   DSOCR_RETURN_IF_ERROR(report::JoinMeasurement(measured.result, prediction, plan.input,
-                                                {v1::ROUTE_LAUNCH, request.overhead_budget()}, &report));
+                                                {v1::ROUTE_LAUNCH, request.overhead_budget(), OffCpuNs(measured)},
+                                                &report));
   report::AddExpertsHit(measured.experts, prediction, &report);
   provenance.set_duration_ms(absl::ToDoubleMilliseconds(absl::Now() - start));
   *report.mutable_provenance() = provenance;

@@ -95,6 +95,7 @@ absl::StatusOr<RunnerEvent> ReadRequest(const Json& json) {
   RequestEvent event;
   DSOCR_ASSIGN_OR_RETURN(event.index, ReadCount(json, "index"));
   DSOCR_ASSIGN_OR_RETURN(event.wall_ns, ReadCount(json, "wall_ns"));
+  DSOCR_ASSIGN_OR_RETURN(event.off_cpu_ns, ReadCount(json, "off_cpu_ns"));
   const auto warmup = json.find("warmup");
   if (warmup == json.end() || !warmup->is_boolean()) {
     return Bad("warmup", "true or false");

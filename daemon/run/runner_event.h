@@ -37,6 +37,7 @@ struct RequestEvent {
   int64_t index = 0;
   bool is_warmup = false;
   int64_t wall_ns = 0;
+  int64_t off_cpu_ns = 0;  // of that, the request's thread had no core
   int64_t tokens = 0;  // how many were generated
 };
 

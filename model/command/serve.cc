@@ -3,8 +3,10 @@
 #include <c10/core/InferenceMode.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/util/Exception.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -60,6 +62,13 @@ class EventWriter {
  private:
   int fd_;
 };
+
+// CPU time of the calling thread.
+std::chrono::nanoseconds ThreadTime() {
+  timespec time = {};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
 
 // Ends the process when `fd` does. A process-wide exit is the one way to leave a kernel that runs for seconds.
 void WatchForCancellation(int fd) {
@@ -125,10 +134,16 @@ void Serve(const ServeRequest& request, const EventWriter& events) {
     const bool is_observed = is_warmup && index == 0;
     ExpertsHitCounter experts;
     const Clock::time_point start = Clock::now();
+    const std::chrono::nanoseconds thread_start = ThreadTime();
     tokens = generator.Run(prepared, cache, options, is_observed ? Probe(&experts, "") : Probe());
+    const std::chrono::nanoseconds thread_time = ThreadTime() - thread_start;
     const auto wall = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
-    events.Write(
-        {{"event", "request"}, {"index", index}, {"warmup", is_warmup}, {"wall_ns", wall.count()}, {"tokens", tokens}});
+    events.Write({{"event", "request"},
+                  {"index", index},
+                  {"warmup", is_warmup},
+                  {"wall_ns", wall.count()},
+                  {"off_cpu_ns", std::max<int64_t>(0, (wall - thread_time).count())},
+                  {"tokens", tokens}});
     if (is_observed) events.Experts(experts);
   }
   Json done = {

@@ -109,7 +109,7 @@ int Serve() {
        R"("device":{"name":"Fake CPU","kind":"cpu","driver":"","cores":2}})");
   Send(R"({"event":"prepared","seq_len":128,"image_tokens":73,"crop_grid":[1,1]})");
   Send(R"({"event":"state","state":"warmup","message":"warming up","progress":null})");
-  Send(R"({"event":"request","index":0,"warmup":true,"wall_ns":2000000,"tokens":[1,2]})");
+  Send(R"({"event":"request","index":0,"warmup":true,"wall_ns":2000000,"off_cpu_ns":0,"tokens":[1,2]})");
   Send(R"({"event":"state","state":"measuring","message":"measuring","progress":0})");
   if (mode == "sigkill") {
     ::kill(::getpid(), SIGKILL);
@@ -126,7 +126,7 @@ int Serve() {
     WriteAll(Header(100) + "{\"event\"");
     return 0;
   }
-  Send(R"({"event":"request","index":1,"warmup":false,"wall_ns":1000000,"tokens":[1,2]})");
+  Send(R"({"event":"request","index":1,"warmup":false,"wall_ns":1000000,"off_cpu_ns":0,"tokens":[1,2]})");
   if (mode != "undone") {
     Send(R"({"event":"done","text":null,"peak_rss_bytes":1000,"kv_cache_bytes":0})");
   }

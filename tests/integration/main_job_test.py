@@ -78,6 +78,16 @@ class MeasuredReport(CliTest):
             own = nanoseconds(self.measured[module_id]["self_device_time_ms"])
             self.assertEqual(nanoseconds(self.measured[module_id]["device_time_ms"]), children + own, module_id)
 
+    def test_the_residual_is_explained_to_the_nanosecond(self):
+        residual = self.report["residual"]
+        nanoseconds = [round(part["residual_ms"] * 1e6) for part in residual["parts"]]
+        self.assertEqual(sum(nanoseconds), round(residual["residual_ms"] * 1e6))
+        self.assertNotIn(0, nanoseconds)
+        self.assertEqual(sorted(map(abs, nanoseconds), reverse=True), list(map(abs, nanoseconds)))
+        total = self.report["measured_total_time_ms"] - self.report["predicted_total_time_ms"]
+        self.assertAlmostEqual(residual["residual_ms"], total, delta=1e-6)
+        self.assertIn("operators", {part["cause"] for part in residual["parts"]})
+
     def test_the_ratio_is_predicted_over_measured(self):
         self.assertAlmostEqual(self.report["predicted_vs_measured_ratio"],
                                self.report["predicted_total_time_ms"] / self.report["measured_total_time_ms"], places=9)

@@ -33,6 +33,7 @@ TEST(Validate, AcceptsAJobWhoseModelIsNotRecognised) {
   report.clear_model();
   report.clear_workload();
   report.clear_predicted_total_time_ms();
+  report.clear_residual();
   report.clear_module_metrics();
   report.clear_layer_docs_dir();
   EXPECT_THAT(Problems(report), IsEmpty());
@@ -112,6 +113,25 @@ TEST(Validate, BoundsWhatIsSaidOfTheRecording) {
   EXPECT_THAT(Problems(report), ElementsAre("attribution.sampling.device_time_95_ms: [2]: must be [low, high]"));
 }
 
+TEST(Validate, WantsTheResidualToAddUp) {
+  v1::AnalyticModelReport report = SampleReport();
+  v1::Residual* residual = report.mutable_residual();
+  residual->mutable_parts(3)->set_residual_ms(1.500001);
+  EXPECT_THAT(Problems(report), ElementsAre("residual.residual_ms: 500: must be the sum of the parts"));
+  residual->set_residual_ms(500.000001);
+  EXPECT_THAT(Problems(report), IsEmpty());
+  residual->mutable_parts(0)->set_module_id("vision/nobody");
+  residual->mutable_parts(1)->set_category_id("magic");
+  EXPECT_THAT(Problems(report),
+              ElementsAre("residual.parts[0].module_id: \"vision/nobody\": no module has this id",
+                          "residual.parts[1].category_id: \"magic\": no operator category has this id"));
+  residual->mutable_parts(0)->clear_module_id();
+  residual->mutable_parts(1)->clear_category_id();
+  report.clear_measured_total_time_ms();
+  EXPECT_THAT(Problems(report),
+              ElementsAre("residual: {…}: must be null where nothing was measured or predicted"));
+}
+
 TEST(Validate, RefusesWhatIsEmptyOrMissing) {
   v1::AnalyticModelReport report = SampleReport();
   report.clear_report_id();
@@ -120,6 +140,7 @@ TEST(Validate, RefusesWhatIsEmptyOrMissing) {
   report.mutable_operator_categories(0)->clear_category_id();
   report.clear_module_metrics();
   report.clear_module_measurements();
+  report.clear_residual();
   EXPECT_THAT(
       Problems(report),
       ElementsAre("report_id: \"\": must not be empty", "workload.profile_id: \"\": must not be empty",

@@ -196,6 +196,27 @@ void AddCapture(v1::Attribution* attribution) {
   }
 }
 
+void AddPart(v1::ResidualCause cause, double residual_ms, const char* text, v1::Residual* residual) {
+  v1::ResidualPart* part = residual->add_parts();
+  part->set_cause(cause);
+  part->set_residual_ms(residual_ms);
+  part->set_text(text);
+}
+
+void AddResidual(v1::Residual* residual) {
+  residual->set_residual_ms(500);
+  AddPart(v1::RESIDUAL_CAUSE_OPERATORS, 500, "gemm operators 4.2 % slower than predicted", residual);
+  v1::ResidualPart* gemm = residual->mutable_parts(0);
+  gemm->set_category_id("gemm");
+  gemm->set_module_id("vision/sam");
+  gemm->mutable_input_shape()->add_dims(1);
+  gemm->mutable_input_shape()->add_dims(4096);
+  gemm->mutable_input_shape()->add_dims(768);
+  AddPart(v1::RESIDUAL_CAUSE_HOST_GAPS, -37.75, "less time between operations than predicted", residual);
+  AddPart(v1::RESIDUAL_CAUSE_TRACING, 36.25, "the cost of recording", residual);
+  AddPart(v1::RESIDUAL_CAUSE_UNATTRIBUTED, 1.5, "operations that belong to no module", residual);
+}
+
 }  // namespace
 
 v1::AnalyticModelReport PredictedOnly() {
@@ -243,6 +264,7 @@ v1::AnalyticModelReport SampleReport() {
   attribution->set_records_received(98000);
   attribution->set_agent_cost_ms(36.25);
   attribution->set_route(v1::ROUTE_LAUNCH);
+  AddResidual(report.mutable_residual());
   report.mutable_provenance()->set_duration_ms(81000);
   report.mutable_provenance()->set_repeats(1);
   report.mutable_provenance()->set_warmup(1);

@@ -38,6 +38,8 @@ TEST(ReportText, SaysThatLaunchesWereNotCounted) {
 
 TEST(ReportText, FitsAHundredColumns) {
   v1::AnalyticModelReport report = SampleReport();
+  report.mutable_residual()->mutable_parts(0)->set_text("elementwise operators 100 % faster than predicted");
+  report.mutable_residual()->mutable_parts(0)->set_module_id("vision/sam/block[0-1,3-4,6-7,9-10]/attn/rel_pos/bias");
   const std::string longest = "vision/sam/block[0-1,3-4,6-7,9-10]/attn/rel_pos/scores_of_both_sides";
   report.mutable_modules(3)->set_module_id(longest);
   report.mutable_modules(1)->set_children(1, longest);
@@ -60,6 +62,7 @@ TEST(ReportText, ShowsAJobWhoseModelIsNotRecognised) {
   report.clear_workload();
   report.clear_module_metrics();
   report.clear_predicted_total_time_ms();
+  report.clear_residual();
   const std::string text = ReportText(report, false);
   EXPECT_THAT(text, HasSubstr("a job whose model is not recognised"));
   EXPECT_THAT(text, HasSubstr("decode"));
