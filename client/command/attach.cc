@@ -126,7 +126,7 @@ Command AttachCommand() {
       .max_arguments = 1,
       .outputs = kAllOutputs,
       .flags = {{"--duration", ValueKind::kDuration, "DURATION", "how long (default: until Ctrl-C or detach)"},
-                {"--requests", ValueKind::kInteger, "N", "until so many requests (calls of the root module) are over"},
+                {"--requests", ValueKind::kInteger, "N", "until N are over: a prefill with its steps, or a root call"},
                 {"--route",
                  ValueKind::kChoice,
                  "ROUTE",

@@ -87,13 +87,18 @@ def stage_hooks(number):
             return
         if enter(number):
             enter_after(number, open_calls(getframe(1)) - 1)
-        if not function_modes():  # a job's mode would see the question
-            for value in chain(args, kwargs.values()):
-                if type(value) in plain_tensors:
-                    shape(value.shape)
-                    break
+        tell_shape(args, kwargs)
 
     return before, plain_hooks(number)[1]
+
+
+def tell_shape(args, kwargs):
+    """Of the first tensor that the innermost call is given."""
+    if not function_modes():  # a job's mode would see the question
+        for value in chain(args, kwargs.values()):
+            if type(value) in plain_tensors:
+                shape(value.shape)
+                break
 
 
 def entry_of(module):
@@ -262,6 +267,10 @@ def wait_for_root():
             numbers = [entry.number for entry in map(entry_of, open_modules(frame)) if entry is not None]
             for number in reversed(numbers):
                 adopt(number)
+            while frame is not None and frame.f_code is not CALL:
+                frame = frame.f_back
+            if frame is not None and len(numbers) == 1:
+                tell_shape(args, frame.f_locals.get("kwargs", {}))  # its own hooks come too late for this call
 
     waiting = torch.nn.modules.module.register_module_forward_pre_hook(found)
 

@@ -43,7 +43,6 @@ constexpr size_t kLookAhead = 8;
 constexpr uint64_t kMaxCount = uint64_t{1} << 60;
 
 constexpr size_t kMaxJobModules = 1 << 16;
-constexpr uint32_t kMaxWeightRank = 64;  // torch's own limit
 
 // 2^16 / a probability: of 1, and of one in a million.
 constexpr uint64_t kCertainQ16 = uint64_t{1} << 16;
@@ -240,19 +239,11 @@ bool Attribution::State::Consume(const Record& record) {
 }
 
 bool Attribution::State::JobModuleSeen(const record::Module& module) {
-  if (!dictionary.HasName(module.path) || !dictionary.HasName(module.type) || module.type == 0 ||
-      module.rank > kMaxWeightRank) {
-    return false;
+  std::optional<JobModule> told = dictionary.JobModuleOf(module);
+  if (told && job_modules.size() < kMaxJobModules) {
+    job_modules.push_back(*std::move(told));
   }
-  if (job_modules.size() < kMaxJobModules) {
-    job_modules.push_back({.path = dictionary.Text(module.path),
-                           .type = dictionary.Text(module.type),
-                           .root = module.root,
-                           .weight_shape = {module.shape, module.shape + std::min<size_t>(module.rank, 4)},
-                           .parameters = module.parameters,
-                           .element_bytes = module.element_bytes});
-  }
-  return true;
+  return told.has_value();
 }
 
 // --- Ranges

@@ -9,6 +9,8 @@
 namespace dsocr::attribution {
 namespace {
 
+constexpr uint32_t kMaxWeightRank = 64;  // torch's own limit
+
 // The id of a module of an unknown model: its place in the nesting. In a job whose names are whole paths, a name adds
 // to its parent's what it adds to the parent's name: "vision/sam" in "vision" is vision/sam, in whatever "vision"
 // stands.
@@ -62,6 +64,18 @@ bool Dictionary::DefinePath(const record::PathDefinition& definition) {
   }
   agent_paths_.push_back(path);
   return true;
+}
+
+std::optional<JobModule> Dictionary::JobModuleOf(const record::Module& module) const {
+  if (!HasName(module.path) || !HasName(module.type) || module.type == 0 || module.rank > kMaxWeightRank) {
+    return std::nullopt;
+  }
+  return JobModule{.path = Text(module.path),
+                   .type = Text(module.type),
+                   .root = module.root,
+                   .weight_shape = {module.shape, module.shape + std::min<size_t>(module.rank, 4)},
+                   .parameters = module.parameters,
+                   .element_bytes = module.element_bytes};
 }
 
 PathIndex Dictionary::Below(PathIndex parent, RangeIndex range) {

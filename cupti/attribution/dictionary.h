@@ -76,6 +76,9 @@ class Dictionary {
   // The ranges of a path, outermost first.
   std::vector<RangeIndex> RangesOf(PathIndex path) const;
 
+  // nullopt: refused.
+  std::optional<JobModule> JobModuleOf(const record::Module& module) const;
+
   // The category of an operation. REQUIRES: HasName.
   int Category(record::Kind kind, PathIndex path, record::NameId name);
 

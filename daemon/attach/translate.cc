@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cupti/attribution/dictionary.h"
+#include "daemon/attach/model_call.h"
 
 namespace dsocr::attach {
 namespace {
@@ -21,12 +22,9 @@ constexpr std::string_view kRootRange = "deepseek_ocr";
 constexpr std::string_view kPrefill = "prefill";
 constexpr std::string_view kProjector = "projector";
 constexpr std::string_view kVision = "vision";
-constexpr std::string_view kSam = "vision/sam";
-constexpr std::string_view kEmbedTokens = "{phase}/embed_tokens";
 
-// Shapes beyond these are none that the model could be called with.
-constexpr uint32_t kMaxTokens = 1 << 20;
-constexpr uint32_t kMaxBatch = 1 << 16;
+// A view beyond these is none that the model could be called with.
+constexpr uint32_t kMaxViews = 1 << 16;
 constexpr uint32_t kMaxSide = 1 << 13;
 
 // Calls of the job whose operations may still come. Each is in the place of its entry, until a later one takes it.
@@ -35,11 +33,7 @@ constexpr size_t kPasses = 1 << 12;
 constexpr size_t kMaxPieces = 64;
 
 // What a module of the job is mapped to.
-struct Target {
-  bool is_root = false;
-  bool has_phase = false;      // one module in prefill, another in decode; the root too, whose calls are one of the two
-  bool has_token_ids = false;  // is called with [batch, tokens]; other modules of the language model with hidden states
-  bool has_pixels = false;     // is called with [views, 3, side, side]
+struct Target : CallKind {
   std::array<std::vector<NodeIndex>, 2> chain;  // by phase: the nodes from the root down to it
 };
 
@@ -205,11 +199,7 @@ int Translator::State::TargetOf(const std::string& module_path) {
   if (!is_new) {
     return known->second;
   }
-  Target target;
-  target.is_root = text == kRootRange;
-  target.has_phase = target.is_root || text.find(kPhase) != std::string::npos;
-  target.has_token_ids = target.is_root || text == kPhase || text == kEmbedTokens;
-  target.has_pixels = text == kVision || text == kSam;
+  Target target{KindOf(text)};
   for (const Phase phase : {Phase::kPrefill, Phase::kDecode}) {
     std::vector<NodeIndex>& chain = target.chain[static_cast<size_t>(phase)];
     chain.push_back(root);
@@ -477,7 +467,7 @@ void Translator::State::CallShaped(uint32_t number, const record::CallShape& tol
     });
     const uint32_t side = std::max(told.shape[2], told.shape[3]);
     std::vector<View>& views = thread.phase && thread.request ? thread.request->views : thread.views;
-    if (!is_told && told.shape[0] >= 1 && told.shape[0] <= kMaxBatch && side >= 1 && side <= kMaxSide &&
+    if (!is_told && told.shape[0] >= 1 && told.shape[0] <= kMaxViews && side >= 1 && side <= kMaxSide &&
         views.size() < Observation::kMaxViews) {
       views.push_back({.batch = told.shape[0], .side = side});
     }
@@ -485,17 +475,14 @@ void Translator::State::CallShaped(uint32_t number, const record::CallShape& tol
   if (!target.has_phase || thread.tokens != 0) {
     return;
   }
-  const bool is_flat = told.rank == 1 || (told.rank == 2 && !target.has_token_ids);  // the tokens of all sequences
-  const uint32_t batch = is_flat ? 1 : told.shape[0];
-  const uint32_t tokens = is_flat ? told.shape[0] : told.shape[1];
-  const Phase phase = tokens == 1 ? Phase::kDecode : Phase::kPrefill;
-  if (batch < 1 || batch > kMaxBatch || tokens < 1 || tokens > kMaxTokens || thread.phase.value_or(phase) != phase) {
+  const std::optional<PassTokens> pass = TokensOf(told, target);
+  if (!pass || thread.phase.value_or(pass->phase()) != pass->phase()) {
     return;
   }
-  thread.batch = batch;
-  thread.tokens = tokens;
+  thread.batch = pass->batch;
+  thread.tokens = pass->tokens;
   if (!thread.phase) {
-    SetPhase(number, phase);
+    SetPhase(number, pass->phase());
   }
 }
 

@@ -239,7 +239,9 @@ class CollectorImpl : public Collector {
       progress.records += process.attribution().records_received();
     }
     if (const Process* busiest = session.Busiest()) {
-      progress.requests = busiest->attribution().requests_ended();
+      const std::optional<int64_t> counted = busiest->CountedRequests();
+      progress.are_requests_counted = counted.has_value();
+      progress.requests = counted.value_or(busiest->attribution().requests_ended());
     }
     return progress;
   }
@@ -389,8 +391,9 @@ void CollectorImpl::Admit(Stranger stranger) {
   if (session.processes.size() >= kMaxProcesses) {
     return refuse("the session has too many processes");
   }
-  Process& process = session.processes.emplace_back(stranger.pid, std::move(stranger.socket), *std::move(ring),
-                                                    session.options.attribution);
+  Process& process = session.processes.emplace_back(
+      stranger.pid, std::move(stranger.socket), *std::move(ring), session.options.attribution,
+      session.options.new_request_counter ? session.options.new_request_counter() : nullptr);
   if (!session.options.trace_dir.empty()) {
     const bool is_first = session.processes.size() == 1;
     process.trace().Open(absl::StrCat(session.options.trace_dir, "/",

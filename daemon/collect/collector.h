@@ -6,6 +6,7 @@
 #define DSOCR_DAEMON_COLLECT_COLLECTOR_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -17,6 +18,7 @@
 #include "base/unique_fd.h"
 #include "cupti/attribution/attribution.h"
 #include "cupti/record/message.h"
+#include "daemon/collect/request_counter.h"
 
 namespace dsocr::collect {
 
@@ -28,6 +30,7 @@ struct SessionOptions {
   std::string trace_dir;
   double overhead_budget = 0.0;                // share of the job's time that recording may take; 0: no limit
   record::Depth depth = record::Depth::kNone;  // which modules of a Python job get hooks
+  std::function<std::unique_ptr<RequestCounter>()> new_request_counter;  // for each process; null: none
 };
 
 // How far a session is.
@@ -35,7 +38,10 @@ struct Progress {
   int processes_recording = 0;
   bool has_begun = false;  // a range or an operation has come
   int64_t records = 0;
-  int64_t requests = 0;  // that are over; of the process with the most records
+  // That are over, of the process with the most records: counted by its RequestCounter where that knows what a request
+  // is, else outermost ranges.
+  int64_t requests = 0;
+  bool are_requests_counted = false;
 };
 
 struct SessionResult {

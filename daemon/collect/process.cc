@@ -4,16 +4,24 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 namespace dsocr::collect {
 namespace {
 
 constexpr size_t kBatch = 512;  // 28 KiB on the stack: within the first-level cache
+
+int64_t SteadyNow() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
+}
 
 }  // namespace
 
@@ -82,26 +90,43 @@ void TraceFile::Fail(const char* what) {
   file_.reset();
 }
 
-Process::Process(int64_t pid, UniqueFd socket, RingMapping ring, attribution::Options options) noexcept
-    : pid_(pid), socket_(std::move(socket)), ring_(std::move(ring)), attribution_(std::move(options)) {}
+Process::Process(int64_t pid, UniqueFd socket, RingMapping ring, attribution::Options options,
+                 std::unique_ptr<RequestCounter> requests) noexcept
+    : pid_(pid),
+      socket_(std::move(socket)),
+      ring_(std::move(ring)),
+      attribution_(std::move(options)),
+      requests_(std::move(requests)) {}
 
 void Process::Fold(const record::Record* records, size_t count) {
   attribution_.Consume({records, count});
+  if (requests_ != nullptr) {
+    requests_->Consume({records, count}, SteadyNow());
+  }
   trace_.Write(records, count);
 }
 
 size_t Process::Drain(size_t limit) {
   record::Record records[kBatch];
   size_t total = 0;
+  const int64_t begin_ns = SteadyNow();
   while (total < limit) {
     const size_t count = ring_.reader().Read(records, std::min(kBatch, limit - total));
     if (count == 0) {
+      seen_until_ns_ = begin_ns;
       break;
     }
     Fold(records, count);
     total += count;
   }
   return total;
+}
+
+std::optional<int64_t> Process::CountedRequests() const {
+  if (requests_ == nullptr) {
+    return std::nullopt;
+  }
+  return requests_->Ended(is_connected() ? seen_until_ns_ : std::numeric_limits<int64_t>::max());
 }
 
 void Process::Disconnect() {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -13,6 +14,7 @@
 #include "cupti/record/message.h"
 #include "cupti/record/ring.h"
 #include "cupti/record/trace_file.h"
+#include "daemon/collect/request_counter.h"
 
 namespace dsocr::collect {
 
@@ -61,8 +63,9 @@ class TraceFile {
 // Not thread-safe.
 class Process {
  public:
-  // `pid` as the kernel tells it of the peer.
-  Process(int64_t pid, UniqueFd socket, RingMapping ring, attribution::Options options) noexcept;
+  // `pid` as the kernel tells it of the peer. `requests`: null where the job's own outermost ranges are its requests.
+  Process(int64_t pid, UniqueFd socket, RingMapping ring, attribution::Options options,
+          std::unique_ptr<RequestCounter> requests) noexcept;
 
   int64_t pid() const { return pid_; }
   int socket() const { return socket_.get(); }
@@ -76,6 +79,8 @@ class Process {
   void Send(const record::Control& control);
 
   const attribution::Attribution& attribution() const { return attribution_; }
+  // Of the counter; nullopt: it counts none.
+  std::optional<int64_t> CountedRequests() const;
 
   // REQUIRES: disconnected; called once.
   attribution::Result Finish() { return attribution_.Finish(); }
@@ -88,6 +93,8 @@ class Process {
   RingMapping ring_;
   TraceFile trace_;
   attribution::Attribution attribution_;
+  const std::unique_ptr<RequestCounter> requests_;
+  int64_t seen_until_ns_ = 0;  // whatever was written before has been folded
 };
 
 }  // namespace dsocr::collect

@@ -19,6 +19,7 @@
 #include "daemon/attach/kineto.h"
 #include "daemon/attach/module_map.h"
 #include "daemon/attach/prepared.h"
+#include "daemon/attach/request_counter.h"
 #include "daemon/attach/target.h"
 #include "daemon/config/version.h"
 #include "daemon/export/artifacts.h"
@@ -144,12 +145,9 @@ absl::StatusOr<Plan> PlanOfJob(const ModelRunTools& tools, const attribution::Re
 
 // NOT_FOUND: the job's model is none that is known, or its records were not kept.
 absl::StatusOr<v1::AnalyticModelReport> RecognisedReport(const JobRecording& recording, attach::JobReportInput input) {
-  std::optional<attach::ModuleMap> map;
-  if (!recording.module_map.empty()) {
-    DSOCR_ASSIGN_OR_RETURN(map, attach::ModuleMap::Parse(recording.module_map, "module map"));
-  }
-  DSOCR_ASSIGN_OR_RETURN(const attach::RecognisedModel model,
-                         attach::Recognise(recording.measured.job_modules, map ? &*map : nullptr));
+  DSOCR_ASSIGN_OR_RETURN(
+      const attach::RecognisedModel model,
+      attach::Recognise(recording.measured.job_modules, recording.module_map ? &*recording.module_map : nullptr));
   DSOCR_ASSIGN_OR_RETURN(const std::unique_ptr<attach::JobFold> fold, attach::JobFold::Create(model));
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(recording.trace_path.c_str(), "rbe"),
                                                              std::fclose);
@@ -163,12 +161,27 @@ absl::StatusOr<v1::AnalyticModelReport> RecognisedReport(const JobRecording& rec
   return attach::BuildJobReport(model, fold->Finish(recording.measured), std::move(input));
 }
 
+// "3", or of a number that was asked for "3 of 20".
+std::string CountOf(int64_t requests, int64_t wanted) {
+  return wanted > 0 ? fmt::format("{} of {}", requests, wanted) : fmt::format("{}", requests);
+}
+
+std::string RequestNote(const collect::Progress& seen, int64_t wanted) {
+  return seen.are_requests_counted
+             ? fmt::format("{} whole requests were seen, each a prefill with its decode steps",
+                           CountOf(seen.requests, wanted))
+             : fmt::format("{} requests were seen, each a call of the root module", CountOf(seen.requests, wanted));
+}
+
 }  // namespace
 
 record::Depth DepthOf(v1::Depth depth) { return depth == v1::DEPTH_ALL ? record::Depth::kAll : record::Depth::kStages; }
 
-absl::Status CheckModuleMap(const std::string& text) {
-  return text.empty() ? absl::OkStatus() : attach::ModuleMap::Parse(text, "module map").status();
+absl::StatusOr<std::optional<attach::ModuleMap>> ParseModuleMap(const std::string& text) {
+  if (text.empty()) {
+    return std::nullopt;
+  }
+  return attach::ModuleMap::Parse(text, "module map");
 }
 
 absl::Status CheckAttach(const v1::AttachRequest& request) {
@@ -187,7 +200,6 @@ absl::Status CheckAttach(const v1::AttachRequest& request) {
   if (request.requests() < 0) {
     return bad(fmt::format("requests {}", request.requests()), "negative; give how many are to be recorded");
   }
-  DSOCR_RETURN_IF_ERROR(CheckModuleMap(request.module_map()));
   return CheckOverheadBudget(request.overhead_budget());
 }
 
@@ -279,7 +291,8 @@ absl::Status PublishJob(const ModelRunTools& tools, JobRecording recording, cons
 
 absl::StatusOr<std::unique_ptr<LiveRun>> LiveRun::Look(const ModelRunTools& tools, const v1::AttachRequest& request) {
   DSOCR_RETURN_IF_ERROR(CheckAttach(request));
-  std::unique_ptr<LiveRun> live(new LiveRun(tools, request));
+  DSOCR_ASSIGN_OR_RETURN(std::optional<attach::ModuleMap> map, ParseModuleMap(request.module_map()));
+  std::unique_ptr<LiveRun> live(new LiveRun(tools, request, std::move(map)));
   DSOCR_ASSIGN_OR_RETURN(live->targets_, TargetsOf(request));
   absl::Status refusal;
   bool is_any_reachable = false;
@@ -299,6 +312,7 @@ absl::Status LiveRun::Begin(const std::string& trace_dir, v1::AttachResponse* re
   options.trace_dir = trace_dir;
   options.overhead_budget = request_.overhead_budget();
   options.depth = DepthOf(request_.depth());
+  options.new_request_counter = [map = module_map_] { return std::make_unique<attach::RequestCounter>(map); };
   DSOCR_ASSIGN_OR_RETURN(session_, tools_.collector->Expect(std::move(options)));
   absl::Status refusal;
   for (attach::Target& target : targets_) {
@@ -387,8 +401,10 @@ absl::Status LiveRun::WaitForEnd(const StopSource& stop, v1::Run* run, const Tel
         told.set_device_time_ms(report::Milliseconds(module.device_ns));
         told.set_self_device_time_ms(report::Milliseconds(module.self_device_ns));
       }
-      tell(fmt::format("{} records, {} requests", progress.records, progress.requests), std::move(modules));
+      tell(fmt::format("{} records, {} requests", progress.records, CountOf(progress.requests, request_.requests())),
+           std::move(modules));
     }
+    seen_ = progress;
     if (progress.processes_recording == 0 || now >= end ||
         (request_.requests() > 0 && progress.requests >= request_.requests())) {
       return absl::OkStatus();
@@ -433,6 +449,9 @@ absl::Status LiveRun::Follow(const std::string& artifacts_root, const StopSource
         fmt::format("attach to {}: no operation ran in it within {}; is the job idle? Give it longer with --duration",
                     request_.pid(), absl::FormatDuration(absl::Trunc(absl::Now() - asked_, absl::Milliseconds(1)))));
   }
+  if (request_.requests() > 0 || seen_.are_requests_counted) {
+    notes_.push_back(RequestNote(seen_, request_.requests()));
+  }
   if (result.processes > 1) {
     notes_.push_back(fmt::format("{} processes were recorded; this is {}, which ran the most operations",
                                  result.processes, result.pid));
@@ -440,7 +459,7 @@ absl::Status LiveRun::Follow(const std::string& artifacts_root, const StopSource
   return PublishJob(tools_,
                     {.measured = std::move(result.attribution),
                      .trace_path = result.trace_path,
-                     .module_map = request_.module_map(),
+                     .module_map = module_map_,
                      .route = route_,
                      .overhead_budget = request_.overhead_budget(),
                      .started = asked_,

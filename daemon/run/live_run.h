@@ -6,7 +6,9 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -14,6 +16,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "cupti/record/message.h"
+#include "daemon/attach/module_map.h"
 #include "daemon/attach/target.h"
 #include "daemon/collect/collector.h"
 #include "daemon/run/model_run.h"
@@ -22,8 +25,8 @@
 
 namespace dsocr::run {
 
-// INVALID_ARGUMENT, naming the line, for what is no module map. Empty is none.
-absl::Status CheckModuleMap(const std::string& text);
+// Of a request. Empty is none. INVALID_ARGUMENT, naming the line, for what is no module map.
+absl::StatusOr<std::optional<attach::ModuleMap>> ParseModuleMap(const std::string& text);
 
 // INVALID_ARGUMENT, naming the field, for what no attach can do.
 absl::Status CheckAttach(const v1::AttachRequest& request);
@@ -39,7 +42,7 @@ v1::ListProcessesResponse ListProcesses(const v1::ListProcessesRequest& request)
 struct JobRecording {
   attribution::Result measured;
   std::string trace_path;  // its records, for what is known only at the end: whether the model is; empty: none
-  std::string module_map;  // as AttachRequest
+  std::optional<attach::ModuleMap> module_map;
   v1::Route route = v1::ROUTE_UNSPECIFIED;
   double overhead_budget = 0.0;
   absl::Time started;
@@ -70,7 +73,8 @@ class LiveRun {
   absl::Status Follow(const std::string& artifacts_root, const StopSource& stop, v1::Run* run, const TellLive& tell);
 
  private:
-  LiveRun(const ModelRunTools& tools, const v1::AttachRequest& request) : tools_(tools), request_(request) {}
+  LiveRun(const ModelRunTools& tools, const v1::AttachRequest& request, std::optional<attach::ModuleMap> module_map)
+      : tools_(tools), request_(request), module_map_(std::move(module_map)) {}
   absl::Status Enter(const attach::Target& target);
   absl::Status FollowTrace(const std::string& artifacts_root, const StopSource& stop, v1::Run* run,
                            const TellLive& tell);
@@ -78,6 +82,7 @@ class LiveRun {
 
   const ModelRunTools tools_;
   const v1::AttachRequest request_;
+  const std::optional<attach::ModuleMap> module_map_;
   const absl::Time asked_ = absl::Now();
   v1::Route route_ = v1::ROUTE_UNSPECIFIED;
   std::vector<attach::Target> targets_;  // until Begin
@@ -85,6 +90,7 @@ class LiveRun {
   attach::Target traced_;  // on the kineto route
   std::vector<int64_t> pids_;
   std::vector<std::string> notes_;
+  collect::Progress seen_;  // when the window ended
 };
 
 }  // namespace dsocr::run

@@ -128,7 +128,7 @@ absl::StatusOr<v1::StartRunResponse> RunManager::StartLaunch(const v1::LaunchRun
     return absl::InvalidArgumentError("command: it is empty; give a program after '--'");
   }
   DSOCR_RETURN_IF_ERROR(CheckOverheadBudget(request.overhead_budget()));
-  DSOCR_RETURN_IF_ERROR(CheckModuleMap(request.module_map()));
+  DSOCR_ASSIGN_OR_RETURN(std::optional<attach::ModuleMap> module_map, ParseModuleMap(request.module_map()));
   v1::DeepSeekOCRAnalyticRequest naming;
   naming.set_run_id(request.run_id());
   naming.set_artifacts_root(request.artifacts_root());
@@ -164,7 +164,7 @@ absl::StatusOr<v1::StartRunResponse> RunManager::StartLaunch(const v1::LaunchRun
   launches_.emplace(run_id, Launch{.run = std::move(run),
                                    .artifacts_root = plan.artifacts_root,
                                    .overhead_budget = request.overhead_budget(),
-                                   .module_map = request.module_map(),
+                                   .module_map = std::move(module_map),
                                    .session = std::move(session),
                                    .scope = std::make_unique<ops::Activity::Scope>(activity_),
                                    .started = absl::Now()});
@@ -200,7 +200,7 @@ absl::Status RunManager::BuildLaunchReport(Launch* launch, int wait_status, absl
   return PublishJob(tools_,
                     {.measured = std::move(result.attribution),
                      .trace_path = result.trace_path,
-                     .module_map = launch->module_map,
+                     .module_map = std::move(launch->module_map),
                      .route = v1::ROUTE_LAUNCH,
                      .overhead_budget = launch->overhead_budget,
                      .started = launch->started},

@@ -22,6 +22,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "daemon/attach/module_map.h"
 #include "daemon/collect/collector.h"
 #include "daemon/ops/activity.h"
 #include "daemon/run/journal.h"
@@ -92,7 +93,7 @@ class RunManager {
     v1::Run run;
     std::string artifacts_root;
     double overhead_budget = 0.0;
-    std::string module_map;
+    std::optional<attach::ModuleMap> module_map;
     std::unique_ptr<collect::Session> session;
     std::unique_ptr<ops::Activity::Scope> scope;
     absl::Time started;

@@ -1,5 +1,6 @@
 """Attaching to live jobs of PyTorch: what the report says of them, and what is left in them."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -150,6 +151,29 @@ class Reports(AttachTest):
             self.assertGreater(nodes[module]["device_time_ms"], 0)
             self.assertGreater(nodes[module]["predicted_time_ms"], 0)
         self.ctl("check", self.dir / "tmp/profile-output" / report["report_id"] / "static_analysis/analytic_model/report.json")
+        job.end()
+
+    def test_a_request_of_a_deepseek_ocr_is_a_prefill_with_its_decode_steps(self):
+        job = self.job("deepseek_ocr_job.py", "--new-tokens", "5")
+        report, _ = self.attach(job.pid, "--requests", "3")
+        calls = {measurement["module_id"]: measurement["calls"] for measurement in report["module_measurements"]}
+        self.assertIn("3 of 3 whole requests were seen", report["notes"])
+        self.assertGreaterEqual(calls["prefill"], 4)  # the fourth tells that the third is over
+        self.assertGreaterEqual(calls["decode"], 12)
+        job.end()
+
+    def test_the_last_request_is_over_when_the_job_is_idle(self):
+        job = self.job("deepseek_ocr_job.py", "--on-demand")
+        process = self.start("dsocrctl", "attach", str(job.pid), "--requests", "1", "-o", "json")
+        wait_until(lambda: "dsocr-agent" in comms(job.pid), "the agent to be there")
+        for _ in range(10):
+            job.report()  # a step; the first may come before the hooks
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=10)
+                break
+        report = json.loads(process.communicate(timeout=60)[0])
+        self.assertIn("1 of 1 whole requests were seen", report["notes"])
+        self.assertEqual([measurement["calls"] for measurement in report["module_measurements"] if measurement["module_id"] == "prefill"], [1])
         job.end()
 
     def test_a_prepared_process_is_entered_through_its_own_agent(self):

@@ -1,7 +1,7 @@
 """What the jobs of this directory have in common: how they are told to end, and what they say of themselves.
 
 A job says "ready" on a line of its own once it has done a step, then runs steps until `--seconds` have passed, its standard input ends or
-SIGTERM comes. At the end, and for each line on its standard input, it says one line of JSON: {"steps": [[start_ns, end_ns], …],
+SIGTERM comes. At the end, and for each line on its standard input (after a step), it says one line of JSON: {"steps": [[start_ns, end_ns], …],
 "modules": [path, …], "operators": [[ns, thread, name, index into modules], …], "checksum": x}, times in CLOCK_MONOTONIC nanoseconds.
 
 With `--log` it keeps a log of its own: every ATen operator that reaches the dispatcher, with the innermost module whose forward it was
@@ -58,12 +58,13 @@ def parser(description):
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--seconds", type=float, help="how long to run; default: until standard input ends")
     options.add_argument("--log", action="store_true", help="log every operator with its innermost module")
+    options.add_argument("--on-demand", action="store_true", help="a step for each line on standard input, and not before it")
     options.add_argument("--torch-threads", type=int, default=1)
     return options
 
 
 def wanted_reports(timeout_s):
-    """How many lines came on standard input; -1 at its end."""
+    """How many lines came on standard input within that time (None: wait for one); -1 at its end."""
     if not select.select([0], [], [], timeout_s)[0]:
         return 0
     data = os.read(0, 4096)
@@ -88,13 +89,13 @@ def run(options, model, step):
         print("ready", flush=True)
         end = time.monotonic() + options.seconds if options.seconds is not None else None
         while not stopped.is_set() and (end is None or time.monotonic() < end):
-            reports = wanted_reports(0) if end is None else 0
+            reports = wanted_reports(None if options.on_demand else 0) if end is None else 0
             if reports < 0:
                 break
-            for _ in range(reports):
-                report()
             start = time.monotonic_ns()
             checksum = float(step())
             steps.append((start, time.monotonic_ns()))
+            for _ in range(reports):
+                report()
     report()
     sys.stdout.flush()
