@@ -40,6 +40,7 @@ MAX_TRIES = 5
 known = {}  # id -> weak reference: every module of a root
 hooked = {}  # id -> Hooked
 roots = 0
+root_types = {}  # class -> how many roots are of it
 is_removed = False
 waiting = None  # the handle of the global hook that waits for the first root
 dynamo = None  # its compilation callbacks, once it is there
@@ -136,6 +137,13 @@ def type_name(module):
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
+def root_name(root):
+    """The class; of the second root of a class, with ~2."""
+    name = type_name(root)
+    root_types[name] = root_types.get(name, 0) + 1
+    return name if root_types[name] == 1 else f"{name}~{root_types[name]}"
+
+
 def named_modules(root):
     """(path, module) of all, the root's path empty; a module that has several paths is named by the first."""
     for path, module in root.named_modules():
@@ -179,7 +187,8 @@ def add_root(root):
     if is_known(inside(root)):  # it was compiled since: its calls come to its hooks all the same
         known[id(root)] = weakref.ref(root)
         return
-    number, prefix = roots, "" if roots == 0 else type_name(root) + ":"
+    number, name = roots, root_name(root)
+    prefix = "" if number == 0 else name + ":"
     roots += 1
     named = list(named_modules(root))
     stage_ids = {id(root)}
@@ -198,7 +207,7 @@ def add_root(root):
             is_stage = id(module) in stage_ids
             if id(module) in left_alone or (stages_only and not is_stage):
                 continue
-            entry = Hooked(module, add(prefix + path if path else type_name(module), module is root), is_stage)
+            entry = Hooked(module, add(prefix + path if path else name, module is root), is_stage)
             hooked[id(module)] = entry
             entry.put_in()
         except Exception:

@@ -32,6 +32,17 @@ bool EndsWith(std::string_view text, std::string_view end) {
   return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
 }
 
+// `path` relative to the module at `prefix`, which ends in a dot or is the root; nullopt: it is not below that.
+std::optional<std::string_view> PathBelow(std::string_view prefix, std::string_view path) {
+  if (prefix.empty()) {
+    return path;
+  }
+  if (path == prefix.substr(0, prefix.size() - 1)) {
+    return "";
+  }
+  return path.substr(0, prefix.size()) == prefix ? std::optional(path.substr(prefix.size())) : std::nullopt;
+}
+
 // "pkg.module.Class" -> "Class".
 std::string_view LastWord(std::string_view type) { return type.substr(type.rfind('.') + 1); }
 
@@ -290,16 +301,22 @@ std::string Assumptions(const ModelSpec& model) {
 // Where in the job a model may stand: the modules of a root, and the path of the model in it.
 struct Place {
   uint32_t root = 0;
-  std::string root_type;
+  std::string root_name;
   std::string prefix;
 };
 
 // Where the embedding is, the model is.
 std::vector<Place> PlacesOf(const std::vector<JobModule>& modules, const ModuleMap& map) {
-  std::map<uint32_t, std::string> root_types;
+  std::map<uint32_t, std::string> root_names;
   for (const JobModule& module : modules) {
     if (module.path.empty()) {
-      root_types.emplace(module.root, module.type);
+      root_names.emplace(module.root, module.type);
+    }
+  }
+  std::map<std::string, int> of_type;
+  for (auto& [root, name] : root_names) {  // as the agent numbers them
+    if (const int count = ++of_type[name]; count > 1) {
+      name += fmt::format("~{}", count);
     }
   }
   std::vector<Place> places;
@@ -311,7 +328,7 @@ std::vector<Place> PlacesOf(const std::vector<JobModule>& modules, const ModuleM
     }
     const std::string prefix = path.substr(0, path.size() - embedding.size());
     if (prefix.empty() || prefix.back() == '.') {
-      places.push_back({module.root, root_types[module.root], prefix});
+      places.push_back({module.root, root_names[module.root], prefix});
     }
   }
   return places;
@@ -319,13 +336,13 @@ std::vector<Place> PlacesOf(const std::vector<JobModule>& modules, const ModuleM
 
 absl::StatusOr<RecognisedModel> RecogniseAt(const std::vector<JobModule>& modules, const ModuleMap& map,
                                             const Place& place) {
-  RecognisedModel recognised{.map = map, .root_type = place.root_type, .prefix = place.prefix};
+  RecognisedModel recognised{
+      .map = map, .root_name = place.root_name, .is_first_root = place.root == 0, .prefix = place.prefix};
   const auto any_node = [](const std::string&) { return true; };
   Weights weights;
   for (const JobModule& module : modules) {
     const std::optional<std::string_view> path =
-        module.root == place.root ? recognised.PathOf(module.path.empty() ? place.root_type : module.path)
-                                  : std::nullopt;
+        module.root == place.root ? PathBelow(place.prefix, module.path) : std::nullopt;
     if (!path) {
       continue;
     }
@@ -362,31 +379,17 @@ absl::StatusOr<RecognisedModel> RecogniseAt(const std::vector<JobModule>& module
 }  // namespace
 
 std::optional<std::string_view> RecognisedModel::PathOf(std::string_view range_name) const {
-  std::string_view path = range_name;
-  for (const std::string_view type : {std::string_view(root_type), LastWord(root_type)}) {
-    if (path == type) {
-      path = "";
-      break;
+  for (const std::string_view name : {std::string_view(root_name), LastWord(root_name)}) {
+    if (range_name == name) {
+      return PathBelow(prefix, "");
     }
-    if (path.size() > type.size() && path.substr(0, type.size()) == type && path[type.size()] == ':') {
-      path.remove_prefix(type.size() + 1);
-      break;
+    if (range_name.size() > name.size() && range_name.substr(0, name.size()) == name &&
+        range_name[name.size()] == ':') {
+      return PathBelow(prefix, range_name.substr(name.size() + 1));
     }
   }
-  if (path.find(':') != std::string_view::npos) {
-    return std::nullopt;  // of another root
-  }
-  if (!prefix.empty()) {
-    const std::string_view own = std::string_view(prefix).substr(0, prefix.size() - 1);
-    if (path == own) {
-      return "";
-    }
-    if (path.substr(0, prefix.size()) != prefix) {
-      return std::nullopt;
-    }
-    path.remove_prefix(prefix.size());
-  }
-  return path;
+  const bool is_of_first_root = range_name.find(':') == std::string_view::npos;
+  return is_of_first_root && is_first_root ? PathBelow(prefix, range_name) : std::nullopt;
 }
 
 absl::StatusOr<RecognisedModel> Recognise(const std::vector<JobModule>& modules, const ModuleMap* map) {

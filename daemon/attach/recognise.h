@@ -23,14 +23,15 @@ namespace dsocr::attach {
 struct RecognisedModel {
   ModuleMap map;
   analytic::ModelSpec model;
-  std::string root_type;             // the class of the root it stands in, qualified
-  std::string prefix;                // its attribute path there, with a dot behind it; empty: it is the root
-  int64_t parameters = 0;            // as the job's modules have them
+  std::string root_name;      // of the root it stands in: its class, qualified; of a second of the class, with ~2
+  bool is_first_root = true;  // whose modules' ranges bear no root's name
+  std::string prefix;         // its attribute path there, with a dot behind it; empty: it is the root
+  int64_t parameters = 0;     // as the job's modules have them
   std::vector<std::string> remarks;  // what was assumed, what does not fit; each a clause for a report's notes
 
   // The path of a range of the job relative to the model, as ModuleMap::Find takes it; nullopt: it is no module of the
-  // model. A range is named by its module's path, behind its root's type and a colon where the job has several; the
-  // root by its type.
+  // model. A range is named by its module's path, behind its root's name and a colon where that is not the job's first;
+  // the root by its name.
   std::optional<std::string_view> PathOf(std::string_view range_name) const;
 };
 

@@ -156,13 +156,31 @@ TEST(RecogniseTest, TheModelMayStandInsideAnother) {
   EXPECT_EQ(found->PathOf("lm_head"), std::nullopt);
 }
 
-TEST(RecogniseTest, ARangeOfOneOfSeveralRootsBearsItsType) {
-  const RecognisedModel model{.map = BuiltInMaps()[0], .root_type = "pkg.Ocr"};
+TEST(RecogniseTest, ARangeOfALaterRootBearsItsName) {
+  const RecognisedModel model{.map = BuiltInMaps()[0], .root_name = "pkg.Ocr"};
   EXPECT_EQ(model.PathOf("pkg.Ocr"), "");
   EXPECT_EQ(model.PathOf("Ocr"), "");
   EXPECT_EQ(model.PathOf("model.norm"), "model.norm");
   EXPECT_EQ(model.PathOf("Ocr:model.norm"), "model.norm");
   EXPECT_EQ(model.PathOf("Draft:model.norm"), std::nullopt);
+  EXPECT_EQ(model.PathOf("pkg.Ocr~2"), "pkg.Ocr~2") << "no module of the model has such a path";
+  EXPECT_EQ(model.PathOf("pkg.Ocr~2:model.norm"), std::nullopt);
+}
+
+TEST(RecogniseTest, OfTwoRootsOfOneClassEachHasItsOwnRanges) {
+  std::vector<JobModule> modules = {{.path = "", .type = "modeling_deepseekocr.DeepseekOCRForCausalLM"},
+                                    {.path = "draft", .type = "torch.nn.Linear"}};
+  for (JobModule& module : Published()) {
+    module.root = 1;
+    modules.push_back(module);
+  }
+  const absl::StatusOr<RecognisedModel> found = Recognise(modules, nullptr);
+  ASSERT_TRUE(found.ok()) << found.status().message();
+  EXPECT_EQ(found->root_name, "modeling_deepseekocr.DeepseekOCRForCausalLM~2");
+  EXPECT_EQ(found->PathOf("modeling_deepseekocr.DeepseekOCRForCausalLM~2"), "");
+  EXPECT_EQ(found->PathOf("modeling_deepseekocr.DeepseekOCRForCausalLM~2:model.norm"), "model.norm");
+  EXPECT_EQ(found->PathOf("modeling_deepseekocr.DeepseekOCRForCausalLM"), std::nullopt);
+  EXPECT_EQ(found->PathOf("draft"), std::nullopt);
 }
 
 TEST(RecogniseTest, WhatIsMissingIsSaid) {
