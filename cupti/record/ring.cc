@@ -62,9 +62,10 @@ size_t RingReader::ReadAfterDeath(Record* records, size_t capacity) noexcept {
     if (count > 0) {
       return count;
     }
-    // `claimed` is the dead process's word: believe at most one ring's length of it.
+    // `claimed` is the word of a process that may be alive after all and go on saying more: at most one ring's length
+    // of it is believed, in all.
     const uint64_t ahead = header_->claimed.load(std::memory_order_relaxed) - position_;
-    if (ahead == 0 || ahead > mask_ + 1) {
+    if (ahead == 0 || ahead > mask_ + 1 || torn_ > mask_) {
       return 0;
     }
     ++position_;

@@ -90,7 +90,8 @@ class RingReader {
   // Copies the next records, at most `capacity`, and gives their slots back. 0: nothing published yet.
   size_t Read(Record* records, size_t capacity) noexcept;
 
-  // REQUIRES: no writer lives any more. Like Read, and steps over slots that were claimed but never published.
+  // REQUIRES: no writer lives any more. Like Read, and steps over slots that were claimed but never published, a ring's
+  // length of them at most.
   size_t ReadAfterDeath(Record* records, size_t capacity) noexcept;
 
   // Records refused by the full ring, as the writers counted them, plus slots that ReadAfterDeath stepped over.

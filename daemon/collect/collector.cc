@@ -23,6 +23,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "base/unique_fd.h"
+#include "daemon/collect/hello.h"
 #include "daemon/collect/process.h"
 
 namespace dsocr::collect {
@@ -117,49 +118,6 @@ std::optional<int64_t> TrustedPeer(int socket) {
     return std::nullopt;
   }
   return peer.pid;
-}
-
-struct ReceivedHello {
-  record::Hello hello;
-  UniqueFd memfd;
-  std::string refusal;  // what came in place of a hello
-};
-
-// Without a memfd: no hello.
-ReceivedHello ReceiveHello(int socket) {
-  char bytes[record::kMaxRefusalBytes];
-  static_assert(sizeof(bytes) > sizeof(record::Hello));
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  iovec data{bytes, sizeof(bytes)};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  const ssize_t size = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  ReceivedHello received;
-  if (size > 0) {
-    const cmsghdr* header = CMSG_FIRSTHDR(&message);
-    if (header != nullptr && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-        header->cmsg_len >= CMSG_LEN(sizeof(int))) {
-      int fd;
-      std::memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-      received.memfd.reset(fd);
-    }
-  }
-  if (size <= 0) {
-    received.memfd.reset();
-    received.refusal = "the process closed the connection";
-  } else if (bytes[0] == record::kRefusalMark) {
-    received.memfd.reset();
-    received.refusal.assign(bytes + 1, static_cast<size_t>(size) - 1);
-    const auto is_odd = [](char letter) { return letter < ' ' || letter > '~'; };  // a process may say anything
-    std::replace_if(received.refusal.begin(), received.refusal.end(), is_odd, '?');
-  } else if (!record::ParseHello(bytes, static_cast<size_t>(size), &received.hello)) {
-    received.memfd.reset();
-    received.refusal = "what it said is no hello of this version";
-  }
-  return received;
 }
 
 class CollectorImpl : public Collector {
@@ -372,7 +330,7 @@ void CollectorImpl::Admit(Stranger stranger) {
     }
   };
   ReceivedHello received = ReceiveHello(stranger.socket.get());
-  if (!received.memfd.valid()) {
+  if (!received.ring.valid()) {
     return refuse(received.refusal);
   }
   SessionState* in = stranger.session;
@@ -384,7 +342,7 @@ void CollectorImpl::Admit(Stranger stranger) {
     in = found->second;
   }
   SessionState& session = *in;
-  absl::StatusOr<RingMapping> ring = RingMapping::Map(received.memfd.get(), received.hello.slot_count);
+  absl::StatusOr<RingMapping> ring = RingMapping::Map(received.ring.get(), received.hello.slot_count);
   if (!ring.ok()) {
     return refuse(std::string(ring.status().message()));
   }

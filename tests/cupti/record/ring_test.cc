@@ -119,6 +119,15 @@ TEST_F(RingTest, ReadsOnPastASlotWhoseWriterDied) {
   EXPECT_EQ(reader_.dropped(), 1u);
 }
 
+TEST_F(RingTest, IsNotHeldByAProducerThatIsAliveAndGoesOnClaiming) {
+  Record records[8];
+  for (uint32_t i = 1; i <= 3 * kSlots; ++i) {
+    header().claimed = i;
+    EXPECT_EQ(reader_.ReadAfterDeath(records, 8), 0u);
+  }
+  EXPECT_EQ(reader_.dropped(), kSlots);
+}
+
 TEST_F(RingTest, SurvivesAWriterKilledAtAnyInstruction) {
   uint64_t received = 0;
   for (int round = 0; round < 20; ++round) {

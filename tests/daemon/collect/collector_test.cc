@@ -304,22 +304,25 @@ class HostileTest : public CollectorTest {
     return peer;
   }
 
-  static void Send(int peer, const void* bytes, size_t size, int fd) {
+  // `fd` goes with it, so often. False: the packet was not taken.
+  static bool Send(int peer, const void* bytes, size_t size, int fd, size_t copies = 1) {
     iovec data{const_cast<void*>(bytes), size};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
     if (fd >= 0) {
       message.msg_control = control;
-      message.msg_controllen = sizeof(control);
+      message.msg_controllen = CMSG_SPACE(copies * sizeof(int));
       cmsghdr* header = CMSG_FIRSTHDR(&message);
       header->cmsg_level = SOL_SOCKET;
       header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN(sizeof(int));
-      std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+      header->cmsg_len = CMSG_LEN(copies * sizeof(int));
+      for (size_t i = 0; i < copies; ++i) {
+        std::memcpy(CMSG_DATA(header) + i * sizeof(fd), &fd, sizeof(fd));
+      }
     }
-    EXPECT_GT(sendmsg(peer, &message, MSG_NOSIGNAL), 0);
+    return sendmsg(peer, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(size);
   }
 
   // True once the collector has closed the connection.
@@ -375,7 +378,7 @@ TEST_F(HostileTest, CostsOnlyItsOwnConnection) {
   };
   for (const auto& attack : attacks) {
     const UniqueFd peer = Connect();
-    Send(peer.get(), attack.bytes, attack.size, attack.fd);
+    EXPECT_TRUE(Send(peer.get(), attack.bytes, attack.size, attack.fd));
     EXPECT_TRUE(IsDropped(peer.get())) << &attack - attacks;
   }
   ASSERT_EQ(Run(*session, false, {kJob, "requests", "1"}), 0);
@@ -383,6 +386,49 @@ TEST_F(HostileTest, CostsOnlyItsOwnConnection) {
   EXPECT_EQ(result.processes, 1);
   EXPECT_EQ(result.attribution.request.operations, 6);
 }
+
+TEST_F(HostileTest, DescriptorsThatNobodyAskedForAreClosed) {
+  const auto session = Expect({});
+  const UniqueFd ring = Memfd(record::RingBytes(record::kMinRingSlots), F_SEAL_SHRINK | F_SEAL_GROW);
+  const record::Hello hello = HelloOf(*session, record::kMinRingSlots);
+  const auto count = [] {
+    const std::filesystem::directory_iterator open("/proc/self/fd");
+    return std::distance(begin(open), end(open));
+  };
+  const auto before = count();
+  for (int i = 0; i < 20; ++i) {
+    const size_t size = i % 2 == 0 ? sizeof(hello) : 0;
+    const UniqueFd peer = Connect();
+    ASSERT_TRUE(Send(peer.get(), &hello, size, ring.get(), /*copies=*/2));
+    EXPECT_TRUE(IsDropped(peer.get()));
+  }
+  EXPECT_EQ(count(), before);
+}
+
+#ifdef DSOCR_IS_ROOT  // who alone can be another user
+TEST_F(HostileTest, AnotherUserIsSentAwayThoughItHasTheToken) {
+  const auto session = Expect({});
+  const UniqueFd ring = Memfd(record::RingBytes(record::kMinRingSlots), F_SEAL_SHRINK | F_SEAL_GROW);
+  const record::Hello hello = HelloOf(*session, record::kMinRingSlots);
+  // Directory and mode keep others out; here they do not.
+  std::filesystem::permissions(directory_.path(), std::filesystem::perms::all);
+  std::filesystem::permissions(directory_ / "agent.sock", std::filesystem::perms::all);
+  const pid_t child = fork();
+  if (child == 0) {
+    constexpr int kNobody = 65534;
+    if (setresuid(kNobody, kNobody, kNobody) != 0) {
+      _exit(1);
+    }
+    const UniqueFd peer = Connect();
+    Send(peer.get(), &hello, sizeof(hello), ring.get());  // or it is dropped before
+    _exit(IsDropped(peer.get()) ? 0 : 2);
+  }
+  int status = -1;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(session->Look().processes_recording, 0);
+}
+#endif
 
 TEST_F(HostileTest, NonsenseInTheRingIsCountedAndLeftOut) {
   const auto session = Expect({});
@@ -405,7 +451,7 @@ TEST_F(HostileTest, NonsenseInTheRingIsCountedAndLeftOut) {
   }
   UniqueFd peer = Connect();
   const record::Hello hello = HelloOf(*session, kSlots);
-  Send(peer.get(), &hello, sizeof(hello), fd.get());
+  ASSERT_TRUE(Send(peer.get(), &hello, sizeof(hello), fd.get()));
   record::Control welcome{};
   ASSERT_EQ(recv(peer.get(), &welcome, sizeof(welcome), 0), static_cast<ssize_t>(sizeof(welcome)));
   peer.reset();
