@@ -12,9 +12,9 @@
 namespace dsocr::analytic {
 
 // What limits an operator: arithmetic, memory traffic, the shortest possible kernel, the host that starts it, the
-// host's own work.
-enum class Bound { kCompute, kMemory, kLatency, kLaunch, kHost };
-inline constexpr int kBoundCount = 5;
+// host's own work, traffic of the shared cache.
+enum class Bound { kCompute, kMemory, kLatency, kLaunch, kHost, kL2 };
+inline constexpr int kBoundCount = 6;
 
 struct OperatorTime {
   double ns = 0;

@@ -9,19 +9,22 @@ namespace {
 
 constexpr double kTera = 1e12;
 constexpr double kGiga = 1e9;
+constexpr double kMega = 1e6;
 
 // An eager PyTorch operator from C++: dispatch, library heuristics and driver launch. Public eager traces show 4-6 us
 // with the driver on a fast host; it is a property of the host, so one figure for all GPUs until a host is calibrated.
 constexpr double kEagerLaunchNs = 5000;
 
 // The smallest kernel with its gap: floors of measured matrix product tables under graph replay, H100 2.52, H200 2.44,
-// A100 2.46, L40S 1.65, RTX PRO 6000 1.81 us. L4 and RTX 4090 are of the L40S's generation, the RTX 5090 of the PRO
-// 6000's.
+// A100 2.46, L40S 1.65, B200 1.79, RTX PRO 6000 1.81 us. L4 and RTX 4090 are of the L40S's generation, the RTX 5090 of
+// the PRO 6000's. No such table of a T4 is known to us: the slowest of the others.
 constexpr double kH100KernelNs = 2520;
 constexpr double kH200KernelNs = 2440;
 constexpr double kA100KernelNs = 2460;
 constexpr double kAdaKernelNs = 1650;
+constexpr double kB200KernelNs = 1790;
 constexpr double kBlackwellKernelNs = 1810;
+constexpr double kT4KernelNs = 2520;
 
 // Between GPUs of a node, each way, as the product's datasheet has it: half of the NVLink total, or PCIe x16. Latency
 // of one step of a ring, small messages: NCCL's tuning table (src/graph/tuning.cc, hwLat, ring with the LL protocol).
@@ -29,10 +32,22 @@ struct Link {
   double gb_per_s;
   double step_ns;
 };
+constexpr Link kNvlink5 = {900, 470};
 constexpr Link kNvlink4 = {450, 470};
 constexpr Link kNvlink3 = {300, 470};
 constexpr Link kPcie5 = {64, 1000};
 constexpr Link kPcie4 = {32, 1000};
+constexpr Link kPcie3 = {16, 1000};
+
+// Multiprocessors, bf16 FLOP that one does in a clock (dense, fp32 accumulation), the clock at which the peak is
+// quoted, the boost clock, and the L2 cache. The first three multiply to the peak.
+struct Silicon {
+  int sm_count;
+  int flops_per_clock;
+  double tensor_mhz;
+  double boost_mhz;
+  double l2_mib;
+};
 
 // One row of the catalogue of GPUs. Peaks are dense, in TFLOP/s; bf16 with fp32 accumulation. fp32 is the rate of the
 // CUDA cores: PyTorch keeps TF32 off for matrix products unless it is asked.
@@ -45,25 +60,125 @@ struct GpuRow {
   double memory_gb;
   const Link& link;
   double min_kernel_ns;
+  Silicon silicon;
   const char* source;
 };
 
-// Cross-check of a bf16 peak: SMs x FLOP per clock and SM x clock at which the tensor peak is quoted. H100, H200: 132 x
-// 4096 x 1.830 GHz; A100: 108 x 2048 x 1.410; L4: 58 x 1024 x 2.040; RTX 4090: 128 x 512 x 2.520; RTX 5090: 170 x 512
-// x 2.407.
 constexpr GpuRow kGpus[] = {
-    {"h200-sxm", 989.4, 66.9, 494.7, 4800, 141, kNvlink4, kH200KernelNs,
+    {"h200-sxm",
+     989.4,
+     66.9,
+     494.7,
+     4800,
+     141,
+     kNvlink4,
+     kH200KernelNs,
+     {132, 4096, 1830, 1980, 50},
      "NVIDIA H200 Tensor Core GPU datasheet, 2024; dense"},
-    {"h100-sxm", 989.4, 66.9, 494.7, 3350, 80, kNvlink4, kH100KernelNs,
+    {"h100-sxm",
+     989.4,
+     66.9,
+     494.7,
+     3350,
+     80,
+     kNvlink4,
+     kH100KernelNs,
+     {132, 4096, 1830, 1980, 50},
      "NVIDIA H100 Tensor Core GPU datasheet, 2023; dense"},
-    {"a100-sxm-80gb", 312, 19.5, 156, 2039, 80, kNvlink3, kA100KernelNs,
+    {"a100-sxm-80gb",
+     312,
+     19.5,
+     156,
+     2039,
+     80,
+     kNvlink3,
+     kA100KernelNs,
+     {108, 2048, 1410, 1410, 40},
      "NVIDIA A100 Tensor Core GPU datasheet, 2021; dense"},
-    {"l4", 121, 30.3, 60, 300, 24, kPcie4, kAdaKernelNs,
+    {"l4",
+     121,
+     30.3,
+     60,
+     300,
+     24,
+     kPcie4,
+     kAdaKernelNs,
+     {58, 1024, 2040, 2040, 48},
      "NVIDIA L4 Tensor Core GPU datasheet, 2023; dense, at boost clock"},
-    {"rtx-4090", 165.2, 82.6, 82.6, 1008, 24, kPcie4, kAdaKernelNs,
+    {"rtx-4090",
+     165.2,
+     82.6,
+     82.6,
+     1008,
+     24,
+     kPcie4,
+     kAdaKernelNs,
+     {128, 512, 2520, 2520, 72},
      "NVIDIA Ada GPU Architecture whitepaper, 2022; dense, fp32 accumulation"},
-    {"rtx-5090", 209.5, 104.8, 104.8, 1792, 32, kPcie5, kBlackwellKernelNs,
+    {"rtx-5090",
+     209.5,
+     104.8,
+     104.8,
+     1792,
+     32,
+     kPcie5,
+     kBlackwellKernelNs,
+     {170, 512, 2407, 2407, 96},
      "NVIDIA RTX Blackwell GPU Architecture whitepaper, 2025; dense, fp32 accumulation"},
+};
+
+// After the CPU, so that the devices before keep their places.
+constexpr GpuRow kMoreGpus[] = {
+    {"h100-pcie",
+     756,
+     51.2,
+     378,
+     2000,
+     80,
+     kPcie5,
+     kH100KernelNs,
+     {114, 4096, 1620, 1755, 50},
+     "NVIDIA H100 PCIe GPU product brief, 2022; dense"},
+    {"a100-sxm-40gb",
+     312,
+     19.5,
+     156,
+     1555,
+     40,
+     kNvlink3,
+     kA100KernelNs,
+     {108, 2048, 1410, 1410, 40},
+     "NVIDIA A100 Tensor Core GPU datasheet, 2021; dense"},
+    {"l40s",
+     362.05,
+     91.6,
+     183,
+     864,
+     48,
+     kPcie4,
+     kAdaKernelNs,
+     {142, 1024, 2520, 2520, 96},
+     "NVIDIA L40S GPU datasheet, 2023; dense"},
+    {"b200",
+     2250,
+     80,
+     1125,
+     8000,
+     180,
+     kNvlink5,
+     kB200KernelNs,
+     {148, 8192, 1860, 1965, 126},
+     "NVIDIA HGX B200 datasheet, 2024; dense; clocks by arithmetic, L2 as reported by users: query it at run time"},
+    {"t4",
+     65,
+     8.1,
+     8.1,
+     320,
+     16,
+     kPcie3,
+     kT4KernelNs,
+     {40, 1024, 1590, 1590, 4},
+     "NVIDIA T4 datasheet, 2019; the 16-bit figure is fp16's: it has neither bf16 nor TF32 units"},
 };
 
 Device Gpu(const GpuRow& row) {
@@ -80,6 +195,11 @@ Device Gpu(const GpuRow& row) {
   device.link_latency_ns = row.link.step_ns;
   device.launch_ns = kEagerLaunchNs;
   device.min_kernel_ns = row.min_kernel_ns;
+  device.sm_count = row.silicon.sm_count;
+  device.matrix_flops_per_clock = row.silicon.flops_per_clock;
+  device.tensor_clock_hz = row.silicon.tensor_mhz * kMega;
+  device.boost_clock_hz = row.silicon.boost_mhz * kMega;
+  device.l2_bytes = static_cast<int64_t>(row.silicon.l2_mib * 1024 * 1024);
   device.source = row.source;
   return device;
 }
@@ -120,6 +240,9 @@ const std::vector<Device>& DeviceCatalogue() {
       devices.push_back(Gpu(row));
     }
     devices.push_back(Cpu());
+    for (const GpuRow& row : kMoreGpus) {
+      devices.push_back(Gpu(row));
+    }
     return devices;
   }());
   return catalogue;

@@ -48,6 +48,13 @@ struct Device {
   double link_latency_ns = 0;   // of one step of a collective
   double launch_ns = 0;         // host cost of one operator
   double min_kernel_ns = 0;     // no operation on the device is shorter
+  // Of a GPU, 0 where unknown: multiprocessors; bf16 FLOP that one does in a clock, and the clock at which the product
+  // of the three is the peak; the highest clock; the cache that all of them share.
+  int64_t sm_count = 0;
+  double matrix_flops_per_clock = 0;
+  double tensor_clock_hz = 0;
+  double boost_clock_hz = 0;
+  int64_t l2_bytes = 0;
   std::string source;
   // Learnt from measured points, indexed by category; empty where the device is known by its datasheet alone.
   std::array<std::vector<CurvePoint>, kCategoryCount> curves;
@@ -70,7 +77,7 @@ struct Device {
   }
 };
 
-// H200, H100, A100, L4, RTX 4090, RTX 5090 and a generic CPU.
+// H200, H100 (SXM, PCIe), A100 (40 and 80 GB), B200, L40S, L4, T4, RTX 4090, RTX 5090 and a generic CPU.
 const std::vector<Device>& DeviceCatalogue();
 absl::StatusOr<Device> FindDevice(std::string_view name);  // NOT_FOUND suggests the nearest name
 

@@ -79,8 +79,17 @@ struct GpuName {
   std::string_view catalogue;
 };
 constexpr GpuName kGpuNames[] = {
-    {"NVIDIA H200", "h200-sxm"}, {"NVIDIA H100 80GB HBM3", "h100-sxm"},   {"NVIDIA A100-SXM4-80GB", "a100-sxm-80gb"},
-    {"NVIDIA L4", "l4"},         {"NVIDIA GeForce RTX 4090", "rtx-4090"}, {"NVIDIA GeForce RTX 5090", "rtx-5090"},
+    {"NVIDIA H200", "h200-sxm"},
+    {"NVIDIA H100 80GB HBM3", "h100-sxm"},
+    {"NVIDIA A100-SXM4-80GB", "a100-sxm-80gb"},
+    {"NVIDIA L4", "l4"},
+    {"NVIDIA GeForce RTX 4090", "rtx-4090"},
+    {"NVIDIA GeForce RTX 5090", "rtx-5090"},
+    {"NVIDIA H100 PCIe", "h100-pcie"},
+    {"NVIDIA A100-SXM4-40GB", "a100-sxm-40gb"},
+    {"NVIDIA L40S", "l40s"},
+    {"NVIDIA B200", "b200"},
+    {"Tesla T4", "t4"},
 };
 
 std::optional<analytic::Device> CatalogueEntryOf(std::string_view gpu) {

@@ -86,6 +86,8 @@ std::string BoundName(analytic::Bound bound) {
       return "launch";
     case analytic::Bound::kHost:
       return "host";
+    case analytic::Bound::kL2:
+      return "l2";
   }
   return "-";
 }

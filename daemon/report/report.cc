@@ -155,6 +155,7 @@ v1::Bound BoundOf(analytic::Bound bound) {
     case analytic::Bound::kCompute:
       return v1::BOUND_COMPUTE;
     case analytic::Bound::kMemory:
+    case analytic::Bound::kL2:  // reports know one kind of memory
       return v1::BOUND_MEMORY;
     case analytic::Bound::kLatency:
       return v1::BOUND_LATENCY;
