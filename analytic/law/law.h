@@ -1,0 +1,122 @@
+// Operator laws: the time of one operator on a device, from its size alone, learnt from measured rows.
+//
+// A law is physics with a few parameters (a floor and a soft roofline) times a smooth correction over the logarithms of
+// the size. An operator that was measured gets its measured time. Every estimate carries intervals that were calibrated
+// on rows that the law had not seen. docs/operator-laws.md has the equations and what each term buys.
+//
+// Everything here is a pure function of its arguments: safe from any thread, the same bits for the same rows in any
+// order. Times are device times of a whole operator call, in ns.
+#ifndef DSOCR_ANALYTIC_LAW_LAW_H_
+#define DSOCR_ANALYTIC_LAW_LAW_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "analytic/device/device.h"
+#include "analytic/operator_time.h"
+#include "analytic/precision.h"
+
+namespace dsocr::analytic {
+
+struct GemmSize {  // y[m,n] = x[m,k] * w[n,k]^T
+  int64_t m = 0;
+  int64_t n = 0;
+  int64_t k = 0;
+  auto operator<=>(const GemmSize&) const = default;
+};
+
+struct AttentionSize {
+  int64_t batch = 0;
+  int64_t seq_q = 0;
+  int64_t seq_kv = 0;
+  int64_t heads = 0;
+  int64_t kv_heads = 0;
+  int64_t head_dim = 0;
+  bool is_causal = false;
+  auto operator<=>(const AttentionSize&) const = default;
+};
+
+struct MoeSize {
+  int64_t tokens = 0;
+  int64_t hidden = 0;
+  int64_t intermediate = 0;
+  int64_t topk = 0;
+  int64_t experts = 0;
+  std::string routing;  // "balanced", or "power_law_A": expert loads fall off with exponent A
+  auto operator<=>(const MoeSize&) const = default;
+};
+
+using OperatorSize = std::variant<GemmSize, AttentionSize, MoeSize>;
+
+// What accuracy is reported by. Skinny: at most 16 rows of x. Encoder: no mask; decode: one query against more keys.
+enum class LawClass { kGemm, kSkinnyGemm, kEncoderAttention, kPrefillAttention, kDecodeAttention, kMoe };
+inline constexpr int kLawClassCount = 6;
+LawClass LawClassOf(const OperatorSize& size);
+std::string_view LawClassName(LawClass law_class);  // "gemm", "skinny_gemm", "encoder_attention", …
+
+struct Sample {
+  OperatorSize size;
+  Precision precision = Precision::kBf16;
+  double time_ns = 0;  // of one call: a median or a mean of repeats
+};
+
+// What is known of one class in one precision. Plain numbers, so that a file can hold them.
+struct LawFit {
+  LawClass law_class = LawClass::kGemm;
+  Precision precision = Precision::kBf16;
+  std::vector<double> law;      // parameters of the physics, in the order of the class
+  std::vector<double> lengths;  // one a coordinate: octaves over which the correction changes
+  std::vector<double> centres;  // lengths.size() coordinates a point
+  std::vector<double> weights;  // one a centre
+  std::vector<double> spread;   // of the law's error, as it grows with distance
+  std::vector<double> scores;   // sorted: errors of held-out rows over the spread there
+  bool operator==(const LawFit&) const = default;
+};
+
+struct LawModel {
+  Device device;
+  std::vector<Sample> samples;  // sorted; rows of one size and precision became one, their median
+  std::vector<LawFit> fits;
+};
+
+// Learns from `samples`, which were measured on the device that `profile` describes. No samples: the datasheet alone.
+// INVALID_ARGUMENT, naming the row by its index in `samples`: a size or a time that is not positive, an unknown
+// routing, a time that no device of this profile can reach.
+absl::StatusOr<LawModel> FitLaws(const Device& profile, std::vector<Sample> samples);
+
+// Where an estimate comes from, the best first.
+enum class Provenance { kExact, kInterpolated, kExtrapolated, kTransferred, kDatasheet };
+std::string_view ProvenanceName(Provenance provenance);
+
+struct Estimate {
+  double ns = 0;
+  double low_50_ns = 0;
+  double high_50_ns = 0;
+  double low_90_ns = 0;
+  double high_90_ns = 0;
+  Bound bound = Bound::kMemory;
+  Provenance provenance = Provenance::kDatasheet;
+  int nearest = -1;     // of LawModel::samples, the one closest in size and of its class; -1: none
+  double distance = 0;  // to it, in octaves
+};
+
+// `target` of another name than model.device is a transfer: what was learnt there with this device's profile. Allocates
+// nothing.
+// REQUIRES: a size that FitLaws takes.
+Estimate PredictOperator(const LawModel& model, const Device& target, const OperatorSize& size, Precision precision);
+
+// A profile for a device without a descriptor: peaks and floors as the rows show them.
+Device EstimateDevice(std::string name, const std::vector<Sample>& samples);
+
+// What any law has to beat. All in ns.
+double RooflineNs(const Device& device, const OperatorSize& size, Precision precision);        // datasheet peaks
+double PaddedRooflineNs(const Device& device, const OperatorSize& size, Precision precision);  // 3 us + roofline / 0.8
+double NearestNs(const LawModel& model, const OperatorSize& size, Precision precision);  // 0: no sample of its class
+
+}  // namespace dsocr::analytic
+
+#endif  // DSOCR_ANALYTIC_LAW_LAW_H_
