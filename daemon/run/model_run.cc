@@ -10,9 +10,9 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/status.h"
-#include "daemon/calibrate/calibration.h"
 #include "daemon/catalog/models.h"
 #include "daemon/run/inquiry.h"
+#include "daemon/run/measure_device.h"
 #include "daemon/run/rejoin.h"
 #include "daemon/run/runner.h"
 #include "fmt/format.h"
@@ -23,10 +23,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// "The first use of an uncalibrated device measures it for at most 15 s" (contracts section 5); the limit leaves room
-// for loading LibTorch.
-constexpr std::string_view kCalibrationBudget = "15s";
-constexpr absl::Duration kCalibrationLimit = absl::Seconds(90);
 constexpr absl::Duration kCollectLimit = absl::Seconds(10);  // the runner has exited: what it wrote is in the ring
 constexpr int kMaxWarmup = 100;
 constexpr int kMaxRepeats = 1000;
@@ -73,19 +69,13 @@ absl::Status CalibrateOnce(const ModelRunTools& tools, const Plan& plan, const S
   if (stored) {
     return absl::OkStatus();
   }
-  tell(
-      v1::RUN_STATE_CALIBRATING,
-      fmt::format("first use of {} in {}: measuring it for at most {}", key.device_name, key.dtype, kCalibrationBudget),
-      std::nullopt);
-  const Command command{.arguments = {RunnerPath(tools), "calibrate", "--device", plan.target.runner_device, "--dtype",
-                                      key.dtype, "--budget", std::string(kCalibrationBudget), "-o", "json"},
-                        .environment = {}};
-  absl::StatusOr<std::string> document = Ask(command, kCalibrationLimit, stop);
+  tell(v1::RUN_STATE_CALIBRATING,
+       fmt::format("first use of {} in {}: measuring it for at most {}", key.device_name, key.dtype, kMeasuringBudget),
+       std::nullopt);
+  const absl::Status kept = MeasureDevice(RunnerPath(tools), plan.target, key, tools.store, stop).status();
   if (stop.is_stopped()) {
-    return document.status();
+    return kept;
   }
-  const absl::Status kept =
-      document.ok() ? calibrate::KeepCalibration(*document, key, tools.store).status() : document.status();
   if (!kept.ok()) {
     tools.log->Warning("run {}: calibration failed, the datasheet is used: {}", plan.input.report_id,
                        std::string(kept.message()));

@@ -8,9 +8,11 @@
 #include <utility>
 #include <vector>
 
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "base/status.h"
 #include "daemon/run/subprocess.h"
+#include "daemon/store/new_id.h"
 #include "fmt/format.h"
 #include "fmt/ranges.h"
 
@@ -359,6 +361,55 @@ absl::StatusOr<v1::Run> RunManager::Cancel(const std::string& run_id) {
   return Get(run_id);
 }
 
+bool RunManager::AwaitTurn(const std::function<bool()>& is_cancelled) {
+  absl::MutexLock lock(&mutex_);
+  const auto is_free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !is_measuring_; };
+  while (!is_cancelled()) {
+    if (mutex_.AwaitWithTimeout(absl::Condition(&is_free), kWatchTick)) {
+      is_measuring_ = true;
+      return true;
+    }
+  }
+  return false;
+}
+
+void RunManager::Yield() {
+  absl::MutexLock lock(&mutex_);
+  is_measuring_ = false;
+}
+
+absl::Status RunManager::DoAlone(const std::function<bool()>& is_cancelled,
+                                 const std::function<absl::Status(const StopSource&)>& work) {
+  const ops::Activity::Scope scope(activity_);
+  const std::string id = store::NewId("alone");
+  const auto stop = std::make_shared<StopSource>();
+  {
+    absl::MutexLock lock(&mutex_);
+    if (is_closed_) {
+      return absl::UnavailableError("dsocrd: it is shutting down; ask again in a moment");
+    }
+    active_.emplace(id, stop);
+  }
+  absl::Status outcome = absl::CancelledError("call: it was cancelled before its turn came; call again");
+  if (AwaitTurn([&] { return stop->is_stopped() || is_cancelled(); })) {
+    absl::Notification is_done;
+    std::thread watcher([&] {
+      while (!is_done.WaitForNotificationWithTimeout(kWatchTick)) {
+        if (is_cancelled()) {
+          stop->Stop();
+        }
+      }
+    });
+    outcome = work(*stop);
+    is_done.Notify();
+    watcher.join();
+    Yield();
+  }
+  absl::MutexLock lock(&mutex_);
+  active_.erase(id);
+  return outcome;
+}
+
 absl::Status RunManager::Watch(const std::string& run_id, const std::function<bool()>& is_cancelled,
                                const std::function<bool(const v1::RunEvent&)>& write) {
   const absl::Status gone = absl::CancelledError("call: the caller has gone; call again");
@@ -463,9 +514,12 @@ void RunManager::Execute(Job* job) {
       journal_.Publish(job->run, std::move(message), progress);
     }
   };
-  const absl::Status outcome = job->stop->is_stopped()
-                                   ? CancelledBeforeItBegan()
-                                   : ExecuteModelRun(tools_, job->request, job->plan, *job->stop, &job->run, tell);
+  const bool has_turn = AwaitTurn([job] { return job->stop->is_stopped(); });
+  const absl::Status outcome = has_turn ? ExecuteModelRun(tools_, job->request, job->plan, *job->stop, &job->run, tell)
+                                        : CancelledBeforeItBegan();
+  if (has_turn) {
+    Yield();
+  }
   Finish(&job->run, outcome);
   ::malloc_trim(0);  // the records of a run pass through once; what they took goes back to the system
 }

@@ -2,8 +2,8 @@
 //
 // A model run goes QUEUED, (CALIBRATING,) PREDICTING, LOADING, WARMUP, MEASURING, JOINING, DONE; FAILED and CANCELLED
 // are reached from anywhere. One model run executes at a time, so that runs do not disturb each other's figures; the
-// others wait in order. Launches and attached jobs are not queued: they run outside the daemon. Every state is in the
-// store before it is told, and a run's report has the run's id.
+// others wait in order, and calibrations between them. Launches and attached jobs are not queued: they run outside the
+// daemon. Every state is in the store before it is told, and a run's report has the run's id.
 #ifndef DSOCR_DAEMON_RUN_RUN_MANAGER_H_
 #define DSOCR_DAEMON_RUN_RUN_MANAGER_H_
 
@@ -67,6 +67,12 @@ class RunManager {
   // not being recorded.
   absl::StatusOr<v1::Run> Detach(int64_t pid, absl::Time deadline);
 
+  // Does `work` when its turn has come among model runs, none of which goes on meanwhile. `work` is stopped by the
+  // source that it is given, once `is_cancelled` says so (asked several times a second) or at Stop(). CANCELLED: it was
+  // not begun; UNAVAILABLE after Close().
+  absl::Status DoAlone(const std::function<bool()>& is_cancelled,
+                       const std::function<absl::Status(const StopSource&)>& work);
+
   // Calls `write` with every event from the first on, and returns OK after the final one; CANCELLED once `is_cancelled`
   // says so (asked several times a second) or `write` returns false.
   absl::Status Watch(const std::string& run_id, const std::function<bool()>& is_cancelled,
@@ -115,6 +121,9 @@ class RunManager {
   absl::StatusOr<v1::StartRunResponse> StartModel(const v1::ModelRun& request, Caller caller);
   absl::StatusOr<v1::StartRunResponse> StartLaunch(const v1::LaunchRun& request, Caller caller);
   void WorkLoop();
+  // The machine is the caller's alone until Yield. False: it was cancelled before that.
+  bool AwaitTurn(const std::function<bool()>& is_cancelled);
+  void Yield();
   void Execute(Job* job);
   absl::Status BuildLaunchReport(Launch* launch, int wait_status, absl::Time deadline);
   // Into the store first, then the journal; a store that refuses is logged, and the run goes on.
@@ -131,8 +140,9 @@ class RunManager {
   std::map<std::string, std::shared_ptr<StopSource>> active_ ABSL_GUARDED_BY(mutex_);  // null for a launch
   std::map<std::string, Launch> launches_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Attached> attached_ ABSL_GUARDED_BY(mutex_);
-  bool is_closed_ ABSL_GUARDED_BY(mutex_) = false;    // nothing new
-  bool is_stopping_ ABSL_GUARDED_BY(mutex_) = false;  // the worker ends once the queue is empty
+  bool is_measuring_ ABSL_GUARDED_BY(mutex_) = false;  // a model run, or what DoAlone does
+  bool is_closed_ ABSL_GUARDED_BY(mutex_) = false;     // nothing new
+  bool is_stopping_ ABSL_GUARDED_BY(mutex_) = false;   // the worker ends once the queue is empty
   std::thread worker_;
 };
 

@@ -109,6 +109,16 @@ constexpr Kind kReport = {"report", "SELECT count(*) FROM report",
                           "SELECT report_id FROM report ORDER BY seq DESC LIMIT 1000", "dsocrctl list", "dsocrctl run"};
 constexpr Kind kRun = {"run", "SELECT count(*) FROM run", "SELECT run_id FROM run ORDER BY seq DESC LIMIT 1000", "",
                        "dsocrctl run"};
+// Of the columns calibration_id, device_name, dtype, driver, tool_version, json.
+StoredCalibration CalibrationOf(const Query& query) {
+  return {.id = query.Text(0),
+          .key = {.device_name = query.Text(1),
+                  .dtype = query.Text(2),
+                  .driver = query.Text(3),
+                  .tool_version = query.Text(4)},
+          .json = query.Text(5)};
+}
+
 constexpr Kind kCalibration = {"calibration", "SELECT count(*) FROM calibration",
                                "SELECT calibration_id FROM calibration ORDER BY seq DESC LIMIT 1000",
                                "dsocrctl devices", "dsocrctl run"};
@@ -382,6 +392,17 @@ absl::StatusOr<std::optional<StoredCalibration>> Store::FindCalibration(const Ca
   return StoredCalibration{.id = query.Text(0), .key = key, .json = query.Text(1)};
 }
 
+absl::StatusOr<std::optional<StoredCalibration>> Store::FindCalibrationOfAnyVersion(const CalibrationKey& key) {
+  absl::MutexLock lock(&impl_->mutex);
+  DSOCR_ASSIGN_OR_RETURN(
+      Query query, impl_->database->Prepare("SELECT calibration_id, device_name, dtype, driver, tool_version, json"
+                                            " FROM calibration WHERE device_name = ? AND dtype = ?"
+                                            " ORDER BY seq DESC LIMIT 1"));
+  query.Bind(key.device_name).Bind(key.dtype);
+  DSOCR_ASSIGN_OR_RETURN(const bool found, query.Next());
+  return found ? std::optional(CalibrationOf(query)) : std::nullopt;
+}
+
 absl::StatusOr<StoredCalibration> Store::GetCalibration(std::string_view id) {
   absl::MutexLock lock(&impl_->mutex);
   DSOCR_ASSIGN_OR_RETURN(
@@ -392,12 +413,7 @@ absl::StatusOr<StoredCalibration> Store::GetCalibration(std::string_view id) {
   if (!found) {
     return impl_->NotFound(kCalibration, id);
   }
-  return StoredCalibration{.id = query.Text(0),
-                           .key = {.device_name = query.Text(1),
-                                   .dtype = query.Text(2),
-                                   .driver = query.Text(3),
-                                   .tool_version = query.Text(4)},
-                           .json = query.Text(5)};
+  return CalibrationOf(query);
 }
 
 }  // namespace dsocr::store

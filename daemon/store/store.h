@@ -74,6 +74,8 @@ class Store {
   // ALREADY_EXISTS for an id that is taken.
   absl::Status PutCalibration(const StoredCalibration& calibration);
   absl::StatusOr<std::optional<StoredCalibration>> FindCalibration(const CalibrationKey& key);  // the newest
+  // The newest of this device and dtype, whatever driver and tool version it was made with.
+  absl::StatusOr<std::optional<StoredCalibration>> FindCalibrationOfAnyVersion(const CalibrationKey& key);
   absl::StatusOr<StoredCalibration> GetCalibration(std::string_view id);  // NOT_FOUND as GetReport
 
  private:
