@@ -14,12 +14,27 @@ namespace {
 
 bool IsOneWord(const Command& command) { return command.name.find(' ') == std::string_view::npos; }
 
+std::string_view FirstWord(const Command& command) { return command.name.substr(0, command.name.find(' ')); }
+
+// Of the command and of those that begin with its name: which of them it is shows only with the next word.
 std::vector<Flag> AllFlags(const Command& command) {
-  std::vector<Flag> flags = command.flags;
-  if (!command.outputs.empty()) {
-    flags.push_back(OutputFlag(command));
+  std::vector<Flag> flags;
+  const auto add = [&](const Flag& flag) {
+    const bool is_there =
+        std::any_of(flags.begin(), flags.end(), [&](const Flag& other) { return other.name == flag.name; });
+    if (!is_there) {
+      flags.push_back(flag);
+    }
+  };
+  for (const Command& other : Commands()) {
+    if (FirstWord(other) == command.name) {
+      std::for_each(other.flags.begin(), other.flags.end(), add);
+      if (!other.outputs.empty()) {
+        add(OutputFlag(other));
+      }
+    }
   }
-  flags.insert(flags.end(), GlobalFlags().begin(), GlobalFlags().end());
+  std::for_each(GlobalFlags().begin(), GlobalFlags().end(), add);
   return flags;
 }
 
@@ -59,15 +74,16 @@ std::string BashFunction() {
       "  done\n"
       "  case \"$command:$before\" in\n";
   for (const Command& command : Commands()) {
+    if (!IsOneWord(command)) {
+      continue;
+    }
     for (const Flag& flag : AllFlags(command)) {
       if (flag.kind == ValueKind::kChoice) {
-        const std::string_view first = command.name.substr(0, command.name.find(' '));
-        const std::string short_name = flag.name == "--output" ? fmt::format("|{}:-o", first) : "";
-        out += fmt::format("    {}:{}{}) COMPREPLY=($(compgen -W \"{}\" -- \"$word\")); return ;;\n", first, flag.name,
-                           short_name, fmt::join(flag.choices, " "));
+        const std::string short_name = flag.name == "--output" ? fmt::format("|{}:-o", command.name) : "";
+        out += fmt::format("    {}:{}{}) COMPREPLY=($(compgen -W \"{}\" -- \"$word\")); return ;;\n", command.name,
+                           flag.name, short_name, fmt::join(flag.choices, " "));
       } else if (flag.kind == ValueKind::kPath) {
-        out += fmt::format("    {}:{}) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n",
-                           command.name.substr(0, command.name.find(' ')), flag.name);
+        out += fmt::format("    {}:{}) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n", command.name, flag.name);
       }
     }
   }

@@ -89,7 +89,8 @@ Daemon::Daemon(std::shared_ptr<grpc::Channel> channel, std::string address, std:
       deadline_(deadline),
       analytic_(v1::AnalyticService::NewStub(channel)),
       profile_(v1::ProfileService::NewStub(channel)),
-      catalog_(v1::CatalogService::NewStub(channel)) {}
+      catalog_(v1::CatalogService::NewStub(channel)),
+      validation_(v1::ValidationService::NewStub(channel)) {}
 
 std::unique_ptr<grpc::ClientContext> Daemon::NewContext() const {
   auto context = std::make_unique<grpc::ClientContext>();

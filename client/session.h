@@ -16,6 +16,7 @@
 #include "dsocr/v1/analytic.grpc.pb.h"
 #include "dsocr/v1/catalog.grpc.pb.h"
 #include "dsocr/v1/profile.grpc.pb.h"
+#include "dsocr/v1/validation.grpc.pb.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
 
@@ -47,6 +48,7 @@ class Daemon {
   v1::AnalyticService::Stub& analytic() { return *analytic_; }
   v1::ProfileService::Stub& profile() { return *profile_; }
   v1::CatalogService::Stub& catalog() { return *catalog_; }
+  v1::ValidationService::Stub& validation() { return *validation_; }
 
  private:
   template <typename Stub>
@@ -58,6 +60,7 @@ class Daemon {
   std::unique_ptr<v1::AnalyticService::Stub> analytic_;
   std::unique_ptr<v1::ProfileService::Stub> profile_;
   std::unique_ptr<v1::CatalogService::Stub> catalog_;
+  std::unique_ptr<v1::ValidationService::Stub> validation_;
 };
 
 template <>

@@ -11,6 +11,9 @@ namespace dsocr::client {
 
 Command AnalyzeCommand();
 Command AttachCommand();
+Command CalibrateCommand();
+Command CalibrateEvalCommand();
+Command CalibrateFitCommand();
 Command CheckCommand();
 Command CompletionCommand();
 Command DeleteCommand();

@@ -4,18 +4,35 @@
 namespace dsocr::client {
 
 const std::vector<Command>& Commands() {
-  static const auto& commands =
-      *new std::vector<Command>{RunCommand(),       SummaryCommand(), ModelCommand(),     ListCommand(),
-                                ExportCommand(),    CheckCommand(),   DeleteCommand(),    AnalyzeCommand(),
-                                WhatIfCommand(),    LaunchCommand(),  PsCommand(),        AttachCommand(),
-                                DetachCommand(),    ModelsCommand(),  WorkloadsCommand(), DescribeWorkloadCommand(),
-                                DevicesCommand(),   KernelsCommand(), StatusCommand(),    VersionCommand(),
-                                CompletionCommand()};
+  static const auto& commands = *new std::vector<Command>{RunCommand(),
+                                                          SummaryCommand(),
+                                                          ModelCommand(),
+                                                          ListCommand(),
+                                                          ExportCommand(),
+                                                          CheckCommand(),
+                                                          DeleteCommand(),
+                                                          AnalyzeCommand(),
+                                                          WhatIfCommand(),
+                                                          CalibrateCommand(),
+                                                          CalibrateFitCommand(),
+                                                          CalibrateEvalCommand(),
+                                                          LaunchCommand(),
+                                                          PsCommand(),
+                                                          AttachCommand(),
+                                                          DetachCommand(),
+                                                          ModelsCommand(),
+                                                          WorkloadsCommand(),
+                                                          DescribeWorkloadCommand(),
+                                                          DevicesCommand(),
+                                                          KernelsCommand(),
+                                                          StatusCommand(),
+                                                          VersionCommand(),
+                                                          CompletionCommand()};
   return commands;
 }
 
 const std::vector<std::string_view>& LaterCommands() {
-  static const auto& names = *new std::vector<std::string_view>{"calibrate", "validate", "import", "diff"};
+  static const auto& names = *new std::vector<std::string_view>{"validate", "import", "diff"};
   return names;
 }
 

@@ -3,25 +3,37 @@
 #define DSOCR_CLIENT_COMMAND_UPLOAD_H_
 
 #include <cstddef>
+#include <string>
 #include <string_view>
+#include <utility>
 
 namespace dsocr::client {
 
 inline constexpr size_t kChunkBytes = 1 << 20;
 
-// Writes `request` with the first piece of `text`, then messages with the rest alone. Ends early where the daemon has
-// seen enough: the call's status says why.
-template <typename Request, typename Writer>
-void SendInChunks(Request request, std::string_view text, Writer* writer) {
+// Writes `request` with the first piece of `text`, then messages with the rest alone; `set` puts a piece into a
+// message. False where the daemon has seen enough: the call's status says why.
+template <typename Request, typename Writer, typename Set>
+bool SendPieces(Request request, std::string_view text, Writer* writer, const Set& set) {
   while (true) {
     const std::string_view piece = text.substr(0, kChunkBytes);
-    request.set_data(piece.data(), piece.size());
+    set(&request, std::string(piece));
     text.remove_prefix(piece.size());
-    if (!writer->Write(request) || text.empty()) {
-      break;
+    if (!writer->Write(request)) {
+      return false;
+    }
+    if (text.empty()) {
+      return true;
     }
     request.Clear();
   }
+}
+
+// The same of a request whose file is `data`, and the end of what is sent.
+template <typename Request, typename Writer>
+void SendInChunks(Request request, std::string_view text, Writer* writer) {
+  SendPieces(std::move(request), text, writer,
+             [](Request* message, std::string piece) { message->set_data(std::move(piece)); });
   writer->WritesDone();
 }
 

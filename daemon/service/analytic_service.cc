@@ -8,14 +8,13 @@
 #include "daemon/export/csv.h"
 #include "daemon/export/markdown.h"
 #include "daemon/service/call.h"
+#include "daemon/service/chunks.h"
 #include "daemon/what_if/answer.h"
 #include "fmt/format.h"
 #include "proto/document.h"
 
 namespace dsocr::service {
 namespace {
-
-constexpr size_t kChunkBytes = size_t{1} << 20;  // contracts section 4
 
 absl::StatusOr<std::string> Render(const v1::AnalyticModelReport& report, v1::ExportFormat format) {
   switch (format) {
@@ -32,8 +31,6 @@ absl::StatusOr<std::string> Render(const v1::AnalyticModelReport& report, v1::Ex
           "format {}: not one of json, yaml, markdown, csv; choose one with --format", static_cast<int>(format)));
   }
 }
-
-absl::Status Gone() { return absl::CancelledError("call: the caller has gone; call again"); }
 
 // The first message of an upload, and the data of all.
 template <typename Request, typename Reader>

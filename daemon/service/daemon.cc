@@ -87,6 +87,7 @@ absl::Status Daemon::StartParts(const config::Surroundings& surroundings) {
   analytic_ = std::make_unique<AnalyticService>(planner_.get(), runs_.get(), store_.get(), &activity_);
   profile_ = std::make_unique<ProfileService>(runs_.get(), &activity_);
   catalog_ = std::make_unique<CatalogService>(store_.get(), &machine_, runs_.get(), &activity_);
+  validation_ = std::make_unique<ValidationService>(runs_.get(), store_.get(), &config_, &machine_, &activity_);
   if (!config->http.empty()) {
     http_ = std::make_unique<HttpEndpoint>(HttpParts{.planner = planner_.get(),
                                                      .runs = runs_.get(),
@@ -114,7 +115,7 @@ absl::Status Daemon::StartServer() {
   }
   for (grpc::Service* service :
        {static_cast<grpc::Service*>(analytic_.get()), static_cast<grpc::Service*>(profile_.get()),
-        static_cast<grpc::Service*>(catalog_.get())}) {
+        static_cast<grpc::Service*>(catalog_.get()), static_cast<grpc::Service*>(validation_.get())}) {
     builder.RegisterService(service);
   }
   if (http_ != nullptr) {  // who cannot ask for the counts need not pay for them

@@ -23,6 +23,7 @@
 #include "daemon/service/catalog_service.h"
 #include "daemon/service/http_endpoint.h"
 #include "daemon/service/profile_service.h"
+#include "daemon/service/validation_service.h"
 #include "daemon/store/store.h"
 #include "grpcpp/server.h"
 
@@ -70,6 +71,7 @@ class Daemon {
   std::unique_ptr<AnalyticService> analytic_;
   std::unique_ptr<ProfileService> profile_;
   std::unique_ptr<CatalogService> catalog_;
+  std::unique_ptr<ValidationService> validation_;
   std::unique_ptr<HttpEndpoint> http_;  // null: HTTP is off
   std::unique_ptr<grpc::Server> server_;
 };

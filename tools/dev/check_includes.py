@@ -29,7 +29,8 @@ FAMILIES = {
     "pcre": r"pcre2\.h",
     "boost": r"boost/",
     "re2": r"re2/",
-    "codec": r"(png|jpeglib|jerror|zlib)\.h",
+    "codec": r"(png|jpeglib|jerror)\.h",
+    "zlib": r"zlib\.h",
 }
 
 # folder: (folders of ours it may include besides itself, third-party families it may include)
@@ -39,10 +40,10 @@ RULES = {
     "cupti/record": ((), ()),
     "cupti/attribution": (("cupti/record",), ()),
     "cupti/agent": (("cupti/record",), ("cuda", "nvtx")),
-    "model": ((), ("torch", "nvtx", "json", "cli", "pcre", "codec")),
+    "model": ((), ("torch", "nvtx", "json", "cli", "pcre", "codec", "zlib")),
     "proto": (("base",), ("absl", "fmt", "protobuf", "generated", "json", "yaml")),
     "daemon": (("base", "analytic", "cupti/record", "cupti/attribution", "proto"),
-               ("absl", "fmt", "grpc", "protobuf", "generated", "json", "yaml", "sqlite", "openssl", "cli", "re2")),
+               ("absl", "fmt", "grpc", "protobuf", "generated", "json", "yaml", "sqlite", "openssl", "cli", "re2", "zlib")),
     "client": (("base", "proto"), ("absl", "fmt", "grpc", "protobuf", "generated", "cli", "yaml")),
 }
 

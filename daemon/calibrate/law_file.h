@@ -1,0 +1,55 @@
+// The calibration that `dsocrctl calibrate fit` writes: operator laws with the rows that they were fitted to, as one
+// JSON document. docs/calibration.md has its keys.
+//
+//   1. Nothing is fitted again at load: a law that was read predicts the same bits as the one that was written.
+//   2. What was read and is written again is the same text.
+#ifndef DSOCR_DAEMON_CALIBRATE_LAW_FILE_H_
+#define DSOCR_DAEMON_CALIBRATE_LAW_FILE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "analytic/law/law.h"
+#include "daemon/calibrate/device_profile.h"
+
+namespace dsocr::calibrate {
+
+// Raised with every change of analytic/law/ that gives the fitted values another meaning. On disk.
+inline constexpr int64_t kLawRevision = 1;
+inline constexpr size_t kMaxLawFileBytes = size_t{32} << 20;  // kMaxTableRows rows have about 20 MB
+
+// Errors of rows that were held out of a fit.
+struct HeldOut {
+  int64_t n = 0;
+  double mape = 0;
+  double median_ape = 0;
+  double coverage_90 = 0;
+};
+
+struct LawFile {
+  std::string tool_version;
+  int64_t law_revision = kLawRevision;  // another one: the laws of `model` are not to be used
+  std::string table_device;             // as the table names it
+  ProfileOrigin origin = ProfileOrigin::kCatalogue;
+  int64_t rows = 0;         // fitted; of one size and dtype, several become one sample
+  std::string rows_sha256;  // RowsDigest
+  std::optional<int64_t> points;
+  std::optional<int64_t> seed;
+  std::map<std::string, HeldOut> held_out;  // by class
+  analytic::LawModel model;
+};
+
+// REQUIRES: all numbers finite.
+std::string WriteLawFile(const LawFile& file);
+
+// INVALID_ARGUMENT, naming the key, for anything else than what WriteLawFile writes.
+absl::StatusOr<LawFile> ReadLawFile(std::string_view text);
+
+}  // namespace dsocr::calibrate
+
+#endif  // DSOCR_DAEMON_CALIBRATE_LAW_FILE_H_

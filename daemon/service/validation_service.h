@@ -1,0 +1,49 @@
+// ValidationService: calibrations, made and judged.
+#ifndef DSOCR_DAEMON_SERVICE_VALIDATION_SERVICE_H_
+#define DSOCR_DAEMON_SERVICE_VALIDATION_SERVICE_H_
+
+#include <functional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "daemon/calibrate/machine.h"
+#include "daemon/config/current.h"
+#include "daemon/ops/activity.h"
+#include "daemon/run/run_manager.h"
+#include "daemon/store/store.h"
+#include "dsocr/v1/validation.grpc.pb.h"
+
+namespace dsocr::service {
+
+// Thread-safe. Borrows what it is given.
+class ValidationService final : public v1::ValidationService::Service {
+ public:
+  ValidationService(run::RunManager* runs, store::Store* store, const config::Current* config,
+                    const calibrate::Machine* machine, ops::Activity* activity)
+      : runs_(runs), store_(store), config_(config), machine_(machine), activity_(activity) {}
+
+  grpc::Status Calibrate(grpc::ServerContext* context, const v1::CalibrateRequest* request,
+                         grpc::ServerWriter<v1::CalibrateEvent>* writer) override;
+  grpc::Status FitCalibration(
+      grpc::ServerContext* context,
+      grpc::ServerReaderWriter<v1::FitCalibrationResponse, v1::FitCalibrationRequest>* stream) override;
+  grpc::Status EvalCalibration(grpc::ServerContext* context, grpc::ServerReader<v1::EvalCalibrationRequest>* reader,
+                               v1::EvalCalibrationResponse* response) override;
+
+ private:
+  absl::StatusOr<v1::DeviceCalibration> CalibrateDevice(const v1::CalibrateRequest& request,
+                                                        const std::function<bool()>& is_cancelled,
+                                                        const std::function<void(std::string)>& tell);
+
+  run::RunManager* const runs_;
+  store::Store* const store_;
+  const config::Current* const config_;
+  const calibrate::Machine* const machine_;
+  ops::Activity* const activity_;
+  absl::Mutex fit_mutex_;  // fits and evaluations take turns: each keeps a core busy
+};
+
+}  // namespace dsocr::service
+
+#endif  // DSOCR_DAEMON_SERVICE_VALIDATION_SERVICE_H_
