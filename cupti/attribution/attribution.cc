@@ -118,6 +118,8 @@ struct Attribution::State final : GraphListener {
   std::vector<LiveModule> Live() const;
   Result Finish();
   RequestSum Describe(const RequestSums& request) const;
+  void KeepRepeat(const RequestSums& request);
+  std::vector<ModuleRepeats> Repeats() const;
 
   const Options options;
   Dictionary dictionary;
@@ -140,8 +142,9 @@ struct Attribution::State final : GraphListener {
   int64_t operations_ns = 0;
 
   std::vector<int64_t> request_totals;
-  std::multimap<int64_t, RequestSums> kept;  // by total
-  int64_t below_kept = 0;                    // totals that went from the lower end
+  std::vector<std::vector<int64_t>> repeats;  // of each of request_totals, by module; shorter: it had fewer modules
+  std::multimap<int64_t, RequestSums> kept;   // by total
+  int64_t below_kept = 0;                     // totals that went from the lower end
   int64_t complete_requests = 0;
   std::vector<DurationSketch> sketches;            // by module
   std::vector<std::pair<int, int64_t>> durations;  // of a module's calls, not yet in its sketch
@@ -595,6 +598,9 @@ void Attribution::State::CloseRequest(RequestSlot slot) {
     }
     if (request_totals.size() < kMaxRequestTotals) {
       request_totals.push_back(total_ns);
+      if (options.keeps_repeats) {
+        KeepRepeat(request.sums);
+      }
     }
   } else if (complete_requests > 0 || !kept.empty()) {
     return;  // kept only where nothing better comes
@@ -610,6 +616,28 @@ void Attribution::State::CloseRequest(RequestSlot slot) {
       kept.erase(std::prev(kept.end()));
     }
   }
+}
+
+void Attribution::State::KeepRepeat(const RequestSums& request) {
+  const RequestTotals all = request.Totals(dictionary);
+  std::vector<int64_t>& times = repeats.emplace_back();
+  times.reserve(all.modules.size());
+  for (const ModuleTotals& totals : all.modules) {
+    times.push_back(request.is_gpu() ? std::max(totals.busy_ns, totals.span_ns) : totals.wall_ns);
+  }
+}
+
+std::vector<ModuleRepeats> Attribution::State::Repeats() const {
+  std::vector<ModuleRepeats> modules;
+  for (const Module& known : dictionary.modules()) {
+    ModuleRepeats module{.module_id = known.module_id,
+                         .parent_id = known.parent == kNoModule ? "" : dictionary.modules()[known.parent].module_id};
+    for (const std::vector<int64_t>& times : repeats) {
+      module.time_ns.push_back(modules.size() < times.size() ? times[modules.size()] : 0);
+    }
+    modules.push_back(std::move(module));
+  }
+  return modules;
 }
 
 RequestSum Attribution::State::Describe(const RequestSums& request) const {
@@ -718,6 +746,9 @@ Result Attribution::State::Finish() {
   }
   Result result;
   result.request_total_ns = std::move(request_totals);
+  if (options.keeps_repeats) {
+    result.repeats = Repeats();
+  }
   result.records_received = received;
   result.records_dropped = static_cast<int64_t>(dropped + statistics.lost_operations);
   result.records_invalid = invalid + static_cast<int64_t>(statistics.invalid);

@@ -45,6 +45,8 @@ struct Options {
   std::string request_range;
   int skip_requests = 0;
   std::vector<ExpectedOperation> expected_step;  // in order of execution; empty: nothing is inferred
+  // Whether Result::repeats is filled: for runs of few requests, because memory grows with their number.
+  bool keeps_repeats = false;
 };
 
 struct CategorySum {
@@ -144,9 +146,17 @@ struct JobModule {
   uint32_t element_bytes = 0;  // of its weight; 0: not known
 };
 
+// One module in every measured request.
+struct ModuleRepeats {
+  std::string module_id;
+  std::string parent_id;         // as ModuleSum's
+  std::vector<int64_t> time_ns;  // busy + gap, in the order of Result::request_total_ns; 0 where it did not run
+};
+
 struct Result {
   std::vector<int64_t> request_total_ns;  // every measured request, in order
   RequestSum request;                     // the one with the median total, the lower of two
+  std::vector<ModuleRepeats> repeats;     // in order of first entry; empty unless Options::keeps_repeats
   int64_t records_received = 0;
   int64_t records_dropped = 0;
   int64_t records_invalid = 0;

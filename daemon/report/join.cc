@@ -138,6 +138,7 @@ attribution::Options AttributionOptions(const Prediction& prediction, int warmup
   };
   options.request_range = prediction.modules.front().module_id;
   options.skip_requests = warmup;
+  options.keeps_repeats = true;
   options.expected_step = DecodeStep(prediction);
   return options;
 }

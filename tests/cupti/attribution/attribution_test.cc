@@ -134,6 +134,32 @@ TEST(AttributionTest, CallsAProductOverOneRowGemv) {
   EXPECT_EQ(Module(result, "gate").categories[0].category_id, "gemm");
 }
 
+TEST(AttributionTest, KeepsTheTimesOfEveryRepeatWhereAsked) {
+  attribution::Options options = Model(1);
+  options.keeps_repeats = true;
+  Recording job(std::move(options));
+  int64_t at_ns = 1000;
+  for (const int64_t duration_ns : {9000, 50, 10}) {  // the first is warm-up
+    job.Push(at_ns, "request");
+    if (duration_ns == 10) {
+      job.Push(at_ns + 1, "gate");
+      job.Cpu(at_ns + 2, at_ns + 4, "aten::mm");
+      job.Pop(at_ns + 7);
+    }
+    job.Cpu(at_ns + 8, at_ns + 10, "aten::mm");
+    job.Pop(at_ns + duration_ns);
+    at_ns += 10'000;
+  }
+  const Result result = job.Finish();
+  ASSERT_EQ(result.repeats.size(), 2u);
+  EXPECT_EQ(result.repeats[0].module_id, "request");
+  EXPECT_THAT(result.repeats[0].time_ns, ElementsAre(50, 10));
+  EXPECT_EQ(result.repeats[1].module_id, "gate");
+  EXPECT_EQ(result.repeats[1].parent_id, "request");
+  EXPECT_THAT(result.repeats[1].time_ns, ElementsAre(0, 6));
+  EXPECT_THAT(Recording(Model(1)).Finish().repeats, IsEmpty());
+}
+
 TEST(AttributionTest, ReportsTheLowerMedianOfTheRequestsAfterWarmUp) {
   Recording job(Model(1));
   int64_t at_ns = 1000;
