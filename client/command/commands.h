@@ -20,6 +20,7 @@ Command DeleteCommand();
 Command DescribeWorkloadCommand();
 Command DetachCommand();
 Command DevicesCommand();
+Command DiffCommand();
 Command ExportCommand();
 Command KernelsCommand();
 Command LaunchCommand();

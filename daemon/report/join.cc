@@ -45,6 +45,18 @@ void AddOperators(const ModuleSum& sum, const PredictedModule& module, v1::Modul
   }
 }
 
+// By module id: its time in every measured request, where there are some but not too many.
+absl::flat_hash_map<std::string, const attribution::ModuleRepeats*> RepeatsOf(const attribution::Result& measured) {
+  constexpr size_t kMostRepeats = 100;  // 160 modules each: a third of a report's values
+  absl::flat_hash_map<std::string, const attribution::ModuleRepeats*> repeats;
+  if (measured.request_total_ns.size() > 1 && measured.request_total_ns.size() <= kMostRepeats) {
+    for (const attribution::ModuleRepeats& module : measured.repeats) {
+      repeats[module.module_id] = &module;
+    }
+  }
+  return repeats;
+}
+
 v1::ModuleMeasurement MeasurementOf(const ModuleSum& sum, const PredictedModule& module, const ReportInput& input) {
   v1::ModuleMeasurement measurement = FiguresOf(sum);
   measurement.set_module_id(module.module_id);
@@ -71,6 +83,7 @@ absl::Status JoinMeasurement(const attribution::Result& measured, const Predicti
     sums[sum.module_id] = &sum;
   }
 
+  const auto repeats = RepeatsOf(measured);
   google::protobuf::RepeatedPtrField<v1::ModuleMeasurement> measurements;
   measurements.Reserve(static_cast<int>(prediction.modules.size()));
   size_t joined = 0;
@@ -78,7 +91,13 @@ absl::Status JoinMeasurement(const attribution::Result& measured, const Predicti
     static const ModuleSum never_ran;
     const auto found = sums.find(module.module_id);
     joined += found != sums.end() ? 1 : 0;
-    measurements.Add(MeasurementOf(found != sums.end() ? *found->second : never_ran, module, input));
+    v1::ModuleMeasurement measurement = MeasurementOf(found != sums.end() ? *found->second : never_ran, module, input);
+    if (const auto repeated = repeats.find(module.module_id); repeated != repeats.end()) {
+      for (const int64_t time_ns : repeated->second->time_ns) {
+        measurement.add_repeat_times_ms(Milliseconds(time_ns));
+      }
+    }
+    measurements.Add(std::move(measurement));
   }
   if (joined != measured.request.modules.size()) {
     return absl::InternalError(

@@ -7,6 +7,7 @@
 
 #include "daemon/export/csv.h"
 #include "daemon/export/markdown.h"
+#include "daemon/report/diff.h"
 #include "daemon/service/call.h"
 #include "daemon/service/chunks.h"
 #include "daemon/what_if/answer.h"
@@ -168,21 +169,22 @@ grpc::Status AnalyticService::CheckReport(grpc::ServerContext*, grpc::ServerRead
   });
 }
 
-absl::StatusOr<v1::AnalyticModelReport> AnalyticService::ReportOf(const v1::WhatIfRequest& request,
+absl::StatusOr<v1::AnalyticModelReport> AnalyticService::ReportOf(const std::string& report_id,
+                                                                  const std::string& file_name,
                                                                   std::string_view upload) const {
-  if (!request.report_id().empty()) {
+  if (!report_id.empty()) {
     if (!upload.empty()) {
       return absl::InvalidArgumentError("report_id: the request has data, too; give one of them");
     }
-    return store_->GetReport(request.report_id());
+    return store_->GetReport(report_id);
   }
   const auto refuse = [&](std::string_view problem) {
     return absl::InvalidArgumentError(
-        fmt::format("report '{}': {}; 'dsocrctl check' names every problem", request.file_name(), problem));
+        fmt::format("report '{}': {}; 'dsocrctl check' names every problem", file_name, problem));
   };
   v1::AnalyticModelReport report;
-  const absl::Status status = document::Parse(upload, document::FormatOfFileName(request.file_name()),
-                                              /*allow_unknown=*/false, &report);
+  const absl::Status status =
+      document::Parse(upload, document::FormatOfFileName(file_name), /*allow_unknown=*/false, &report);
   if (!status.ok()) {
     return refuse(std::string(status.message()));
   }
@@ -198,10 +200,39 @@ grpc::Status AnalyticService::WhatIf(grpc::ServerContext* context,
     v1::WhatIfRequest request;
     std::string upload;
     DSOCR_RETURN_IF_ERROR(ReadUpload(stream, &request, &upload));
-    DSOCR_ASSIGN_OR_RETURN(const v1::AnalyticModelReport report, ReportOf(request, upload));
+    DSOCR_ASSIGN_OR_RETURN(const v1::AnalyticModelReport report,
+                           ReportOf(request.report_id(), request.file_name(), upload));
     return what_if::Answer(report, request, store_, [&](const v1::WhatIfResponse& part) {
       return !context->IsCancelled() && stream->Write(part);
     });
+  });
+}
+
+grpc::Status AnalyticService::DiffReports(grpc::ServerContext*, grpc::ServerReader<v1::DiffReportsRequest>* reader,
+                                          v1::DiffReportsResponse* response) {
+  return Call(activity_, [&]() -> absl::Status {
+    v1::DiffReportsRequest request;
+    std::string a_upload;
+    std::string b_upload;
+    bool is_first = true;
+    for (v1::DiffReportsRequest part; reader->Read(&part); is_first = false) {
+      for (const auto& [data, upload] : {std::pair(&part.a_data(), &a_upload), std::pair(&part.b_data(), &b_upload)}) {
+        if (upload->size() + data->size() > document::kMaxBytes) {
+          return absl::InvalidArgumentError(
+              fmt::format("data: larger than {} MiB; no report is", document::kMaxBytes >> 20));
+        }
+        upload->append(*data);
+      }
+      if (is_first) {
+        request = std::move(part);
+      }
+    }
+    DSOCR_ASSIGN_OR_RETURN(const v1::AnalyticModelReport a,
+                           ReportOf(request.a().report_id(), request.a().file_name(), a_upload));
+    DSOCR_ASSIGN_OR_RETURN(const v1::AnalyticModelReport b,
+                           ReportOf(request.b().report_id(), request.b().file_name(), b_upload));
+    *response = report::DiffReports(a, b);
+    return absl::OkStatus();
   });
 }
 

@@ -41,9 +41,13 @@ class AnalyticService final : public v1::AnalyticService::Service {
                            v1::CheckReportResponse* response) override;
   grpc::Status WhatIf(grpc::ServerContext* context,
                       grpc::ServerReaderWriter<v1::WhatIfResponse, v1::WhatIfRequest>* stream) override;
+  grpc::Status DiffReports(grpc::ServerContext* context, grpc::ServerReader<v1::DiffReportsRequest>* reader,
+                           v1::DiffReportsResponse* response) override;
 
  private:
-  absl::StatusOr<v1::AnalyticModelReport> ReportOf(const v1::WhatIfRequest& request, std::string_view upload) const;
+  // Of the store, or what was uploaded as a file of that name.
+  absl::StatusOr<v1::AnalyticModelReport> ReportOf(const std::string& report_id, const std::string& file_name,
+                                                   std::string_view upload) const;
 
   run::Planner* const planner_;
   run::RunManager* const runs_;

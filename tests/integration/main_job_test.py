@@ -109,6 +109,21 @@ class MeasuredReport(CliTest):
         self.assertEqual(summary["report_id"], self.report["report_id"])
         self.assertEqual(summary["measured_total_time_ms"], self.report["measured_total_time_ms"])
 
+    def test_a_difference_is_told_by_modules_that_add_up(self):
+        longer = self.dir / "longer.json"
+        changed = json.loads(json.dumps(self.report))
+        changed["report_id"] = "longer"
+        changed["measured_total_time_ms"] += 1.5
+        longer.write_text(json.dumps(changed))
+        diff = json.loads(self.ctl("diff", self.report["report_id"], longer, "-o", "json").stdout)
+        self.assertEqual(diff["basis"], "measured")
+        self.assertEqual(nanoseconds(diff["difference_ms"]), 1500000)
+        for rows in (diff["modules"], diff["operators"]):
+            self.assertEqual(sum(nanoseconds(row["difference_ms"]) for row in rows), 1500000)
+            self.assertEqual(rows[0]["id"], "[idle]")
+        self.assertEqual(self.ctl("diff", "latest", "nothing", check=False).returncode, 3)
+        self.assertEqual(self.ctl("diff", "latest", check=False).returncode, 2)
+
     def test_what_was_written_checks_out(self):
         path = self.dir / "report.yaml"
         self.ctl("export", self.report["report_id"], "--format", "yaml", "--out", path)

@@ -1,0 +1,84 @@
+#include "daemon/report/rank_test.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <utility>
+
+namespace dsocr::report {
+namespace {
+
+struct Ranking {
+  double u = 0;     // pairs in which the value of `a` is the larger; a tie is half of one
+  double ties = 0;  // sum of t^3 - t over groups of t equal values
+};
+
+Ranking Rank(const std::vector<double>& a, const std::vector<double>& b) {
+  std::vector<std::pair<double, bool>> values;  // and whether it is of `a`
+  for (const double value : a) {
+    values.emplace_back(value, true);
+  }
+  for (const double value : b) {
+    values.emplace_back(value, false);
+  }
+  std::sort(values.begin(), values.end());
+  Ranking ranking;
+  double rank_sum = 0;
+  for (size_t begin = 0; begin < values.size();) {
+    size_t end = begin;
+    double of_a = 0;
+    for (; end < values.size() && values[end].first == values[begin].first; ++end) {
+      of_a += values[end].second ? 1 : 0;
+    }
+    const auto group = static_cast<double>(end - begin);
+    rank_sum += of_a * (static_cast<double>(begin) + (group + 1) / 2);
+    ranking.ties += group * group * group - group;
+    begin = end;
+  }
+  const auto n = static_cast<double>(a.size());
+  ranking.u = rank_sum - n * (n + 1) / 2;
+  return ranking;
+}
+
+// P(U <= u) where nothing differs: of all ways to draw n ranks of n + m, the share with at most so many larger pairs.
+double ExactTail(double u, size_t n, size_t m) {
+  // counts[i][k]: subsets of i of the ranks seen so far with U = k.
+  std::vector<std::vector<double>> counts(n + 1, std::vector<double>(n * m + 1, 0.0));
+  counts[0][0] = 1;
+  for (size_t rank = 0; rank < n + m; ++rank) {
+    for (size_t i = std::min(rank, n - 1) + 1; i-- > 0;) {
+      const size_t larger = rank - i;  // values of the other side below this rank
+      for (size_t k = 0; larger <= m && k + larger <= n * m; ++k) {
+        counts[i + 1][k + larger] += counts[i][k];
+      }
+    }
+  }
+  double below = 0;
+  double all = 0;
+  for (size_t k = 0; k <= n * m; ++k) {
+    all += counts[n][k];
+    below += static_cast<double>(k) <= u ? counts[n][k] : 0;
+  }
+  return below / all;
+}
+
+}  // namespace
+
+std::optional<double> MannWhitneyP(const std::vector<double>& a, const std::vector<double>& b) {
+  if (a.size() < 2 || b.size() < 2) {
+    return std::nullopt;
+  }
+  const auto n = static_cast<double>(a.size());
+  const auto m = static_cast<double>(b.size());
+  const Ranking ranking = Rank(a, b);
+  const double smaller_u = std::min(ranking.u, n * m - ranking.u);
+  if (ranking.ties == 0 && std::max(a.size(), b.size()) <= kExactSize) {
+    return std::min(1.0, 2 * ExactTail(smaller_u, a.size(), b.size()));
+  }
+  const double all = n + m;
+  const double variance = n * m / 12 * (all + 1 - ranking.ties / (all * (all - 1)));
+  const double distance = n * m / 2 - smaller_u - 0.5;
+  return variance <= 0 || distance <= 0 ? 1.0 : std::min(1.0, std::erfc(distance / std::sqrt(2 * variance)));
+}
+
+}  // namespace dsocr::report
