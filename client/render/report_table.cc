@@ -143,14 +143,12 @@ std::string Heading(const v1::AnalyticModelReport& report) {
 std::string AttributionLines(const ReportView& view) {
   const v1::Attribution& attribution = view.report().attribution();
   const double total = view.report().measured_total_time_ms();
-  const v1::ModuleMeasurement* root = view.RootMeasurement();
-  const double idle = root == nullptr ? 0 : root->gap_time_ms();
   const auto with_share = [total](double ms) {
     return total > 0 ? fmt::format("{} ({})", HumanMs(ms), HumanShare(ms / total)) : HumanMs(ms);
   };
   return fmt::format("attributed {:.2f} %   unattributed {}   idle {}\nagent {}   dropped {} of {} records\n",
                      100 * attribution.attributed_share(), HumanMs(attribution.unattributed_device_time_ms()),
-                     with_share(idle), with_share(attribution.agent_cost_ms()),
+                     with_share(view.IdleMs()), with_share(attribution.agent_cost_ms()),
                      HumanCount(attribution.records_dropped()),
                      HumanCount(attribution.records_received() + attribution.records_dropped())) +
          CaptureText(attribution);

@@ -12,6 +12,9 @@ constexpr char kVision[] = "vision";
 constexpr double kShownShare = 5e-4;     // of the total: smaller than this prints as 0.0 %
 constexpr double kRoundingShare = 1e-9;  // of the total: what adding up the parts may be off by
 
+// Measured times are whole nanoseconds.
+int64_t Nanoseconds(double ms) { return std::llround(ms * 1e6); }
+
 double Weight(const Figures& figures) { return figures.measured_ms.value_or(figures.predicted_ms.value_or(0)); }
 
 void SortByTime(std::vector<Figures>* figures) {
@@ -62,6 +65,14 @@ const v1::AnalyticModuleNode* ReportView::Root() const {
 
 const v1::ModuleMeasurement* ReportView::RootMeasurement() const {
   return Root() == nullptr ? nullptr : FindOrNull(measurements_, Root()->module_id());
+}
+
+double ReportView::IdleMs() const {
+  const v1::ModuleMeasurement* root = RootMeasurement();
+  const int64_t idle_ns = Nanoseconds(report_.measured_total_time_ms()) -
+                          Nanoseconds(root == nullptr ? 0 : root->busy_time_ms()) -
+                          Nanoseconds(report_.attribution().unattributed_device_time_ms());
+  return static_cast<double>(std::max<int64_t>(0, idle_ns)) / 1e6;  // operations of several threads or streams overlap
 }
 
 Figures ReportView::Total() const {
@@ -148,7 +159,11 @@ std::vector<Figures> ReportView::TopModules(size_t count) const {
   const size_t shown = std::min(count, leaves.size());
   const size_t others = leaves.size() - shown;
   leaves.resize(shown);
-  const std::string label = fmt::format("[{} other modules{}]", others, is_measured() ? " and idle" : "");
+  const bool has_unattributed = report_.attribution().unattributed_device_time_ms() > 0;
+  const std::string label = fmt::format("[{} other modules{}]", others,
+                                        !is_measured()     ? ""
+                                        : has_unattributed ? ", unattributed, idle"
+                                                           : " and idle");
   AppendRest(others == 0 ? "[between modules]" : label, &leaves);
   return leaves;
 }

@@ -46,6 +46,10 @@ class ReportView {
   // The root's operator categories by time, then unattributed and idle time.
   std::vector<Figures> Categories() const;
 
+  // What of the measured total neither the root's operations nor unattributed ones took; to the nanosecond. The root's
+  // gap is not it: there, what no module owns is a gap, and what lies outside of its calls is none.
+  double IdleMs() const;
+
   // The root's measurement; null where there is none.
   const v1::ModuleMeasurement* RootMeasurement() const;
 

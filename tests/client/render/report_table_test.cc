@@ -56,6 +56,17 @@ TEST(ReportText, ColoursRatiosByHowFarOffTheyAre) {
   EXPECT_THAT(ReportText(SampleReport(), false), Not(HasSubstr("\033")));
 }
 
+TEST(ReportText, AttributedUnattributedAndIdleTimeAreTheTotal) {
+  v1::AnalyticModelReport report = SampleReport();
+  report.set_measured_total_time_ms(100.000007);
+  report.mutable_attribution()->set_unattributed_device_time_ms(30.000003);
+  v1::ModuleMeasurement& root = *report.mutable_module_measurements(0);
+  root.set_busy_time_ms(60.000001);
+  root.set_gap_time_ms(40.000006);  // of a job that is not recognised: what no module owns is in it
+  EXPECT_EQ(ReportView(report).IdleMs(), 10.000003);
+  EXPECT_THAT(ReportText(report, false), HasSubstr("unattributed 30.0 ms   idle 10.0 ms (10.0 %)"));
+}
+
 TEST(ReportText, ShowsAJobWhoseModelIsNotRecognised) {
   v1::AnalyticModelReport report = SampleReport();
   report.clear_model();
