@@ -215,9 +215,22 @@ def add_root(root):
 
 
 def outermost(frame):
-    module = None
-    for module in open_modules(frame):
-        pass
+    """The outermost module that the frames are in a call of, or that of which a method called it: vLLM calls its towers, its embedding and its
+    logits from outside of the model's forward."""
+    module = call = None
+    while frame is not None:
+        if frame.f_code is CALL and frame.f_locals.get("self") is not None:
+            module, call = frame.f_locals["self"], frame
+        frame = frame.f_back
+    caller = call.f_back if call is not None else None
+    # No further than methods of modules: to look into a frame keeps its locals alive for as long as it lives.
+    while caller is not None and caller.f_code.co_varnames[:1] == ("self",):
+        owner = caller.f_locals.get("self")
+        if not isinstance(owner, Module):
+            break
+        if owner is not module and any(part is module for part in owner.modules()):
+            module = owner
+        caller = caller.f_back
     return module
 
 

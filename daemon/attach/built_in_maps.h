@@ -140,8 +140,9 @@ model.language_model.norm: {phase}/norm
 lm_head: {phase}/lm_head
 )";
 
-// DeepSeek-OCR as vLLM has it (model_executor/models/deepseek_ocr.py). Its fused projections, qkv_proj and
-// gate_up_proj, are part of the modules around them.
+// DeepSeek-OCR as vLLM has it (model_executor/models/deepseek_ocr.py, deepencoder.py, clip.py, deepseek_v2.py). Its
+// fused projections, qkv_proj and gate_up_proj, are part of the modules around them; the logits are not computed by a
+// call of lm_head, which only has the weight.
 inline constexpr char kVllmMap[] = R"(
 .: deepseek_ocr
 sam_model: vision/sam
@@ -172,9 +173,11 @@ vision_model.transformer.layers.{i}: vision/clip/layer[{i}]
 vision_model.transformer.layers.{i}.layer_norm1: vision/clip/layer[{i}]/layer_norm1
 vision_model.transformer.layers.{i}.self_attn: vision/clip/layer[{i}]/self_attn
 vision_model.transformer.layers.{i}.self_attn.qkv_proj: vision/clip/layer[{i}]/self_attn/qkv_proj
+vision_model.transformer.layers.{i}.self_attn.attn: vision/clip/layer[{i}]/self_attn/core
 vision_model.transformer.layers.{i}.self_attn.out_proj: vision/clip/layer[{i}]/self_attn/out_proj
 vision_model.transformer.layers.{i}.layer_norm2: vision/clip/layer[{i}]/layer_norm2
 vision_model.transformer.layers.{i}.mlp: vision/clip/layer[{i}]/mlp
+vision_model.transformer.layers.{i}.mlp.activation_fn: vision/clip/layer[{i}]/mlp/act
 vision_model.transformer.layers.{i}.mlp.fc1: vision/clip/layer[{i}]/mlp/fc1
 vision_model.transformer.layers.{i}.mlp.fc2: vision/clip/layer[{i}]/mlp/fc2
 projector: projector/linear
@@ -200,6 +203,7 @@ language_model.model.layers.{i}.mlp.shared_experts.act_fn: {phase}/layer[{i}]/mo
 language_model.model.layers.{i}.mlp.shared_experts.down_proj: {phase}/layer[{i}]/moe/shared_experts/down_proj
 language_model.model.norm: {phase}/norm
 language_model.lm_head: {phase}/lm_head
+language_model.logits_processor: {phase}/lm_head
 )";
 
 }  // namespace dsocr::attach

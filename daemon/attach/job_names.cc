@@ -6,6 +6,30 @@
 #include <utility>
 
 namespace dsocr::attach {
+namespace {
+
+// "layer[3]" -> "layer"
+std::string_view WithoutIndex(std::string_view part) { return part.substr(0, part.find('[')); }
+
+// A module that several layers share, such as a rotary embedding, has the path of the first: called in another one, it
+// is part of that. `target`, with the beginning that it has in common with `around` but for indices as `around` has it.
+std::string InPlaceOf(const std::string& target, const std::string& around) {
+  size_t at = 0;  // in both, the end of a part
+  size_t around_at = 0;
+  while (around_at < around.size()) {
+    const size_t end = std::min(target.find('/', at), target.size());
+    const size_t around_end = std::min(around.find('/', around_at), around.size());
+    if (end == target.size() || WithoutIndex(std::string_view(target).substr(at, end - at)) !=
+                                    WithoutIndex(std::string_view(around).substr(around_at, around_end - around_at))) {
+      return target;
+    }
+    at = end + 1;
+    around_at = around_end + 1;
+  }
+  return around + target.substr(at - 1);
+}
+
+}  // namespace
 
 JobNames::JobNames(const RecognisedModel& model, const absl::flat_hash_map<std::string, int>& node_of_range,
                    RecordWriter& writer)
@@ -25,17 +49,21 @@ NodeIndex JobNames::NodeOf(const std::string& id) {
   return known->second;
 }
 
-TargetIndex JobNames::TargetOf(const std::string& module_path) {
-  const std::string text =
-      model_.map.Find(module_path, [this](const std::string& id) { return node_of_range_.contains(id); });
+TargetIndex JobNames::TargetOf(const std::string& module_path, TargetIndex around) {
+  const auto is_node = [this](const std::string& id) { return node_of_range_.contains(id); };
+  std::string text = model_.map.Find(module_path, is_node);
   if (text.empty()) {
     return kNoTarget;
+  }
+  if (around != kNoTarget && !targets_[around].is_root) {
+    const std::string moved = InPlaceOf(text, targets_[around].text);
+    text = is_node(InPhase(moved, Phase::kPrefill)) || is_node(InPhase(moved, Phase::kDecode)) ? moved : text;
   }
   const auto [known, is_new] = target_by_text_.try_emplace(text, static_cast<TargetIndex>(targets_.size()));
   if (!is_new) {
     return known->second;
   }
-  MappedModule target{KindOf(text)};
+  MappedModule target{KindOf(text), text};
   for (const Phase phase : {Phase::kPrefill, Phase::kDecode}) {
     std::vector<NodeIndex>& chain = target.chain[static_cast<size_t>(phase)];
     chain.push_back(root_);
@@ -61,7 +89,7 @@ void JobNames::DefinePath(const record::PathDefinition& definition) {
   if (definition.is_module == 1) {
     const std::string& name = dictionary_.Text(definition.name);
     if (const std::optional<std::string_view> module_path = model_.PathOf(name)) {
-      path.target = TargetOf(std::string(*module_path));
+      path.target = TargetOf(std::string(*module_path), MappedAround(path.parent));
       path.module_path = name;
     }
   }
@@ -84,15 +112,20 @@ record::NameId JobNames::RangeName(NodeIndex index) {
   return node.name;
 }
 
-record::Owner JobNames::OwnerOfPath(record::PathId path) {
+TargetIndex JobNames::MappedAround(record::PathId path) const {
   while (path != 0 && paths_[path].target == kNoTarget) {
     path = paths_[path].parent;
   }
-  if (path == 0) {
+  return paths_[path].target;
+}
+
+record::Owner JobNames::OwnerOfPath(record::PathId path) {
+  const TargetIndex target = MappedAround(path);
+  if (target == kNoTarget) {
     return 0;
   }
   record::PathId own = 0;
-  for (const NodeIndex node : targets_[paths_[path].target].chain[static_cast<size_t>(Phase::kDecode)]) {
+  for (const NodeIndex node : targets_[target].chain[static_cast<size_t>(Phase::kDecode)]) {
     own = writer_.PathBelow(own, RangeName(node));
   }
   return record::MakeOwner(own, 0);

@@ -23,6 +23,7 @@ inline constexpr TargetIndex kNoTarget = -1;
 
 // What a module of the job is mapped to.
 struct MappedModule : CallKind {
+  std::string text;                             // as ModuleMap::Find has it
   std::array<std::vector<NodeIndex>, 2> chain;  // by phase: the nodes from the root down to it
 };
 
@@ -71,7 +72,10 @@ class JobNames {
 
  private:
   NodeIndex NodeOf(const std::string& id);
-  TargetIndex TargetOf(const std::string& module_path);
+  // Of the path, or of the first around it that has one.
+  TargetIndex MappedAround(record::PathId path) const;
+  // The target that `module_path` is mapped to; inside a call of `around`, which may be kNoTarget.
+  TargetIndex TargetOf(const std::string& module_path, TargetIndex around);
 
   const RecognisedModel& model_;
   const absl::flat_hash_map<std::string, int>& node_of_range_;

@@ -17,6 +17,7 @@ constexpr uint32_t kMaxBatch = 1 << 16;
 CallKind KindOf(std::string_view target) {
   CallKind kind;
   kind.is_root = target == kRootTarget;
+  kind.is_model = kind.is_root || target == kPhase;
   kind.has_phase = kind.is_root || target.find(kPhase) != std::string_view::npos;
   kind.has_token_ids = kind.is_root || target == kPhase || target == kEmbedTokens;
   kind.has_pixels = target == "vision" || target == "vision/sam";

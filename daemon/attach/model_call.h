@@ -14,6 +14,7 @@ namespace dsocr::attach {
 // By the target that a module is mapped to.
 struct CallKind {
   bool is_root = false;
+  bool is_model = false;       // the root, or all of the language model: a call of it is a pass
   bool has_phase = false;      // one module in prefill, another in decode; the root too, whose calls are one of the two
   bool has_token_ids = false;  // is called with [batch, tokens]; other modules of the language model with hidden states
   bool has_pixels = false;     // is called with [views, 3, side, side]

@@ -1,6 +1,7 @@
 // Passes of the model, the requests that they make up, and what calls tell of them.
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "daemon/attach/translator_state.h"
 
@@ -39,6 +40,29 @@ void Translator::State::SetPhase(uint32_t number, Phase phase) {
   RememberCalls(thread);
 }
 
+// The phase of an outlying call is known: it is entered, as a part of its stage and no call of it.
+void Translator::State::EnterOutlying(uint32_t number, Phase phase) {
+  JobThread& thread = threads[number];
+  const auto stage = [&thread] { return thread.open.size() > 1 ? thread.open[1].owner : 0; };
+  const record::Owner before = stage();
+  thread.phase = phase;
+  thread.is_outlying = true;
+  for (JobCall& call : thread.calls) {
+    if (call.is_pending) {
+      Enter(number, call);
+    }
+  }
+  if (stage() != before) {
+    ++names.node(thread.open[1].node).resumed;
+  }
+  RememberCalls(thread);
+}
+
+void Translator::State::EndOutlying(JobThread& thread) {
+  thread.phase.reset();
+  thread.is_outlying = false;
+}
+
 // Only a pass that is over is one of its request: what the end of the recording cuts is not.
 void Translator::State::EndPass(JobThread& thread) {
   if (thread.phase == Phase::kDecode) {
@@ -47,7 +71,7 @@ void Translator::State::EndPass(JobThread& thread) {
     thread.request->seq_len = thread.tokens;
     thread.request->batch = thread.batch;
   }
-  thread.phase.reset();
+  thread.last_phase = *std::exchange(thread.phase, std::nullopt);
   thread.tokens = 0;
   thread.batch = 1;
 }
@@ -90,6 +114,12 @@ void Translator::State::CallShaped(uint32_t number, const record::CallShape& tol
   }
   const std::optional<PassTokens> pass = TokensOf(told, target);
   if (!pass || thread.phase.value_or(pass->phase()) != pass->phase()) {
+    return;
+  }
+  if (IsOutlying(thread)) {
+    if (!thread.phase) {
+      EnterOutlying(number, pass->phase());
+    }
     return;
   }
   thread.batch = pass->batch;

@@ -123,7 +123,7 @@ void RequestCounter::Push(const Record& record, int64_t now_ns) {
   if (!kind) {
     return;
   }
-  if (thread.pass == 0 && kind->has_phase) {
+  if (thread.pass == 0 && kind->is_model) {
     thread.pass = record.range.owner;
     thread.is_shape_told = false;
     thread.phase.reset();

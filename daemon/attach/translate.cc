@@ -41,7 +41,10 @@ void Translator::State::Push(const Record& record) {
   }
   call.is_pending = call.target != kNoTarget;
   thread.calls.push_back(call);
-  if (call.is_pending && (thread.phase || !names.target(call.target).has_phase || names.target(call.target).is_root)) {
+  if (IsOutlying(thread) && !thread.phase && !names.target(call.target).has_token_ids) {
+    EnterOutlying(record.thread, thread.last_phase);
+  } else if (call.is_pending &&
+             (thread.phase || !names.target(call.target).has_phase || names.target(call.target).is_root)) {
     Enter(record.thread, thread.calls.back());
   }
   RememberCalls(thread);

@@ -152,7 +152,7 @@ void Translator::State::Leave(uint32_t number, int64_t time_ns) {
   }
   thread.calls.pop_back();
   if (thread.phase && !IsInPass(thread)) {
-    EndPass(thread);
+    thread.is_outlying ? EndOutlying(thread) : EndPass(thread);
   }
 }
 

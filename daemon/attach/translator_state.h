@@ -43,6 +43,8 @@ struct JobThread {
   uint64_t inverse_q16 = 0;  // of the outermost call
   int64_t settled_ns = 0;    // the last pop: what is open beyond the innermost call is over since then
   std::optional<Phase> phase;
+  bool is_outlying = false;            // `phase` is that of a call which is no pass
+  Phase last_phase = Phase::kPrefill;  // of the pass that is over
   uint64_t pass = 0;
   int64_t tokens = 0;  // of the pass; 0: not told
   int64_t batch = 1;
@@ -80,8 +82,17 @@ struct Translator::State {
       return call.target != kNoTarget && names.target(call.target).has_phase;
     });
   }
+  // A part of the language model that its engine calls: vLLM has the embedding before a pass, the logits after it.
+  bool IsOutlying(const JobThread& thread) const {
+    const auto outermost = std::find_if(thread.calls.begin(), thread.calls.end(), [this](const JobCall& call) {
+      return call.target != kNoTarget && names.target(call.target).has_phase;
+    });
+    return outermost != thread.calls.end() && !names.target(outermost->target).is_model;
+  }
 
   void SetPhase(uint32_t number, Phase phase);
+  void EnterOutlying(uint32_t number, Phase phase);
+  void EndOutlying(JobThread& thread);
   void EndPass(JobThread& thread);
   void EndRequest(JobThread& thread);
   void Enter(uint32_t number, JobCall& call);

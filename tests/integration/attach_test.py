@@ -176,6 +176,23 @@ class Reports(AttachTest):
         self.assertEqual([measurement["calls"] for measurement in report["module_measurements"] if measurement["module_id"] == "prefill"], [1])
         job.end()
 
+    def test_a_job_of_vllms_module_names_is_recognised(self):
+        job = self.job("vllm_names_job.py", "--new-tokens", "5")
+        report, _ = self.attach(job.pid, "--depth", "all", "--requests", "2")
+        self.assertEqual(report["model"]["model_variant"], "deepseek-ocr-v1-base")
+        self.assertIn("2 of 2 whole requests were seen", report["notes"])
+        nodes = {measurement["module_id"]: measurement for measurement in report["module_measurements"]}
+        for module, path in (("vision/sam/patch_embed", "sam_model.patch_embed"), ("vision/clip/layer[0-1]/mlp/fc1", "vision_model.transformer.layers.1.mlp.fc1"),
+                             ("decode/layer[1-2]/moe/experts", "language_model.model.layers.2.mlp.experts"),
+                             ("decode/layer[1-2]/moe/shared_experts", "language_model.model.layers.1.mlp.shared_experts"),
+                             ("decode/embed_tokens", "language_model.model.embed_tokens"), ("decode/lm_head", "language_model.logits_processor")):
+            self.assertIn(path, nodes[module]["job_paths"])
+            self.assertGreater(nodes[module]["device_time_ms"], 0)
+            self.assertGreater(nodes[module]["predicted_time_ms"], 0)
+        # The window may begin or end within a step.
+        self.assertAlmostEqual(nodes["decode"]["calls"], nodes["decode/lm_head"]["calls"], delta=2)
+        job.end()
+
     def test_a_prepared_process_is_entered_through_its_own_agent(self):
         job = self.job("toy_job.py", env={"LD_PRELOAD": str(BIN / "libdsocr_agent.so"), "XDG_RUNTIME_DIR": self.env["XDG_RUNTIME_DIR"]})
         for _ in range(2):

@@ -76,6 +76,26 @@ TEST(RecogniseTest, SizesAreReadFromTheWeightsOfTransformers) {
   EXPECT_THAT(found->remarks, SizeIs(1)) << "the parameters add up";
 }
 
+// tests/jobs/vllm_names_job.py
+TEST(RecogniseTest, SizesAreReadFromTheFusedWeightsOfVllm) {
+  const absl::StatusOr<RecognisedModel> found = Recognise(GoldenModules("vllm_names_job.tsv"), nullptr);
+  ASSERT_TRUE(found.ok()) << found.status().message();
+  EXPECT_EQ(found->map.name(), "vllm deepseek-ocr");
+  const analytic::ModelSpec& model = found->model;
+  EXPECT_EQ(model.variant, "deepseek-ocr-v1-base");
+  EXPECT_EQ(model.sam.layers, 3);
+  EXPECT_EQ(model.sam.window_size, 3);
+  EXPECT_EQ(std::get<analytic::ClipSpec>(model.encoder).layers, 2);
+  EXPECT_EQ(model.decoder.hidden_size, 80);
+  EXPECT_EQ(model.decoder.intermediate_size, 160);
+  EXPECT_EQ(model.decoder.first_k_dense, 1);
+  EXPECT_EQ(model.decoder.routed_experts, 8);
+  EXPECT_EQ(model.decoder.moe_intermediate_size, 48) << "of stacked experts";
+  EXPECT_EQ(model.decoder.shared_experts, 2);
+  EXPECT_EQ(model.decoder.kv_heads, model.decoder.heads) << "of a fused projection";
+  EXPECT_THAT(found->remarks, SizeIs(1)) << "the parameters add up";
+}
+
 TEST(RecogniseTest, WindowsAreReadFromTheTablesOfRelativePositions) {
   std::vector<JobModule> modules = Published();
   for (const int block : {0, 2}) {  // 16 wide

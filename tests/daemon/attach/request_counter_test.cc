@@ -124,6 +124,18 @@ TEST(RequestCounterTest, AUsersMapSaysWhatAModuleIs) {
   EXPECT_EQ(counter.Ended(kLater), std::nullopt) << "no line says where the embedding is";
 }
 
+TEST(RequestCounterTest, WhatAnEngineCallsOutsideOfTheModelIsNoPass) {
+  RecordedJob job;
+  job.Tell(GoldenModules("vllm_names_job.tsv"));
+  for (const uint32_t tokens : {24, 1, 1, 24, 1}) {
+    job.Run("language_model.model.embed_tokens", 3, {tokens});
+    job.Run("DeepseekOCRForCausalLM", 20, {tokens});
+    job.Run("language_model.logits_processor", 7, {1, 80});
+  }
+  EXPECT_THAT(Counted(job).Ended(kSoon), Optional(Eq(1)));
+  EXPECT_THAT(Counted(job).Ended(kLater), Optional(Eq(2)));
+}
+
 TEST(RequestCounterTest, HostileRecordsAreCountedOrLeftOut) {
   RecordedJob job = PublishedJob();
   Request(job, 128, 2, 2);

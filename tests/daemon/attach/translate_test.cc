@@ -33,18 +33,17 @@ const RecognisedModel& TinyModel() {
   return model;
 }
 
-Translated Translate(const std::vector<record::Record>& records) {
-  static const auto& tree = *new analytic::ModuleTree(analytic::BuildTree(TinyModel().model));
+Translated Translate(const std::vector<record::Record>& records, const RecognisedModel& model = TinyModel()) {
+  const analytic::ModuleTree tree = analytic::BuildTree(model.model);
   attribution::Options options;
-  options.resolve_range = [](std::string_view range) {
+  options.resolve_range = [&tree](std::string_view range) {
     const auto node = tree.node_of_range.find(std::string(range));
     return attribution::RangeMeaning{
         node == tree.node_of_range.end() ? "" : tree.nodes[static_cast<size_t>(node->second)].id};
   };
   attribution::Attribution raw{{}};
   attribution::Attribution attribution(options);
-  Translator translator(TinyModel(), tree.node_of_range,
-                        [&](const record::Record& record) { attribution.Consume(record); });
+  Translator translator(model, tree.node_of_range, [&](const record::Record& record) { attribution.Consume(record); });
   for (const record::Record& record : records) {
     raw.Consume(record);
     translator.Consume(record);
@@ -257,6 +256,61 @@ TEST(TranslateTest, OperationsOfAForgottenCallFindItsModule) {
   const Translated translated = Translate(job.records());
   EXPECT_EQ(SumOf(translated, "decode/norm").device_ns, 100);
   EXPECT_EQ(translated.result.request.unattributed_ns, 0);
+}
+
+// vLLM's engine calls the towers and the embedding before the model, and the logits after it; tokens of all sequences
+// lie behind each other.
+void EnginePass(RecordedJob& job, uint32_t tokens) {
+  job.Run("language_model.model.embed_tokens", 3, {tokens});
+  job.Begin("DeepseekOCRForCausalLM", {tokens});
+  for (const char* layer : {"language_model.model.layers.0", "language_model.model.layers.2"}) {
+    job.Begin(layer, {tokens});
+    job.Begin(std::string(layer) + ".self_attn");
+    job.Run("language_model.model.layers.0.self_attn.rotary_emb", 5);
+    job.End();
+    job.End();
+  }
+  job.End();
+  job.Cpu(2, "aten::index");
+  job.Run("language_model.logits_processor", 7, {1, 80});
+}
+
+TEST(TranslateTest, WhatAnEngineCallsOutsideOfTheModelBelongsToThePassBesideIt) {
+  const absl::StatusOr<RecognisedModel> model = Recognise(GoldenModules("vllm_names_job.tsv"), nullptr);
+  ASSERT_TRUE(model.ok()) << model.status();
+  RecordedJob job;
+  for (int request = 0; request < 2; ++request) {
+    job.Run("sam_model", 30, {1, 3, 128, 128});
+    job.Run("vision_model", 20, {1, 3, 128, 128});
+    job.Run("projector", 10);
+    EnginePass(job, 24);
+    EnginePass(job, 1);
+    EnginePass(job, 1);
+  }
+  const Translated translated = Translate(job.records(), *model);
+  EXPECT_THAT(translated.observation.requests,
+              ElementsAre(Pair(ObservedRequest{.views = {{1, 128}}, .batch = 1, .seq_len = 24, .steps = 2}, 2)));
+  EXPECT_EQ(CallsOf(translated, "deepseek_ocr"), 2);
+  EXPECT_EQ(CallsOf(translated, "vision"), 2);
+  EXPECT_EQ(CallsOf(translated, "prefill"), 2);
+  EXPECT_EQ(CallsOf(translated, "decode"), 4);
+  EXPECT_EQ(CallsOf(translated, "decode/lm_head"), 4);
+  EXPECT_EQ(SumOf(translated, "prefill/embed_tokens").device_ns, 2 * 3);
+  EXPECT_EQ(SumOf(translated, "decode/embed_tokens").device_ns, 4 * 3);
+  EXPECT_EQ(SumOf(translated, "prefill/lm_head").device_ns, 2 * 7);
+  EXPECT_EQ(SumOf(translated, "decode/lm_head").device_ns, 4 * 7);
+  EXPECT_EQ(translated.result.request.unattributed_ns, 6 * 2) << "what is no module's";
+}
+
+TEST(TranslateTest, AModuleThatLayersShareIsPartOfTheOneThatCallsIt) {
+  const absl::StatusOr<RecognisedModel> model = Recognise(GoldenModules("vllm_names_job.tsv"), nullptr);
+  ASSERT_TRUE(model.ok()) << model.status();
+  RecordedJob job;
+  EnginePass(job, 24);
+  const Translated translated = Translate(job.records(), *model);
+  EXPECT_EQ(SumOf(translated, "prefill/layer[0]/self_attn/rope").device_ns, 5);
+  EXPECT_EQ(SumOf(translated, "prefill/layer[1-2]/self_attn/rope").device_ns, 5);
+  EXPECT_EQ(CallsOf(translated, "prefill/layer[0]"), 1);
 }
 
 TEST(TranslateTest, LostPushesAndPopsDoNotLoseTime) {

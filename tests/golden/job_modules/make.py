@@ -3,9 +3,10 @@
 
 usage: tests/golden/job_modules/make.py published DIR > published_tiny_a.tsv      (a model directory: config.json, model.safetensors)
        tests/golden/job_modules/make.py transformers > transformers_ocr2_tiny.tsv  (needs torch and transformers)
+       tests/golden/job_modules/make.py vllm > vllm_names_job.tsv                 (needs torch)
 
 The published code is not run: its classes are looked up by path below, its weights are those of the checkpoint. The shapes of
-DeepSeek-OCR-2 are those of the real classes on the meta device.
+DeepSeek-OCR-2 are those of the real classes on the meta device, those of vLLM of tests/jobs/vllm_names_job.py.
 """
 
 import collections
@@ -125,7 +126,17 @@ def transformers():
                 mlp_layer_types=["dense", "sparse", "sparse"], max_position_embeddings=2048)
     config = c.DeepseekOcr2Config(vision_config=dict(sam_config=sam, encoder_config=encoder), text_config=text, image_token_id=500)
     with torch.device("meta"):
-        model = DeepseekOcr2ForConditionalGeneration(config)
+        write_model(DeepseekOcr2ForConditionalGeneration(config))
+
+
+def vllm():
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "jobs"))
+    from vllm_names_job import DeepseekOCRForCausalLM
+
+    write_model(DeepseekOCRForCausalLM(layers=3, sam_layers=3, clip_layers=2))
+
+
+def write_model(model):
     rows = []
     for path, module in model.named_modules():
         weight = module._parameters.get("weight")
@@ -141,5 +152,7 @@ if __name__ == "__main__":
         published(sys.argv[2])
     elif sys.argv[1:] == ["transformers"]:
         transformers()
+    elif sys.argv[1:] == ["vllm"]:
+        vllm()
     else:
         sys.exit(__doc__)
