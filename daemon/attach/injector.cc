@@ -21,7 +21,6 @@
 #include <memory>
 #include <optional>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -29,6 +28,7 @@
 #include "absl/time/time.h"
 #include "base/status.h"
 #include "daemon/attach/elf.h"
+#include "daemon/attach/errand.h"
 #include "daemon/attach/proc.h"
 #include "daemon/attach/tracee.h"
 #include "daemon/attach/trampoline.h"
@@ -345,7 +345,6 @@ absl::StatusOr<UniqueFd> CreateThread(const Target& target, const LibcFunctions&
   return std::move(socket.ours);
 }
 
-// On a thread of its own: ptrace belongs to a thread.
 absl::StatusOr<UniqueFd> InjectHere(const Target& target, const std::string& agent_path) {
   auto file = std::make_shared<UniqueFd>(::open(ProcPath(target.pid, "mem").c_str(), O_RDONLY | O_CLOEXEC));
   const ElfImage::Reader memory = MemoryOf(file);
@@ -378,8 +377,8 @@ absl::StatusOr<UniqueFd> InjectHere(const Target& target, const std::string& age
 }  // namespace
 
 absl::StatusOr<UniqueFd> Inject(const Target& target, const std::string& agent_path) {
-  absl::StatusOr<UniqueFd> socket;
-  std::thread([&] { socket = InjectHere(target, agent_path); }).join();
+  // While its thread is stopped, the job's life hangs on who traces it: that is no daemon that somebody may kill.
+  absl::StatusOr<UniqueFd> socket = DoInChild({target.pidfd.get()}, [&] { return InjectHere(target, agent_path); });
   if (absl::IsAborted(socket.status()) || absl::IsDeadlineExceeded(socket.status())) {
     return Refuse(target, fmt::format("{}; retry", std::string(socket.status().message())));
   }

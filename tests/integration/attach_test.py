@@ -58,6 +58,15 @@ def descriptors(pid):
     return sorted(links)
 
 
+def tracers(pid):
+    """Of its threads."""
+    found = set()
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.update(re.findall(r"TracerPid:\t([1-9]\d*)", pathlib.Path(f"/proc/{pid}/task/{task}/status").read_text()))
+    return found
+
+
 def measured(report):
     """Device time of each module itself, by true path."""
     return {measurement["job_paths"][0]: measurement["self_device_time_ms"]
@@ -78,6 +87,13 @@ class AttachTest(CliTest):
     def routes(self, pid):
         processes = json.loads(self.ctl("ps", "-o", "json").stdout)["processes"]
         return next((process["routes"] for process in processes if process["pid"] == pid), [])
+
+    def recording(self, pid, *flags):
+        """An attach that records, and goes on."""
+        process = self.start("dsocrctl", "attach", str(pid), "--watch", "-o", "json", *flags)
+        while "MODULE" not in process.stderr.readline():  # shown once a second, with what was recorded
+            self.assertIsNone(process.poll())
+        return process
 
     def attach(self, pid, *flags):
         result = self.ctl("attach", pid, "-o", "json", *flags)
@@ -241,9 +257,7 @@ class Traces(AttachTest):
     def test_ctrl_c_and_detach_end_it_with_a_report(self):
         job = self.job("toy_job.py")
         for end in (lambda process: process.send_signal(signal.SIGINT), lambda process: self.ctl("detach", job.pid)):
-            process = self.start("dsocrctl", "attach", str(job.pid), "--watch", "-o", "json")
-            while "MODULE" not in process.stderr.readline():  # shown once a second, with what was recorded
-                self.assertIsNone(process.poll())
+            process = self.recording(job.pid)
             end(process)
             out, _ = process.communicate(timeout=60)
             self.assertEqual(process.returncode, 0)
@@ -264,7 +278,69 @@ class Traces(AttachTest):
         self.ctl("list")  # the next daemon
 
 
+    def test_a_daemon_that_is_killed_while_it_holds_a_thread_does_no_harm(self):
+        job = self.job("toy_job.py")
+        self.attach(job.pid, "--requests", "2")
+        threads, checksum = comms(job.pid), job.report()["checksum"]
+        for _ in range(3):
+            self.ctl("list")  # starts a daemon
+            daemon = self.daemon_pid()
+            process = self.start("dsocrctl", "attach", str(job.pid), "--route", "inject")
+            while not tracers(job.pid) and process.poll() is None and "dsocr-agent" not in comms(job.pid):
+                pass
+            os.kill(daemon, signal.SIGKILL)
+            process.communicate(timeout=60)
+            wait_until(lambda: not tracers(job.pid) and comms(job.pid) == threads, "the job to be alone", seconds=60)
+        self.assertEqual(job.end()["checksum"], checksum)
+        self.ctl("list")  # the next daemon
+
+
+class Ends(AttachTest):
+    """A job is not there any more, or is another, before the recording ends."""
+
+    def ended(self, process):
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, err)
+        return json.loads(out)
+
+    def test_of_a_job_that_ends_meanwhile_what_was_recorded_is_reported(self):
+        for end in (lambda job: job.end(), lambda job: job.process.kill()):
+            job = self.job("toy_job.py")
+            process = self.recording(job.pid)
+            end(job)
+            self.assertGreater(self.ended(process)["attribution"]["operations"], 0)
+
+    def test_a_job_that_becomes_another_program_is_over(self):
+        script = self.dir / "exec_job.py"
+        script.write_text(f"""
+import os, runpy, signal, sys
+signal.signal(signal.SIGUSR1, lambda *_: os.execlp("sleep", "sleep", "60"))
+sys.argv = ["toy_job.py"]
+runpy.run_path("{JOBS}/toy_job.py", run_name="__main__")
+""")
+        job = self.job(script)
+        process = self.recording(job.pid)
+        os.kill(job.pid, signal.SIGUSR1)
+        self.assertGreater(self.ended(process)["attribution"]["operations"], 0)
+        self.assert_refused(1, "no libtorch", self.ctl("attach", job.pid, check=False))
+
+
 class Refusals(AttachTest):
+    def test_of_two_attaches_at_once_one_is_refused(self):
+        job = self.job("toy_job.py")
+        processes = [self.start("dsocrctl", "attach", str(job.pid), "--watch") for _ in range(2)]
+        wait_until(lambda: any(process.poll() is not None for process in processes), "one of them to be refused", seconds=60)
+        refused, recording = sorted(processes, key=lambda process: process.poll() is None)
+        _, err = refused.communicate()
+        self.assertEqual(refused.returncode, 1)
+        self.assertRegex(err, rf"error: attach to {job.pid}: run '.+' records it already; end that with 'dsocrctl detach {job.pid}'")
+        while "MODULE" not in recording.stderr.readline():
+            self.assertIsNone(recording.poll())
+        self.ctl("detach", job.pid)
+        recording.communicate(timeout=60)
+        self.assertEqual(recording.returncode, 0)
+        job.end()
+
     def test_no_such_process(self):
         self.assert_refused(3, "process 4194304: there is none", self.ctl("attach", 4194304, check=False))
 

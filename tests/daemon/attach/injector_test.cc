@@ -259,6 +259,45 @@ TEST(InjectorTest, WorksTwiceAtATime) {
   EXPECT_EQ(second, "hello");
 }
 
+// Whoever injects is killed while it holds the job's thread.
+TEST(InjectorTest, AnInjectorThatIsKilledDoesTheJobNoHarm) {
+  Job job({DSOCR_ATTACH_JOB, "threads"});
+  ASSERT_EQ(job.ReadLine(), "ready");
+  const Footprint untouched = FootprintOf(job.pid());
+  const auto target = Inspect(job.pid());
+  ASSERT_TRUE(target.ok()) << target.status();
+  const auto is_traced = [&] {
+    for (const int thread : ListNumbers(ProcPath(job.pid(), "task"), 10000)) {
+      const auto status = ReadFile(ProcPath(job.pid(), "task/" + std::to_string(thread) + "/status"), 4096);
+      if (status && status->find("TracerPid:\t0\n") == std::string::npos) {
+        return true;
+      }
+    }
+    return false;
+  };
+  int kills = 0;
+  for (int i = 0; i < 5; ++i) {
+    const pid_t injector = ::fork();
+    if (injector == 0) {
+      const auto socket = Inject(*target, DSOCR_TEST_AGENT);
+      ::_exit(socket.ok() ? 0 : 1);
+    }
+    int status = 0;
+    pid_t ended = 0;
+    while (!is_traced() && ended == 0) {
+      ended = ::waitpid(injector, &status, WNOHANG);
+    }
+    ::kill(injector, SIGKILL);
+    kills += ended == 0 && ::waitpid(injector, &status, 0) == injector && WIFSIGNALED(status) ? 1 : 0;
+    EXPECT_TRUE(Eventually([&] { return !is_traced() && FootprintOf(job.pid()).threads == untouched.threads; }));
+  }
+  EXPECT_GT(kills, 0);
+  EXPECT_EQ(FootprintOf(job.pid()).descriptors, untouched.descriptors);
+  const auto socket = InjectInto(job.pid());
+  ASSERT_TRUE(socket.ok()) << socket.status();
+  EXPECT_EQ(Exchange(*socket, "hello"), "hello");
+}
+
 TEST(InjectorTest, ComesToAnEndWhereTheJobDies) {
   for (int i = 0; i < 20; ++i) {
     Job job({DSOCR_ATTACH_JOB, "threads"});
