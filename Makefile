@@ -33,16 +33,16 @@ test: venv configure  ## All tests
 	@cmake --build $(BUILD) -j$(JOBS)
 	@tools/dev/run_tests.sh $(BUILD)
 
-soak: venv configure  ## The floors at full length: records, sessions, injections, attaching; in about ten minutes
+soak: venv configure  ## The floors at full length: records, sessions, injections, attaching; in about a quarter of an hour
 	@echo "== building"
 	@cmake --build $(BUILD) -j$(JOBS) --target $(PRODUCTS) gpu_soak session_soak attach_soak
 	@echo "== the agent into 40 processes that do nothing but malloc and free"
 	@$(BUILD)/tests/attach_soak 40
 	@echo "== 200 sessions in one busy job"
 	@$(BUILD)/tests/session_soak 200
-	@echo "== a PyTorch job attached to and left 200 times"
+	@echo "== PyTorch jobs: first records, what hooks cost, what is left after 200 attaches, 20 daemons killed meanwhile"
 	@DSOCR_SOURCE_DIR=$(CURDIR) DSOCR_BIN_DIR=$(CURDIR)/$(BUILD)/bin DSOCR_TEST_PYTHON=$(CURDIR)/$(BUILD)/venv/bin/python \
-	  python3 tests/integration/attach_soak.py 200
+	  python3 tests/integration/attach_soak.py 200 60 20
 	@echo "== 100 million records of a fake GPU at a million a second"
 	@$(BUILD)/tests/gpu_soak 100
 

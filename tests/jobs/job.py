@@ -1,8 +1,9 @@
 """What the jobs of this directory have in common: how they are told to end, and what they say of themselves.
 
 A job says "ready" on a line of its own once it has done a step, then runs steps until `--seconds` have passed, its standard input ends or
-SIGTERM comes. At the end, and for each line on its standard input (after a step), it says one line of JSON: {"steps": [[start_ns, end_ns], …],
-"modules": [path, …], "operators": [[ns, thread, name, index into modules], …], "checksum": x}, times in CLOCK_MONOTONIC nanoseconds.
+SIGTERM comes. At the end, and for each line on its standard input (after a step), it says one line of JSON: {"steps": [[start_ns, end_ns, cpu_ns, is_hooked], …],
+"modules": [path, …], "operators": [[ns, thread, name, index into modules], …], "checksum": x}, times in CLOCK_MONOTONIC nanoseconds,
+the processor's those of the thread; a step is hooked if the model had hooks before and after it, null if only once.
 
 With `--log` it keeps a log of its own: every ATen operator that reaches the dispatcher, with the innermost module whose forward it was
 called from. That needs no hooks of torch: forwards are wrapped, so a module call keeps the way that it takes without a log.
@@ -92,9 +93,10 @@ def run(options, model, step):
             reports = wanted_reports(None if options.on_demand else 0) if end is None else 0
             if reports < 0:
                 break
-            start = time.monotonic_ns()
+            hooked, start, cpu = bool(model._forward_hooks), time.monotonic_ns(), time.thread_time_ns()
             checksum = float(step())
-            steps.append((start, time.monotonic_ns()))
+            end_ns, cpu = time.monotonic_ns(), time.thread_time_ns() - cpu
+            steps.append((start, end_ns, cpu, hooked if hooked == bool(model._forward_hooks) else None))
             for _ in range(reports):
                 report()
     report()
