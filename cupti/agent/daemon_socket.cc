@@ -30,19 +30,9 @@ bool IsOurDirectory(const char* path) {
   return stat(path, &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == getuid();
 }
 
-// The directory of the sockets, made if need be. False: there is none that is ours alone.
-bool MakeDirectory(char (&path)[sizeof(sockaddr_un::sun_path)]) {
-  const auto fits = [&path](int length) { return length > 0 && static_cast<size_t>(length) < sizeof(path); };
-  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  if (runtime != nullptr && runtime[0] == '/') {
-    if (!fits(std::snprintf(path, sizeof(path), "%s/dsocr", runtime))) {
-      return false;
-    }
-  } else {
-    std::snprintf(path, sizeof(path), "/run/user/%u", getuid());
-    const char* const form = IsOurDirectory(path) ? "/run/user/%u/dsocr" : "/tmp/dsocr-%u";
-    std::snprintf(path, sizeof(path), form, getuid());
-  }
+}  // namespace
+
+bool MakePrivate(const char* path) noexcept {
   mkdir(path, 0700);  // or it is there: looked at below
   const int fd = open(path, O_DIRECTORY | O_NOFOLLOW | O_RDONLY | O_CLOEXEC);
   struct stat status;
@@ -54,7 +44,23 @@ bool MakeDirectory(char (&path)[sizeof(sockaddr_un::sun_path)]) {
   return is_ours_alone;
 }
 
-}  // namespace
+bool MakePrivateDirectory(char (&path)[sizeof(sockaddr_un::sun_path)]) noexcept {
+  const auto fits = [&path](int length) { return length > 0 && static_cast<size_t>(length) < sizeof(path); };
+  if (getuid() != geteuid()) {
+    return false;
+  }
+  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+  if (runtime != nullptr && runtime[0] == '/') {
+    if (!fits(std::snprintf(path, sizeof(path), "%s/dsocr", runtime))) {
+      return false;
+    }
+  } else {
+    std::snprintf(path, sizeof(path), "/run/user/%u", getuid());
+    const char* const form = IsOurDirectory(path) ? "/run/user/%u/dsocr" : "/tmp/dsocr-%u";
+    std::snprintf(path, sizeof(path), form, getuid());
+  }
+  return MakePrivate(path);
+}
 
 int ConnectToDaemon(const sockaddr_un& address) noexcept {
   const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -89,6 +95,10 @@ bool SendHello(int socket, int ring_fd, const char* token) noexcept {
   return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == static_cast<ssize_t>(sizeof(hello));
 }
 
+void SendAnswer(int socket, const char* text, size_t size) noexcept {
+  [[maybe_unused]] const ssize_t sent = send(socket, text, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 bool ReceiveControl(int socket, int timeout_ms, record::Control* control) noexcept {
   pollfd event{socket, POLLIN, 0};
   if (poll(&event, 1, timeout_ms) <= 0) {
@@ -103,7 +113,7 @@ int ListenForDaemon(sockaddr_un* address) noexcept {
   char directory[sizeof(address->sun_path)];
   *address = {};
   address->sun_family = AF_UNIX;
-  if (getuid() != geteuid() || !MakeDirectory(directory)) {
+  if (!MakePrivateDirectory(directory)) {
     return -1;
   }
   const int length = std::snprintf(address->sun_path, sizeof(address->sun_path), "%s/agent-%d", directory, getpid());

@@ -14,6 +14,7 @@
 #include "cupti/agent/clock.h"
 #include "cupti/agent/cupti_source.h"
 #include "cupti/agent/daemon_socket.h"
+#include "cupti/agent/late_kineto.h"
 #include "cupti/agent/nvtx_hooks.h"
 #include "cupti/agent/process_map.h"
 #include "cupti/agent/python_hooks.h"
@@ -27,6 +28,8 @@ namespace {
 constexpr int kArrivalPollMs = 50;
 constexpr int kStatisticsPeriodMs = 1000;
 constexpr int kAnswerTimeoutMs = 5000;  // a daemon that takes longer to say welcome is taken for dead
+// … and one that says nothing does not keep the next one waiting: there is room for eight, and a daemon waits 3 s.
+constexpr int kAnswerWhereOthersWaitMs = 300;
 // A job shorter than the handshake waits this long for it, so that its records are not lost and have a cost.
 constexpr int kExitWaitMs = 500;
 // A daemon that is gone reads nothing more; hooks are to be out within 500 ms.
@@ -303,6 +306,9 @@ bool Serve(int socket, int listener, Beginnings beginnings) {
       if (control.opcode == record::Opcode::kDetach) {
         return true;
       }
+      if (control.opcode == record::Opcode::kStartKineto) {  // comes in place of a welcome or not at all
+        return false;
+      }
       SetPaused(control.opcode == record::Opcode::kPause);
     }
     beginnings.Continue();
@@ -329,6 +335,21 @@ bool Serve(int socket, int listener, Beginnings beginnings) {
   }
 }
 
+void AnswerStartKineto(int socket) noexcept {
+  char answer[record::kMaxKinetoAnswerBytes];
+  const std::lock_guard<std::mutex> lock(host_mutex);
+  if (!is_exiting) {
+    SendAnswer(socket, answer, StartKineto(answer));
+  }
+}
+
+// A daemon that takes longer is taken for dead; sooner where another one waits.
+bool ReceiveFirstControl(int socket, int listener, record::Control* control) noexcept {
+  pollfd events[] = {{socket, POLLIN, 0}, {listener, POLLIN, 0}};
+  poll(events, std::size(events), kAnswerTimeoutMs);
+  return ReceiveControl(socket, events[1].revents != 0 ? kAnswerWhereOthersWaitMs : 0, control);
+}
+
 }  // namespace
 
 bool ClaimSession() noexcept { return !is_exiting && !is_claimed.exchange(true); }
@@ -342,9 +363,12 @@ void RunSession(int socket, int listener) noexcept {
   if (recorder != nullptr && SendHello(socket, ring_fd.load(), nullptr)) {
     CloseFd(ring_fd);
     recorder->Prefault();
-    if (ReceiveControl(socket, kAnswerTimeoutMs, &welcome) && welcome.opcode == record::Opcode::kWelcome) {
+    const bool is_asked = ReceiveFirstControl(socket, listener, &welcome);
+    if (is_asked && welcome.opcode == record::Opcode::kWelcome) {
       BeginRecording(std::exchange(recorder, nullptr), welcome.budget_ppm, Phase::kJoined);
       EndRecording(Serve(socket, listener, {welcome.depth, /*is_late=*/true}) ? kExitWaitMs : kGoneWaitMs);
+    } else if (is_asked && welcome.opcode == record::Opcode::kStartKineto) {
+      AnswerStartKineto(socket);
     }
   }
   delete recorder;  // nobody has seen it

@@ -4,6 +4,8 @@
 //   agent  -> daemon   Hello, with the ring's memfd as SCM_RIGHTS: the first packet
 //   daemon -> agent    Control: kWelcome, then kPause and kResume at will, kDetach at the end
 //
+// In place of the welcome the daemon may ask for one thing, kStartKineto: the agent answers and closes.
+//
 // Who connects differs: an agent that came with a launched command connects to the daemon and shows the command's
 // token; to an agent that is in a job already, the daemon connects; an injected agent is handed a connected socket by
 // who injects it. Where there is a name to connect to, either side checks the other's user (SO_PEERCRED).
@@ -34,7 +36,8 @@ enum class Opcode : uint16_t {
   kWelcome = 2,
   kPause = 3,  // stop recording; ranges are still followed, so that recording can go on in the middle of one
   kResume = 4,
-  kDetach = 5,  // take the hooks out and sleep
+  kDetach = 5,       // take the hooks out and sleep
+  kStartKineto = 6,  // in place of kWelcome: switch PyTorch's own on-demand profiler on
 };
 
 struct Hello {
@@ -51,6 +54,10 @@ static_assert(sizeof(Hello) == 48 && std::is_trivially_copyable_v<Hello>);
 // rest is not read.
 inline constexpr char kRefusalMark = '!';
 inline constexpr size_t kMaxRefusalBytes = 512;
+
+// The answer to kStartKineto: kRefusalMark and why not, or the absolute path of the directory, as the process sees it,
+// in which its profiler asks for something to record.
+inline constexpr size_t kMaxKinetoAnswerBytes = 512;
 
 // Which modules of a Python job get hooks.
 enum class Depth : uint32_t {
@@ -88,7 +95,8 @@ inline bool ParseControl(const void* bytes, size_t size, Control* control) {
   }
   std::memcpy(control, bytes, sizeof(Control));
   return control->magic == kMessageMagic && control->version == kMessageVersion &&
-         control->opcode >= Opcode::kWelcome && control->opcode <= Opcode::kDetach && control->depth <= Depth::kAll;
+         control->opcode >= Opcode::kWelcome && control->opcode <= Opcode::kStartKineto &&
+         control->depth <= Depth::kAll;
 }
 
 }  // namespace dsocr::record

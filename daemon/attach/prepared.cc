@@ -22,14 +22,14 @@ namespace dsocr::attach {
 namespace {
 
 constexpr std::string_view kSocketName = "agent-";  // and a pid, in the pid namespace of the process
-constexpr size_t kMaxOwnDescriptors = 1 << 16;
+constexpr size_t kMaxSocketDescriptors = 1 << 16;
 constexpr unsigned kListening = 1 << 16;  // __SO_ACCEPTCON
 
 // The inodes of the sockets that the process holds.
 std::set<uint64_t> SocketsOf(pid_t pid) {
   constexpr std::string_view kPrefix = "socket:[";
   std::set<uint64_t> inodes;
-  for (const int fd : ListNumbers(ProcPath(pid, "fd"), kMaxOwnDescriptors)) {
+  for (const int fd : ListNumbers(ProcPath(pid, "fd"), kMaxSocketDescriptors)) {
     const std::string target = ReadLink(ProcPath(pid, fmt::format("fd/{}", fd)));
     uint64_t inode = 0;
     if (target.starts_with(kPrefix) &&

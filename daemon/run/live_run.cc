@@ -17,6 +17,7 @@
 #include "daemon/attach/injector.h"
 #include "daemon/attach/job_report.h"
 #include "daemon/attach/kineto.h"
+#include "daemon/attach/late_kineto.h"
 #include "daemon/attach/module_map.h"
 #include "daemon/attach/prepared.h"
 #include "daemon/attach/request_counter.h"
@@ -54,12 +55,17 @@ absl::Status CheckInjectable(const attach::Target& target) {
   return attach::CheckHasLibtorch(target);
 }
 
+// PyTorch's profiler asks in it, or can be made to.
 absl::Status CheckKineto(const attach::Target& target) {
-  return target.uses_kineto_daemon
-             ? absl::OkStatus()
-             : absl::FailedPreconditionError(fmt::format(
-                   "kineto of {}: it was started without KINETO_USE_DAEMON; start it with KINETO_USE_DAEMON=1",
-                   target.pid));
+  if (target.uses_kineto_daemon) {
+    return absl::OkStatus();
+  }
+  const absl::Status late = attach::CheckLateKineto(target);
+  return late.ok()
+             ? late
+             : absl::Status(late.code(), fmt::format("kineto of {}: it was started without KINETO_USE_DAEMON, and "
+                                                     "cannot be told now: {}",
+                                                     target.pid, Words(late)));
 }
 
 absl::Status CheckListens(const attach::Target& target) {
@@ -79,10 +85,14 @@ struct Way {
 
 // In the order in which they are tried.
 std::vector<Way> WaysInto(const attach::Target& target) {
-  return {{v1::ROUTE_AGENT, CheckListens(target), "an agent listens in it"},
-          {v1::ROUTE_INJECT, CheckInjectable(target), "a thread at rest is stopped for about a millisecond"},
-          {v1::ROUTE_KINETO, CheckKineto(target),
-           "operators and modules by class, no module paths; its Python code is 2.5 to 5 times slower meanwhile"}};
+  return {
+      {v1::ROUTE_AGENT, CheckListens(target), "an agent listens in it"},
+      {v1::ROUTE_INJECT, CheckInjectable(target), "a thread at rest is stopped for about a millisecond"},
+      {v1::ROUTE_KINETO, CheckKineto(target),
+       target.uses_kineto_daemon
+           ? "operators and modules by class, no module paths; its Python code is 2.5 to 5 times slower meanwhile"
+           : "only with --route kineto: the agent switches PyTorch's profiler on, of which a thread stays that asks "
+             "once a second; no module paths, Python code 2.5 to 5 times slower meanwhile"}};
 }
 
 // The process, and with --children those below it that compute. NOT_FOUND: no such process.
@@ -339,7 +349,7 @@ absl::Status LiveRun::Begin(const std::string& trace_dir, v1::AttachResponse* re
 }
 
 // The refusal is what the last route says that was tried.
-absl::Status LiveRun::Enter(const attach::Target& target) {
+absl::Status LiveRun::Enter(attach::Target& target) {
   const auto adopt = [&](absl::StatusOr<UniqueFd> socket) {
     if (!socket.ok()) {
       return socket.status();
@@ -368,11 +378,14 @@ absl::Status LiveRun::Enter(const attach::Target& target) {
     }
   }
   if (Takes(request_, v1::ROUTE_KINETO) && pids_.empty()) {
-    if (const absl::Status traceable = CheckKineto(target); traceable.ok()) {
+    const bool is_wanted = request_.route() == v1::ROUTE_KINETO;  // what stays in the job is not for who did not ask
+    if (is_wanted && !target.uses_kineto_daemon) {
+      DSOCR_RETURN_IF_ERROR(CheckKineto(target));
+      DSOCR_RETURN_IF_ERROR(attach::StartKineto(tools_.config->Get()->agent_path, &target));
+    }
+    if (target.uses_kineto_daemon) {
       route_ = v1::ROUTE_KINETO;
-      return traceable;
-    } else if (request_.route() == v1::ROUTE_KINETO) {
-      return traceable;
+      return absl::OkStatus();
     }
   }
   return refusal;

@@ -75,7 +75,7 @@ class LiveRun {
  private:
   LiveRun(const ModelRunTools& tools, const v1::AttachRequest& request, std::optional<attach::ModuleMap> module_map)
       : tools_(tools), request_(request), module_map_(std::move(module_map)) {}
-  absl::Status Enter(const attach::Target& target);
+  absl::Status Enter(attach::Target& target);
   absl::Status FollowTrace(const std::string& artifacts_root, const StopSource& stop, v1::Run* run,
                            const TellLive& tell);
   absl::Status WaitForEnd(const StopSource& stop, v1::Run* run, const TellLive& tell);

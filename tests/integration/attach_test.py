@@ -227,6 +227,15 @@ class Reports(AttachTest):
         self.assertTrue(any("Linear" in module["module_id"] for module in report["modules"]))
         job.end()
 
+    def test_pytorchs_own_profiler_is_switched_on_where_it_is_asked_for_alone(self):
+        job = self.job("toy_job.py", env={"XDG_RUNTIME_DIR": self.env["XDG_RUNTIME_DIR"]})
+        report, said = self.attach(job.pid, "--route", "kineto", "--explain", "--duration", "100ms")
+        self.assertIn("the agent switches PyTorch's profiler on", said)
+        self.assertEqual(report["attribution"]["route"], "kineto")
+        report, _ = self.attach(job.pid, "--requests", "2")
+        self.assertEqual(report["attribution"]["route"], "inject")
+        job.end()
+
     if HAS_NAMESPACES:
         def test_a_job_in_other_namespaces_that_cannot_see_the_agent(self):
             job = self.job("toy_job.py", prefix=(*UNSHARE, "sh", "-c", f'mount -t tmpfs none {BIN} && "$@"', "sh"))

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <list>
 #include <memory>
 #include <string>
 #include <thread>
@@ -298,6 +299,39 @@ TEST_F(ListeningTest, OneDaemonAtATimeAndOneAfterTheOther) {
     EXPECT_EQ(error, EBUSY);
     EXPECT_TRUE(daemon.End());
   }
+}
+
+TEST_F(ListeningTest, WhoSaysNothingDoesNotKeepTheNextOneOut) {
+  UseNvtx();
+  const BusyThread thread;
+  ASSERT_TRUE(Await([this] { return std::filesystem::exists(SocketOf(getpid())); }));
+  std::list<SessionDaemon> silent;
+  for (int i = 0; i < 3; ++i) {
+    silent.emplace_back(SessionDaemon::Connect(SocketOf(getpid())));
+  }
+  SessionDaemon daemon(SessionDaemon::Connect(SocketOf(getpid())));
+  ASSERT_TRUE(daemon.Begin());
+  EXPECT_TRUE(daemon.AwaitRecords(Kind::kRangePop, 100));
+  for (SessionDaemon& left : silent) {
+    EXPECT_TRUE(left.ReceiveHello());
+    EXPECT_TRUE(left.AwaitClosed());
+  }
+  EXPECT_TRUE(daemon.End());
+}
+
+TEST_F(ListeningTest, ManyConnectionsThatGoAtOnceLeaveNothing) {
+  UseNvtx();
+  const BusyThread thread;
+  ASSERT_TRUE(Await([this] { return std::filesystem::exists(SocketOf(getpid())); }));
+  const size_t descriptors = Holdings::OfThisProcess().descriptors;
+  for (int i = 0; i < 200; ++i) {
+    SessionDaemon gone(SessionDaemon::Connect(SocketOf(getpid())));
+  }
+  SessionDaemon daemon(SessionDaemon::Connect(SocketOf(getpid())));
+  ASSERT_TRUE(daemon.Begin());
+  EXPECT_TRUE(daemon.End());
+  daemon.Close();
+  EXPECT_TRUE(Await([descriptors] { return Holdings::OfThisProcess().descriptors <= descriptors; }));
 }
 
 TEST_F(ListeningTest, DoesNotBeginBeforeTheProcessComputes) {
