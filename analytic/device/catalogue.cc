@@ -39,9 +39,10 @@ constexpr Link kPcie5 = {64, 1000};
 constexpr Link kPcie4 = {32, 1000};
 constexpr Link kPcie3 = {16, 1000};
 
-// Multiprocessors, bf16 FLOP that one does in a clock (dense, fp32 accumulation), the clock at which the peak is
-// quoted, the boost clock, and the L2 cache. The first three multiply to the peak.
+// Compute capability, multiprocessors, bf16 FLOP that one does in a clock (dense, fp32 accumulation), the clock at
+// which the peak is quoted, the boost clock, and the L2 cache. Multiprocessors, FLOP and clock multiply to the peak.
 struct Silicon {
+  int compute_capability;
   int sm_count;
   int flops_per_clock;
   double tensor_mhz;
@@ -73,7 +74,7 @@ constexpr GpuRow kGpus[] = {
      141,
      kNvlink4,
      kH200KernelNs,
-     {132, 4096, 1830, 1980, 50},
+     {90, 132, 4096, 1830, 1980, 50},
      "NVIDIA H200 Tensor Core GPU datasheet, 2024; dense"},
     {"h100-sxm",
      989.4,
@@ -83,7 +84,7 @@ constexpr GpuRow kGpus[] = {
      80,
      kNvlink4,
      kH100KernelNs,
-     {132, 4096, 1830, 1980, 50},
+     {90, 132, 4096, 1830, 1980, 50},
      "NVIDIA H100 Tensor Core GPU datasheet, 2023; dense"},
     {"a100-sxm-80gb",
      312,
@@ -93,7 +94,7 @@ constexpr GpuRow kGpus[] = {
      80,
      kNvlink3,
      kA100KernelNs,
-     {108, 2048, 1410, 1410, 40},
+     {80, 108, 2048, 1410, 1410, 40},
      "NVIDIA A100 Tensor Core GPU datasheet, 2021; dense"},
     {"l4",
      121,
@@ -103,7 +104,7 @@ constexpr GpuRow kGpus[] = {
      24,
      kPcie4,
      kAdaKernelNs,
-     {58, 1024, 2040, 2040, 48},
+     {89, 58, 1024, 2040, 2040, 48},
      "NVIDIA L4 Tensor Core GPU datasheet, 2023; dense, at boost clock"},
     {"rtx-4090",
      165.2,
@@ -113,7 +114,7 @@ constexpr GpuRow kGpus[] = {
      24,
      kPcie4,
      kAdaKernelNs,
-     {128, 512, 2520, 2520, 72},
+     {89, 128, 512, 2520, 2520, 72},
      "NVIDIA Ada GPU Architecture whitepaper, 2022; dense, fp32 accumulation"},
     {"rtx-5090",
      209.5,
@@ -123,7 +124,7 @@ constexpr GpuRow kGpus[] = {
      32,
      kPcie5,
      kBlackwellKernelNs,
-     {170, 512, 2407, 2407, 96},
+     {120, 170, 512, 2407, 2407, 96},
      "NVIDIA RTX Blackwell GPU Architecture whitepaper, 2025; dense, fp32 accumulation"},
 };
 
@@ -137,7 +138,7 @@ constexpr GpuRow kMoreGpus[] = {
      80,
      kPcie5,
      kH100KernelNs,
-     {114, 4096, 1620, 1755, 50},
+     {90, 114, 4096, 1620, 1755, 50},
      "NVIDIA H100 PCIe GPU product brief, 2022; dense"},
     {"a100-sxm-40gb",
      312,
@@ -147,7 +148,7 @@ constexpr GpuRow kMoreGpus[] = {
      40,
      kNvlink3,
      kA100KernelNs,
-     {108, 2048, 1410, 1410, 40},
+     {80, 108, 2048, 1410, 1410, 40},
      "NVIDIA A100 Tensor Core GPU datasheet, 2021; dense"},
     {"l40s",
      362.05,
@@ -157,7 +158,7 @@ constexpr GpuRow kMoreGpus[] = {
      48,
      kPcie4,
      kAdaKernelNs,
-     {142, 1024, 2520, 2520, 96},
+     {89, 142, 1024, 2520, 2520, 96},
      "NVIDIA L40S GPU datasheet, 2023; dense"},
     {"b200",
      2250,
@@ -167,7 +168,7 @@ constexpr GpuRow kMoreGpus[] = {
      180,
      kNvlink5,
      kB200KernelNs,
-     {148, 8192, 1860, 1965, 126},
+     {100, 148, 8192, 1860, 1965, 126},
      "NVIDIA HGX B200 datasheet, 2024; dense; clocks by arithmetic, L2 as reported by users: query it at run time"},
     {"t4",
      65,
@@ -177,7 +178,7 @@ constexpr GpuRow kMoreGpus[] = {
      16,
      kPcie3,
      kT4KernelNs,
-     {40, 1024, 1590, 1590, 4},
+     {75, 40, 1024, 1590, 1590, 4},
      "NVIDIA T4 datasheet, 2019; the 16-bit figure is fp16's: it has neither bf16 nor TF32 units"},
 };
 
@@ -195,6 +196,7 @@ Device Gpu(const GpuRow& row) {
   device.link_latency_ns = row.link.step_ns;
   device.launch_ns = kEagerLaunchNs;
   device.min_kernel_ns = row.min_kernel_ns;
+  device.compute_capability = row.silicon.compute_capability;
   device.sm_count = row.silicon.sm_count;
   device.matrix_flops_per_clock = row.silicon.flops_per_clock;
   device.tensor_clock_hz = row.silicon.tensor_mhz * kMega;

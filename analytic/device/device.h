@@ -48,8 +48,10 @@ struct Device {
   double link_latency_ns = 0;   // of one step of a collective
   double launch_ns = 0;         // host cost of one operator
   double min_kernel_ns = 0;     // no operation on the device is shorter
-  // Of a GPU, 0 where unknown: multiprocessors; bf16 FLOP that one does in a clock, and the clock at which the product
-  // of the three is the peak; the highest clock; the cache that all of them share.
+  // Of a GPU, 0 where unknown: compute capability, 90 for 9.0, which stands for its generation; multiprocessors; bf16
+  // FLOP that one does in a clock, and the clock at which the product of the three is the peak; the highest clock; the
+  // cache that all of them share.
+  int compute_capability = 0;
   int64_t sm_count = 0;
   double matrix_flops_per_clock = 0;
   double tensor_clock_hz = 0;

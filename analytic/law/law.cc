@@ -3,56 +3,18 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
+#include <map>
 #include <tuple>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "analytic/law/fit.h"
+#include "analytic/law/physics.h"
 #include "analytic/law/work.h"
 #include "fmt/format.h"
 
 namespace dsocr::analytic {
 namespace {
-
-using Coordinates = std::array<double, 6>;
-
-Coordinates CoordinatesOf(const OperatorSize& size) {
-  const auto log2 = [](int64_t value) { return std::log2(static_cast<double>(value)); };
-  if (const auto* gemm = std::get_if<GemmSize>(&size)) {
-    return {log2(gemm->m), log2(gemm->n), log2(gemm->k)};
-  }
-  if (const auto* attention = std::get_if<AttentionSize>(&size)) {
-    return {log2(attention->batch), log2(attention->seq_q),    log2(attention->seq_kv),
-            log2(attention->heads), log2(attention->kv_heads), log2(attention->head_dim)};
-  }
-  const auto& moe = std::get<MoeSize>(size);
-  return {log2(moe.tokens), log2(moe.hidden),  log2(moe.intermediate),
-          log2(moe.topk),   log2(moe.experts), DistinctExperts(moe) / static_cast<double>(moe.experts)};
-}
-
-double Distance(const OperatorSize& a, const OperatorSize& b) {
-  const Coordinates x = CoordinatesOf(a), y = CoordinatesOf(b);
-  double sum = 0;
-  for (size_t i = 0; i < x.size(); ++i) {
-    sum += (x[i] - y[i]) * (x[i] - y[i]);
-  }
-  return std::sqrt(sum);
-}
-
-// The closest sample of the class and precision, or -1.
-std::pair<int, double> NearestOf(const LawModel& model, const OperatorSize& size, Precision precision) {
-  std::pair<int, double> best = {-1, std::numeric_limits<double>::infinity()};
-  for (size_t i = 0; i < model.samples.size(); ++i) {
-    const Sample& sample = model.samples[i];
-    if (sample.precision == precision && LawClassOf(sample.size) == LawClassOf(size)) {
-      const double distance = Distance(sample.size, size);
-      if (distance < best.second) {
-        best = {static_cast<int>(i), distance};
-      }
-    }
-  }
-  return best;
-}
 
 bool IsPositive(const OperatorSize& size) {
   if (const auto* gemm = std::get_if<GemmSize>(&size)) {
@@ -63,6 +25,31 @@ bool IsPositive(const OperatorSize& size) {
   }
   const auto& moe = std::get<MoeSize>(size);
   return std::min({moe.tokens, moe.hidden, moe.intermediate, moe.topk, moe.experts}) > 0;
+}
+
+// Empty: nothing.
+std::string WhatIsWrongWith(const Sample& sample, const Device& profile) {
+  if (!IsPositive(sample.size)) {
+    return "a size that is not positive";
+  }
+  const auto* moe = std::get_if<MoeSize>(&sample.size);
+  if (moe != nullptr && moe->topk > moe->experts) {
+    return fmt::format("topk {} of {} experts", moe->topk, moe->experts);
+  }
+  if (moe != nullptr && !IsRouting(moe->routing)) {
+    return fmt::format("no routing '{}': 'balanced', or 'power_law_1.2' with any exponent", moe->routing);
+  }
+  if (!(sample.time_ns > 0) || !std::isfinite(sample.time_ns)) {
+    return fmt::format("time {} ns: not a positive time", sample.time_ns);
+  }
+  // The catalogue's CPU stands for a class of machines, which differ by far more.
+  constexpr double kNoDeviceIsFaster = 1.3;
+  const double flops_per_ns = WorkOf(sample.size, sample.precision).flops / sample.time_ns;
+  const double share = flops_per_ns / LawRatesOf(profile, sample.precision).flops;
+  if (profile.kind == DeviceKind::kCuda && share > kNoDeviceIsFaster) {
+    return fmt::format("{:.1f} times the peak of {}: a wrong unit, size or device", share, profile.name);
+  }
+  return "";
 }
 
 }  // namespace
@@ -94,17 +81,8 @@ std::string_view ProvenanceName(Provenance provenance) {
 
 absl::StatusOr<LawModel> FitLaws(const Device& profile, std::vector<Sample> samples) {
   for (size_t i = 0; i < samples.size(); ++i) {
-    const auto* moe = std::get_if<MoeSize>(&samples[i].size);
-    if (!IsPositive(samples[i].size)) {
-      return absl::InvalidArgumentError(fmt::format("samples[{}]: a size that is not positive", i));
-    }
-    if (moe != nullptr && !ParsesAsRouting(moe->routing)) {
-      return absl::InvalidArgumentError(
-          fmt::format("samples[{}]: no routing '{}': 'balanced' or 'power_law_1.2'", i, moe->routing));
-    }
-    if (!(samples[i].time_ns > 0) || !std::isfinite(samples[i].time_ns)) {
-      return absl::InvalidArgumentError(
-          fmt::format("samples[{}]: time {} ns: not a positive time", i, samples[i].time_ns));
+    if (const std::string why = WhatIsWrongWith(samples[i], profile); !why.empty()) {
+      return absl::InvalidArgumentError(fmt::format("samples[{}]: {}", i, why));
     }
   }
   std::sort(samples.begin(), samples.end(), [](const Sample& a, const Sample& b) {
@@ -123,33 +101,15 @@ absl::StatusOr<LawModel> FitLaws(const Device& profile, std::vector<Sample> samp
     }
     model.samples.push_back(std::move(median));
   }
-  return model;
-}
-
-Estimate PredictOperator(const LawModel& model, const Device& target, const OperatorSize& size, Precision precision) {
-  const auto [nearest, distance] = NearestOf(model, size, precision);
-  const double datasheet_ns = PaddedRooflineNs(target, size, precision);
-  if (nearest < 0) {
-    return {datasheet_ns,
-            datasheet_ns / 1.3,
-            datasheet_ns * 1.3,
-            datasheet_ns / 2,
-            datasheet_ns * 2,
-            Bound::kMemory,
-            Provenance::kDatasheet,
-            -1,
-            0};
+  std::map<std::pair<LawClass, Precision>, std::vector<int>> rows;
+  for (size_t i = 0; i < model.samples.size(); ++i) {
+    const Sample& sample = model.samples[i];
+    rows[{FamilyOf(LawClassOf(sample.size)), sample.precision}].push_back(static_cast<int>(i));
   }
-  const Sample& sample = model.samples[static_cast<size_t>(nearest)];
-  const double ns = datasheet_ns * sample.time_ns / PaddedRooflineNs(model.device, sample.size, precision);
-  const bool is_exact = distance == 0 && target.name == model.device.name;
-  const double wide = is_exact ? 1 : std::exp2(0.2 + 0.1 * distance);
-  const Provenance provenance = is_exact                           ? Provenance::kExact
-                                : target.name != model.device.name ? Provenance::kTransferred
-                                                                   : Provenance::kInterpolated;
-  return {ns,        ns / std::sqrt(wide), ns * std::sqrt(wide), ns / wide,
-          ns * wide, Bound::kMemory,       provenance,           nearest,
-          distance};
+  for (const auto& [key, of_law] : rows) {
+    model.fits.push_back(FitLaw(profile, PriorOf(key.first, profile), model.samples, of_law));
+  }
+  return model;
 }
 
 Device EstimateDevice(std::string name, const std::vector<Sample>& samples) {
@@ -164,11 +124,6 @@ Device EstimateDevice(std::string name, const std::vector<Sample>& samples) {
   device.matrix_tf32_flops_per_s = device.matrix_fp32_flops_per_s = device.matrix_bf16_flops_per_s / 2;
   device.vector_flops_per_s = device.matrix_bf16_flops_per_s / 16;
   return device;
-}
-
-double NearestNs(const LawModel& model, const OperatorSize& size, Precision precision) {
-  const auto [nearest, distance] = NearestOf(model, size, precision);
-  return nearest < 0 ? 0 : model.samples[static_cast<size_t>(nearest)].time_ns;
 }
 
 }  // namespace dsocr::analytic

@@ -64,16 +64,20 @@ struct Sample {
   double time_ns = 0;  // of one call: a median or a mean of repeats
 };
 
-// What is known of one class in one precision. Plain numbers, so that a file can hold them.
+// What was learnt of one class in one precision; matrix products of both classes share a fit, which is kGemm's. Plain
+// numbers, so that a file can hold them: written with 17 digits they predict the same bits.
 struct LawFit {
   LawClass law_class = LawClass::kGemm;
   Precision precision = Precision::kBf16;
-  std::vector<double> law;      // parameters of the physics, in the order of the class
-  std::vector<double> lengths;  // one a coordinate: octaves over which the correction changes
-  std::vector<double> centres;  // lengths.size() coordinates a point
+  std::vector<double> law;      // parameters of the physics, in the order of LawParameter
+  std::vector<double> lengths;  // one a coordinate: octaves over which the correction forgets
+  std::vector<double> box;      // where there are rows: the lowest of each coordinate, then the highest
+  std::vector<int> rows;        // of LawModel::samples: the centres of the correction
+  std::vector<double> centres;  // their coordinates over the lengths: the first of all centres, then the second, …
   std::vector<double> weights;  // one a centre
-  std::vector<double> spread;   // of the law's error, as it grows with distance
-  std::vector<double> scores;   // sorted: errors of held-out rows over the spread there
+  std::vector<double>
+      spread;  // by class: the 50 % and the 90 % quantile of held-out errors over what distance explains
+  std::vector<double> scores;  // by class: number of held-out rows, their mean absolute error and its median, as shares
   bool operator==(const LawFit&) const = default;
 };
 
