@@ -137,5 +137,12 @@ TEST(CompletionScript, KnowsEveryCommandInEveryShell) {
   EXPECT_FALSE(CompletionScript("tcsh").ok());
 }
 
+TEST(CompletionScript, OffersTheFlagsOfCommandsOfTwoWords) {
+  const std::string script = *CompletionScript("bash");
+  EXPECT_THAT(script, HasSubstr("calibrate:--calibration) COMPREPLY=($(compgen -f"));
+  EXPECT_THAT(script, HasSubstr("calibrate:--op) COMPREPLY=($(compgen -W \"gemm attention moe\""));
+  EXPECT_THAT(script, HasSubstr(" fit eval\""));
+}
+
 }  // namespace
 }  // namespace dsocr::client

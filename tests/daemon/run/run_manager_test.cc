@@ -1,5 +1,6 @@
 #include "daemon/run/run_manager.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -7,6 +8,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/time/clock.h"
@@ -273,6 +275,67 @@ TEST_F(RunManagerTest, StopEndsWhatGoesOnAndRecordsIt) {
   runs_->Stop();
   EXPECT_EQ(store_->GetRun(id)->state(), v1::RUN_STATE_CANCELLED);
   EXPECT_EQ(runs_->Start(TinyRun(), Caller::kSameUser).status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(RunManagerTest, WhatIsDoneAloneWaitsForTheRunThatGoesOn) {
+  BehaveAs("silent");
+  const std::string id = Start(TinyRun());
+  bool is_begun = false;
+  const auto work = [&](const StopSource&) {
+    is_begun = true;
+    return absl::OkStatus();
+  };
+  EXPECT_TRUE(runs_
+                  ->Watch(
+                      id, [] { return false; },
+                      [&](const v1::RunEvent& event) {
+                        if (event.run().state() == v1::RUN_STATE_LOADING) {
+                          int looks = 0;
+                          EXPECT_EQ(runs_->DoAlone([&] { return ++looks > 2; }, work).code(),
+                                    absl::StatusCode::kCancelled);
+                          EXPECT_FALSE(is_begun);
+                          EXPECT_TRUE(runs_->Cancel(id).ok());
+                        }
+                        return true;
+                      })
+                  .ok());
+  EXPECT_TRUE(runs_->DoAlone([] { return false; }, work).ok());
+  EXPECT_TRUE(is_begun);
+}
+
+TEST_F(RunManagerTest, RunsWaitForWhatIsDoneAlone) {
+  std::string id;
+  EXPECT_TRUE(runs_
+                  ->DoAlone([] { return false; },
+                            [&](const StopSource&) {
+                              id = Start(TinyRun());
+                              EXPECT_EQ(runs_->CountActive(), 2);
+                              EXPECT_EQ(runs_->Get(id)->state(), v1::RUN_STATE_QUEUED);
+                              return absl::OkStatus();
+                            })
+                  .ok());
+  EXPECT_EQ(End(id).state(), v1::RUN_STATE_DONE);
+}
+
+TEST_F(RunManagerTest, StopAndACallerThatGoesEndWhatIsDoneAlone) {
+  const auto until_stopped = [](const StopSource& stop) {
+    pollfd descriptor = {.fd = stop.fd(), .events = POLLIN, .revents = 0};
+    while (::poll(&descriptor, 1, /*timeout=*/-1) < 0) {
+    }
+    return absl::CancelledError("stopped");
+  };
+  EXPECT_EQ(runs_->DoAlone([looks = 0]() mutable { return ++looks > 2; }, until_stopped).message(), "stopped");
+  std::thread stopper;
+  EXPECT_EQ(runs_
+                ->DoAlone([] { return false; },
+                          [&](const StopSource& stop) {
+                            stopper = std::thread([&] { runs_->Stop(); });
+                            return until_stopped(stop);
+                          })
+                .message(),
+            "stopped");
+  stopper.join();
+  EXPECT_EQ(runs_->DoAlone([] { return false; }, until_stopped).code(), absl::StatusCode::kUnavailable);
 }
 
 TEST_F(RunManagerTest, RunsThatACrashCutOffAreFoundAtStart) {
