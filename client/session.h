@@ -75,6 +75,10 @@ template <>
 inline v1::CatalogService::Stub* Daemon::StubOf() {
   return catalog_.get();
 }
+template <>
+inline v1::ValidationService::Stub* Daemon::StubOf() {
+  return validation_.get();
+}
 
 class Session {
  public:

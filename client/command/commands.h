@@ -31,6 +31,7 @@ Command PsCommand();
 Command RunCommand();
 Command StatusCommand();
 Command SummaryCommand();
+Command ValidateCommand();
 Command VersionCommand();
 Command WhatIfCommand();
 Command WorkloadsCommand();

@@ -7,14 +7,14 @@ const std::vector<Command>& Commands() {
   static const auto& commands = *new std::vector<Command>{
       RunCommand(),       SummaryCommand(),      ModelCommand(),         ListCommand(),      ExportCommand(),
       CheckCommand(),     DeleteCommand(),       AnalyzeCommand(),       WhatIfCommand(),    DiffCommand(),
-      CalibrateCommand(), CalibrateFitCommand(), CalibrateEvalCommand(), LaunchCommand(),    PsCommand(),
+      ValidateCommand(), CalibrateCommand(), CalibrateFitCommand(), CalibrateEvalCommand(), LaunchCommand(),    PsCommand(),
       AttachCommand(),    DetachCommand(),       ModelsCommand(),        WorkloadsCommand(), DescribeWorkloadCommand(),
       DevicesCommand(),   KernelsCommand(),      StatusCommand(),        VersionCommand(),   CompletionCommand()};
   return commands;
 }
 
 const std::vector<std::string_view>& LaterCommands() {
-  static const auto& names = *new std::vector<std::string_view>{"validate", "import"};
+  static const auto& names = *new std::vector<std::string_view>{"import"};
   return names;
 }
 

@@ -31,6 +31,12 @@ absl::Status CheckKnown(std::string_view what, std::string_view name, std::strin
       fmt::format("no {} '{}': not in the catalogue{}", what, name, DidYouMean(name, names, kModelsList)));
 }
 
+std::filesystem::path ShareDir() {
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  return program.parent_path().parent_path() / "share/dsocr";
+}
+
 }  // namespace
 
 absl::StatusOr<ModelSpec> FindModel(std::string_view model_id, std::string_view variant) {
@@ -63,10 +69,10 @@ absl::StatusOr<LoadedModel> ChooseModel(std::string_view model_id, std::string_v
 
 bool IsExecutable(const ModelSpec& model) { return std::holds_alternative<analytic::ClipSpec>(model.encoder); }
 
-std::string BuiltInConfigPath(std::string_view variant) {
-  std::error_code error;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
-  return program.parent_path().parent_path() / "share/dsocr" / fmt::format("{}.json", variant);
-}
+std::string BuiltInConfigPath(std::string_view variant) { return ShareDir() / fmt::format("{}.json", variant); }
+
+std::string SmallModelDir() { return ShareDir() / "small"; }
+
+bool HasWeights(std::string_view model_dir) { return !model_dir.empty() && model_dir != SmallModelDir(); }
 
 }  // namespace dsocr::catalog

@@ -28,6 +28,13 @@ bool IsExecutable(const analytic::ModelSpec& model);
 // <prefix>/share/dsocr/VARIANT.json of this installation.
 std::string BuiltInConfigPath(std::string_view variant);
 
+// <prefix>/share/dsocr/small of this installation: the config.json of a model that runs in a tenth of a second, for
+// validating an installation. It has no weights; it runs with random ones.
+std::string SmallModelDir();
+
+// Whether a run takes its weights from `model_dir`, and not from a random seed.
+bool HasWeights(std::string_view model_dir);
+
 }  // namespace dsocr::catalog
 
 #endif  // DSOCR_DAEMON_CATALOG_MODELS_H_

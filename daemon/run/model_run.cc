@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "base/status.h"
 #include "daemon/catalog/models.h"
+#include "daemon/report/measured.h"
 #include "daemon/run/inquiry.h"
 #include "daemon/run/measure_device.h"
 #include "daemon/run/rejoin.h"
@@ -50,6 +51,7 @@ std::string RequestJson(const v1::ModelRun& request, const Plan& plan) {
     return is_there ? Json(text) : Json(nullptr);
   };
   const Json json = {{"model_dir", text_or_null(!model_dir.empty(), model_dir)},
+                     {"random_weights", !catalog::HasWeights(model_dir)},
                      {"random_seed", request.random_seed()},
                      {"device", plan.target.runner_device},
                      {"dtype", analytic::PrecisionName(workload.precision)},
@@ -219,7 +221,7 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
   v1::Provenance& provenance = plan.input.provenance;
   provenance.set_warmup(request.warmup());
   provenance.set_repeats(RepeatsOf(request));
-  if (request.request().model_dir().empty()) {
+  if (!catalog::HasWeights(request.request().model_dir())) {
     provenance.mutable_weights()->set_random_seed(request.random_seed());
   }
   DSOCR_ASSIGN_OR_RETURN(const analytic::Prediction prediction,
@@ -241,6 +243,9 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
   DSOCR_RETURN_IF_ERROR(report::JoinMeasurement(measured.result, prediction, plan.input,
                                                 {v1::ROUTE_LAUNCH, request.overhead_budget(), OffCpuNs(measured)},
                                                 &report));
+  if (measured.result.request_total_ns.size() > 1) {
+    DSOCR_RETURN_IF_ERROR(tools.store->PutRepeats(run->run_id(), report::RepeatsOf(measured.result)));
+  }
   report::AddExpertsHit(measured.experts, prediction, &report);
   provenance.set_duration_ms(absl::ToDoubleMilliseconds(absl::Now() - start));
   *report.mutable_provenance() = provenance;

@@ -63,7 +63,7 @@ absl::StatusOr<Plan> Planner::Resolve(const v1::DeepSeekOCRAnalyticRequest& requ
   *provenance.mutable_device() = plan.target.info;
   provenance.set_dtype(std::string(analytic::PrecisionName(plan.input.workload.precision)));
   provenance.mutable_weights();
-  if (!request.model_dir().empty()) {
+  if (catalog::HasWeights(request.model_dir())) {
     provenance.mutable_weights()->set_path(request.model_dir());
     if (model.hf_revision) {
       provenance.mutable_weights()->set_revision(*model.hf_revision);

@@ -56,6 +56,25 @@ absl::Status WritePieces(std::string_view text, const Set& set,
 
 }  // namespace
 
+grpc::Status ValidationService::Validate(grpc::ServerContext* context, const v1::ValidateRequest* request,
+                                         grpc::ServerWriter<v1::ValidateEvent>* writer) {
+  return Call(activity_, [&]() -> absl::Status {
+    v1::ValidateEvent last;
+    DSOCR_ASSIGN_OR_RETURN(*last.mutable_result(),
+                           validator_.Validate(
+                               *request, CallerOf(*context), [context] { return context->IsCancelled(); },
+                               [writer](const v1::ValidateEvent& event) { return writer->Write(event); }));
+    last.set_state(v1::RUN_STATE_DONE);
+    writer->Write(last);
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status ValidationService::ListValidations(grpc::ServerContext*, const v1::ListValidationsRequest* request,
+                                                v1::ListValidationsResponse* response) {
+  return Answer(activity_, response, [&] { return store_->ListValidations(*request); });
+}
+
 grpc::Status ValidationService::FitCalibration(
     grpc::ServerContext* context,
     grpc::ServerReaderWriter<v1::FitCalibrationResponse, v1::FitCalibrationRequest>* stream) {

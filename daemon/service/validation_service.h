@@ -1,4 +1,4 @@
-// ValidationService: calibrations, made and judged.
+// ValidationService: how far predictions can be trusted: calibrations, made and judged, and validations.
 #ifndef DSOCR_DAEMON_SERVICE_VALIDATION_SERVICE_H_
 #define DSOCR_DAEMON_SERVICE_VALIDATION_SERVICE_H_
 
@@ -12,6 +12,7 @@
 #include "daemon/ops/activity.h"
 #include "daemon/run/run_manager.h"
 #include "daemon/store/store.h"
+#include "daemon/validate/validator.h"
 #include "dsocr/v1/validation.grpc.pb.h"
 
 namespace dsocr::service {
@@ -21,7 +22,17 @@ class ValidationService final : public v1::ValidationService::Service {
  public:
   ValidationService(run::RunManager* runs, store::Store* store, const config::Current* config,
                     const calibrate::Machine* machine, ops::Activity* activity)
-      : runs_(runs), store_(store), config_(config), machine_(machine), activity_(activity) {}
+      : runs_(runs),
+        store_(store),
+        config_(config),
+        machine_(machine),
+        activity_(activity),
+        validator_(runs, store, machine) {}
+
+  grpc::Status Validate(grpc::ServerContext* context, const v1::ValidateRequest* request,
+                        grpc::ServerWriter<v1::ValidateEvent>* writer) override;
+  grpc::Status ListValidations(grpc::ServerContext* context, const v1::ListValidationsRequest* request,
+                               v1::ListValidationsResponse* response) override;
 
   grpc::Status Calibrate(grpc::ServerContext* context, const v1::CalibrateRequest* request,
                          grpc::ServerWriter<v1::CalibrateEvent>* writer) override;
@@ -41,6 +52,7 @@ class ValidationService final : public v1::ValidationService::Service {
   const config::Current* const config_;
   const calibrate::Machine* const machine_;
   ops::Activity* const activity_;
+  const validate::Validator validator_;
   absl::Mutex fit_mutex_;  // fits and evaluations take turns: each keeps a core busy
 };
 

@@ -50,6 +50,20 @@ constexpr const char* kSteps[] = {
       ) STRICT;
       CREATE INDEX calibration_by_key ON calibration (device_name, dtype, driver, tool_version);
     )sql",
+    R"sql(
+      CREATE TABLE repeats (
+        run_id TEXT PRIMARY KEY,
+        repeats BLOB NOT NULL
+      ) STRICT;
+      CREATE TABLE validation (
+        seq INTEGER PRIMARY KEY,
+        validation_id TEXT NOT NULL UNIQUE,
+        suite TEXT NOT NULL,
+        verdict BLOB NOT NULL,
+        repeats BLOB NOT NULL
+      ) STRICT;
+      CREATE INDEX validation_by_suite ON validation (suite, seq);
+    )sql",
 };
 
 absl::Status CheckOwner(Database* database) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -122,6 +123,9 @@ StoredCalibration CalibrationOf(const Query& query) {
 constexpr Kind kCalibration = {"calibration", "SELECT count(*) FROM calibration",
                                "SELECT calibration_id FROM calibration ORDER BY seq DESC LIMIT 1000",
                                "dsocrctl devices", "dsocrctl run"};
+constexpr Kind kValidation = {"validation", "SELECT count(*) FROM validation",
+                              "SELECT validation_id FROM validation ORDER BY seq DESC LIMIT 1000",
+                              "dsocrctl validate --history", "dsocrctl validate"};
 
 }  // namespace
 
@@ -360,6 +364,96 @@ absl::StatusOr<std::vector<v1::Run>> Store::InterruptedRuns() {
     }
     DSOCR_ASSIGN_OR_RETURN(v1::Run run, ParseRow<v1::Run>(query, 1, impl_->url, query.Text(0)));
     runs.push_back(std::move(run));
+  }
+}
+
+absl::Status Store::PutRepeats(std::string_view run_id, const v1::RunRepeats& repeats) {
+  const std::string blob = repeats.SerializeAsString();
+  absl::MutexLock lock(&impl_->mutex);
+  DSOCR_ASSIGN_OR_RETURN(Query query, impl_->database->Prepare("INSERT OR REPLACE INTO repeats VALUES (?, ?)"));
+  return query.Bind(run_id).BindBlob(blob).Run();
+}
+
+absl::StatusOr<v1::RunRepeats> Store::GetRepeats(std::string_view run_id) {
+  absl::MutexLock lock(&impl_->mutex);
+  DSOCR_ASSIGN_OR_RETURN(Query query, impl_->database->Prepare("SELECT repeats FROM repeats WHERE run_id = ?"));
+  query.Bind(run_id);
+  DSOCR_ASSIGN_OR_RETURN(const bool found, query.Next());
+  if (!found) {
+    return absl::NotFoundError(
+        fmt::format("run '{}': its repeats are not kept; run it again with --repeats", Printable(run_id)));
+  }
+  return ParseRow<v1::RunRepeats>(query, 0, impl_->url, run_id);
+}
+
+absl::Status Store::PutValidation(const v1::Validation& validation) {
+  v1::Validation verdict = validation;
+  v1::Validation repeats;  // the repeats alone, case by case: lists need not read them
+  for (v1::CaseVerdict& of : *verdict.mutable_cases()) {
+    *repeats.add_cases()->mutable_repeats() = of.repeats();
+    of.clear_repeats();
+  }
+  const std::string verdict_blob = verdict.SerializeAsString();
+  const std::string repeats_blob = repeats.SerializeAsString();
+  absl::MutexLock lock(&impl_->mutex);
+  DSOCR_ASSIGN_OR_RETURN(
+      Query query,
+      impl_->database->Prepare("INSERT INTO validation (validation_id, suite, verdict, repeats) VALUES (?, ?, ?, ?)"));
+  return query.Bind(validation.validation_id())
+      .Bind(validation.suite())
+      .BindBlob(verdict_blob)
+      .BindBlob(repeats_blob)
+      .Run();
+}
+
+absl::StatusOr<v1::Validation> Store::GetValidation(std::string_view id, std::string_view suite) {
+  absl::MutexLock lock(&impl_->mutex);
+  const bool is_latest = id == kLatest;
+  DSOCR_ASSIGN_OR_RETURN(
+      Query query, impl_->database->Prepare(
+                       is_latest ? "SELECT verdict, repeats FROM validation WHERE suite = ? ORDER BY seq DESC LIMIT 1"
+                                 : "SELECT verdict, repeats FROM validation WHERE validation_id = ?"));
+  query.Bind(is_latest ? suite : id);
+  DSOCR_ASSIGN_OR_RETURN(const bool found, query.Next());
+  if (!found && is_latest) {
+    return absl::NotFoundError(fmt::format(
+        "no validation of suite '{}' yet: {} holds none; the first one runs without --baseline", suite, impl_->url));
+  }
+  if (!found) {
+    return impl_->NotFound(kValidation, id);
+  }
+  DSOCR_ASSIGN_OR_RETURN(v1::Validation validation, ParseRow<v1::Validation>(query, 0, impl_->url, id));
+  DSOCR_ASSIGN_OR_RETURN(const v1::Validation repeats, ParseRow<v1::Validation>(query, 1, impl_->url, id));
+  for (int i = 0; i < std::min(validation.cases_size(), repeats.cases_size()); ++i) {
+    if (repeats.cases(i).repeats().modules_size() > 0) {
+      *validation.mutable_cases(i)->mutable_repeats() = repeats.cases(i).repeats();
+    }
+  }
+  return validation;
+}
+
+absl::StatusOr<v1::ListValidationsResponse> Store::ListValidations(const v1::ListValidationsRequest& request) {
+  DSOCR_ASSIGN_OR_RETURN(const Page page, ParsePage(request.page_size(), request.page_token()));
+  absl::MutexLock lock(&impl_->mutex);
+  DSOCR_ASSIGN_OR_RETURN(
+      Query query,
+      impl_->database->Prepare("SELECT seq, verdict FROM validation WHERE seq < ?1 AND (?3 = '' OR suite = ?3)"
+                               " ORDER BY seq DESC LIMIT ?2"));
+  query.Bind(page.before_seq).Bind(page.size + 1).Bind(request.suite());
+  v1::ListValidationsResponse response;
+  int64_t last_seq = 0;
+  for (;;) {
+    DSOCR_ASSIGN_OR_RETURN(const bool more, query.Next());
+    if (!more) {
+      return response;
+    }
+    if (response.validations_size() == page.size) {
+      response.set_next_page_token(std::to_string(last_seq));
+      return response;
+    }
+    last_seq = query.Int(0);
+    DSOCR_ASSIGN_OR_RETURN(*response.add_validations(),
+                           ParseRow<v1::Validation>(query, 1, impl_->url, std::to_string(last_seq)));
   }
 }
 

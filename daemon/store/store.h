@@ -1,4 +1,4 @@
-// What dsocrd remembers: reports, runs and calibrations, in one SQLite file.
+// What dsocrd remembers: reports, runs, calibrations and validations, in one SQLite file.
 //
 // A write that returned OK survives a power cut (WAL, synchronous FULL). Documents are opaque blobs (serialized
 // messages); what lists and look-ups need has columns of its own, so that they parse no blob. Thread-safe: one
@@ -21,6 +21,7 @@
 #include "dsocr/v1/analytic.pb.h"
 #include "dsocr/v1/profile.pb.h"
 #include "dsocr/v1/report.pb.h"
+#include "dsocr/v1/verdict.pb.h"
 
 namespace dsocr::store {
 
@@ -70,6 +71,17 @@ class Store {
   absl::StatusOr<v1::ListRunsResponse> ListRuns(const v1::ListRunsRequest& request);
   // Runs that are in no final state: at start, those that a crash cut off. Oldest first.
   absl::StatusOr<std::vector<v1::Run>> InterruptedRuns();
+
+  // Of a measured run: adds them, or replaces those of this run.
+  absl::Status PutRepeats(std::string_view run_id, const v1::RunRepeats& repeats);
+  absl::StatusOr<v1::RunRepeats> GetRepeats(std::string_view run_id);  // NOT_FOUND: none are kept
+
+  // ALREADY_EXISTS for an id that is taken.
+  absl::Status PutValidation(const v1::Validation& validation);
+  // With its repeats. `id`: an id, or "latest" for the newest of `suite`. NOT_FOUND as GetReport.
+  absl::StatusOr<v1::Validation> GetValidation(std::string_view id, std::string_view suite);
+  // Newest first, without their repeats; of one suite, or of all where it is empty. INVALID_ARGUMENT as ListReports.
+  absl::StatusOr<v1::ListValidationsResponse> ListValidations(const v1::ListValidationsRequest& request);
 
   // ALREADY_EXISTS for an id that is taken.
   absl::Status PutCalibration(const StoredCalibration& calibration);

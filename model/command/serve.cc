@@ -97,10 +97,10 @@ void Serve(const ServeRequest& request, const EventWriter& events) {
   const ModelConfig config = ConfigOf(request);
   Inputs inputs = MakeInputs(request, config);  // all that is cheap to refuse comes before the weights
 
-  events.State("loading", request.model_dir ? "loading weights" : "making random weights", 0.2);
+  const std::optional<std::string> weights_dir = request.random_weights ? std::nullopt : request.model_dir;
+  events.State("loading", weights_dir ? "loading weights" : "making random weights", 0.2);
   const Clock::time_point load_start = Clock::now();
-  const LoadedModel loaded =
-      LoadModel(config, request.model_dir, static_cast<uint64_t>(request.random_seed), dtype, device);
+  const LoadedModel loaded = LoadModel(config, weights_dir, static_cast<uint64_t>(request.random_seed), dtype, device);
   const double load_seconds = std::chrono::duration<double>(Clock::now() - load_start).count();
   const DeviceInfo info = DescribeDevice(device);
   events.Write(

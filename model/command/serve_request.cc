@@ -43,6 +43,7 @@ ServeRequest ParseServeRequest(std::string_view text) {
   const JsonSection root(json, source);
   ServeRequest request;
   root.String("model_dir", request.model_dir);
+  root.Bool("random_weights", request.random_weights);
   root.Int("random_seed", int64_t{0}, std::numeric_limits<int64_t>::max(), request.random_seed);
   ReadText(root, "device", request.device);
   ReadText(root, "dtype", request.dtype);

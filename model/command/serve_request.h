@@ -21,6 +21,7 @@ struct ServeWorkload {
 
 struct ServeRequest {
   std::optional<std::string> model_dir;  // absent: the published configuration with random weights
+  bool random_weights = false;           // of model_dir the configuration alone is read
   int64_t random_seed = 0;
   std::string device = "cpu";
   std::string dtype = "bf16";

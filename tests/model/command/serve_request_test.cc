@@ -39,6 +39,7 @@ TEST(ServeRequestTest, AbsentOptionalsHaveTheirDefaults) {
   json["model_dir"] = nullptr;
   const ServeRequest request = ParseServeRequest(json.dump());
   EXPECT_EQ(request.model_dir, std::nullopt);
+  EXPECT_FALSE(request.random_weights);
   EXPECT_EQ(request.device, "cpu");
   EXPECT_EQ(request.workload.seq_len, 128);
   EXPECT_EQ(request.warmup, 1);

@@ -1,0 +1,26 @@
+// Whether one case of a suite is as it was predicted: times and operation counts of each stage, coverage of intervals.
+//
+// Pure functions; safe from any thread.
+#ifndef DSOCR_DAEMON_VALIDATE_JUDGE_H_
+#define DSOCR_DAEMON_VALIDATE_JUDGE_H_
+
+#include "dsocr/v1/report.pb.h"
+#include "dsocr/v1/verdict.pb.h"
+
+namespace dsocr::validate {
+
+// `report`: of the case's run, with its measurement. `repeats`: of the same run; empty where it had one request.
+// The error of a stage is |predicted - measured| / measured, measured being the median of the requests (the lower one
+// of an even number); a stage that took no time and was predicted to take none has none.
+v1::CaseVerdict Judge(const v1::ValidationCase& of, const v1::AnalyticModelReport& report,
+                      const v1::RunRepeats& repeats);
+
+// A case that could not be measured.
+v1::CaseVerdict Failed(const v1::ValidationCase& of, std::string error);
+
+// Fills in passed and summary from the cases.
+void Summarize(v1::Validation* validation);
+
+}  // namespace dsocr::validate
+
+#endif  // DSOCR_DAEMON_VALIDATE_JUDGE_H_

@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""Records consecutive repeats of validate's built-in case on this CPU: the noise that its regression test is tested with.
+
+usage: tools/data/record_noise.py [--dsocrctl PATH] [--repeats 200] > tests/golden/validate/small_cpu_repeats.csv
+
+A row a module: its id, operator category, and its own time in each repeat, in nanoseconds. No repeat is left out.
+"""
+
+import argparse
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+# As BuiltInSuite() of daemon/validate/suite.cc, but for the number of repeats.
+CASE = {"name": "small", "model": "small", "workload": "dsocr-standard-v1", "device": "cpu", "dtype": "fp32", "best_of": 4, "warmup": 3,
+        "overrides": {"base_size": 256, "image_size": 160, "crop_mode": 1, "page_width": 500, "page_height": 380, "seq_len": 89,
+                      "max_new_tokens": 16}}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dsocrctl", default="build/bin/dsocrctl")
+    parser.add_argument("--repeats", type=int, default=200)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        suite = pathlib.Path(directory) / "noise.json"
+        suite.write_text(json.dumps({"name": "noise", "cases": [CASE | {"repeats": options.repeats}]}))
+        result = subprocess.run([options.dsocrctl, "validate", "--suite", suite, "-o", "json"], check=True, stdout=subprocess.PIPE)
+    case = json.loads(result.stdout)["cases"][0]
+    if case["error"]:
+        sys.exit(f"record_noise.py: {case['error']}")
+    rows = csv.writer(sys.stdout, lineterminator="\n")
+    for module in case["repeats"]["modules"]:
+        rows.writerow([module["module_id"], module["operator_category"], *module["self_time_ns"]])
+
+
+if __name__ == "__main__":
+    main()
