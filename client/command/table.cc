@@ -4,12 +4,16 @@
 namespace dsocr::client {
 
 const std::vector<Command>& Commands() {
-  static const auto& commands = *new std::vector<Command>{
-      RunCommand(),       SummaryCommand(),      ModelCommand(),         ListCommand(),      ExportCommand(),
-      CheckCommand(),     DeleteCommand(),       AnalyzeCommand(),       WhatIfCommand(),    DiffCommand(),
-      ValidateCommand(), CalibrateCommand(), CalibrateFitCommand(), CalibrateEvalCommand(), LaunchCommand(),    PsCommand(),
-      AttachCommand(),    DetachCommand(),       ModelsCommand(),        WorkloadsCommand(), DescribeWorkloadCommand(),
-      DevicesCommand(),   KernelsCommand(),      StatusCommand(),        VersionCommand(),   CompletionCommand()};
+  static const auto& commands =
+      *new std::vector<Command>{RunCommand(),          SummaryCommand(),       ModelCommand(),
+                                ListCommand(),         ExportCommand(),        CheckCommand(),
+                                DeleteCommand(),       AnalyzeCommand(),       WhatIfCommand(),
+                                DiffCommand(),         ValidateCommand(),      CalibrateCommand(),
+                                CalibrateFitCommand(), CalibrateEvalCommand(), LaunchCommand(),
+                                PsCommand(),           AttachCommand(),        DetachCommand(),
+                                ModelsCommand(),       WorkloadsCommand(),     DescribeWorkloadCommand(),
+                                DevicesCommand(),      KernelsCommand(),       StatusCommand(),
+                                VersionCommand(),      CompletionCommand()};
   return commands;
 }
 

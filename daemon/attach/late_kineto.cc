@@ -38,7 +38,7 @@ std::string ReceivePacket(int socket, absl::Time deadline) {
   return size <= 0 ? "" : std::string(bytes, static_cast<size_t>(size));
 }
 
-std::string Printable(std::string text) {
+std::string OnlyPrintable(std::string text) {
   for (char& letter : text) {
     letter = letter < ' ' || letter > '~' ? '?' : letter;
   }
@@ -74,7 +74,7 @@ absl::Status StartKineto(const std::string& agent_path, Target* target) {
     return NoLateKineto(*target, "the agent in it says nothing; is it being recorded?");
   }
   if (said.front() != '/') {
-    return NoLateKineto(*target, said.front() == record::kRefusalMark ? Printable(said.substr(1))
+    return NoLateKineto(*target, said.front() == record::kRefusalMark ? OnlyPrintable(said.substr(1))
                                                                       : "what its agent said makes no sense");
   }
   target->uses_kineto_daemon = true;

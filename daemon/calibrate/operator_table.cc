@@ -139,7 +139,7 @@ absl::StatusOr<OperatorSize> ReadSize(Op op, const CellOf& cell) {
   MoeSize size;
   DSOCR_RETURN_IF_ERROR(ReadSizes(kMoeColumns, cell, &size));
   size.routing = cell("routing");
-  if (!analytic::ParsesAsRouting(size.routing)) {
+  if (!analytic::IsRouting(size.routing)) {
     return Wrong("routing", size.routing, "not 'balanced' or 'power_law_A' with a number A");
   }
   return size;

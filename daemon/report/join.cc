@@ -46,7 +46,7 @@ void AddOperators(const ModuleSum& sum, const PredictedModule& module, v1::Modul
 }
 
 // By module id: its time in every measured request, where there are some but not too many.
-absl::flat_hash_map<std::string, const attribution::ModuleRepeats*> RepeatsOf(const attribution::Result& measured) {
+absl::flat_hash_map<std::string, const attribution::ModuleRepeats*> RepeatTimes(const attribution::Result& measured) {
   constexpr size_t kMostRepeats = 100;  // 160 modules each: a third of a report's values
   absl::flat_hash_map<std::string, const attribution::ModuleRepeats*> repeats;
   if (measured.request_total_ns.size() > 1 && measured.request_total_ns.size() <= kMostRepeats) {
@@ -83,7 +83,7 @@ absl::Status JoinMeasurement(const attribution::Result& measured, const Predicti
     sums[sum.module_id] = &sum;
   }
 
-  const auto repeats = RepeatsOf(measured);
+  const auto repeats = RepeatTimes(measured);
   google::protobuf::RepeatedPtrField<v1::ModuleMeasurement> measurements;
   measurements.Reserve(static_cast<int>(prediction.modules.size()));
   size_t joined = 0;
