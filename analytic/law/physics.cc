@@ -79,12 +79,19 @@ LawPrior PriorOf(LawClass family, const Device& device) {
   return {};
 }
 
-LawParameters Transferred(LawParameters parameters, const Device& from, const Device& to) {
-  if (from.min_kernel_ns > 0 && to.min_kernel_ns > 0) {
-    parameters[kLogT0] += std::log(to.min_kernel_ns / from.min_kernel_ns);
+bool IsOneGeneration(const Device& a, const Device& b) {
+  return a.compute_capability > 0 && a.compute_capability == b.compute_capability;
+}
+
+LawParameters Transferred(LawClass family, const LawParameters& parameters, const Device& from, const Device& to) {
+  constexpr double kCarriedAcross = 0.5;
+  const double carried = IsOneGeneration(from, to) ? 1 : kCarriedAcross;
+  const LawParameters before = PriorOf(family, from).mean;
+  LawParameters after = PriorOf(family, to).mean;
+  for (size_t i = 0; i < after.size(); ++i) {
+    after[i] += carried * (parameters[i] - before[i]);
   }
-  parameters[kLogTau] += std::log(ClockShare(to) / ClockShare(from));
-  return parameters;
+  return after;
 }
 
 LawRates LawRatesOf(const Device& device, Precision precision) {
@@ -109,7 +116,7 @@ LawTerms TermsOf(const LawParameters& parameters, const LawWork& work, const Law
   double cold = work.bytes;
   if (work.reuse_bytes > 0 && rates.l2_bandwidth > 0) {
     cold = work.weight_bytes * ColdShare(work.reuse_bytes, cache) + rows * ColdShare(rows, cache);
-    terms.l2 = work.bytes / (std::exp(parameters[kLogE2]) * rates.l2_bandwidth);
+    terms.l2 = (work.bytes - cold) / (std::exp(parameters[kLogE2]) * rates.l2_bandwidth);
   }
   terms.memory = cold / (e_b * rates.bytes);
   terms.ns = terms.latency + SoftMax(terms.compute, terms.memory, terms.l2, p);

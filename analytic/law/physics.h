@@ -1,7 +1,7 @@
 // The physics of a law: a floor and a soft roofline.
 //
 //   t = t0 + tau * s / (1 + s / s0) + (C^p + M^p + L^p)^(1/p)
-//   C = flops / (e_c P),   M = bytes from memory / (e_b W),   L = bytes through the L2 / (e_2 W_2)
+//   C = flops / (e_c P),   M = bytes from memory / (e_b W),   L = bytes from the L2 / (e_2 W_2)
 //
 // s is what a kernel has to do one step after another, whatever the width of the device: the k of a matrix product (s0:
 // where libraries begin to split it), keys of attention, experts of a mixture. P and W are the device's peaks, W_2 is
@@ -33,8 +33,11 @@ struct LawPrior {
 };
 LawPrior PriorOf(LawClass family, const Device& device);
 
-// The parameters of a fit on `from`, on another device: floors go with its smallest kernel, steps with its clock.
-LawParameters Transferred(LawParameters parameters, const Device& from, const Device& to);
+bool IsOneGeneration(const Device& a, const Device& b);
+
+// The parameters of a fit on `from`, on another device: what the fit found beyond the prior is carried over, whole
+// within a generation and half across, where it is part the device's and part the operator's.
+LawParameters Transferred(LawClass family, const LawParameters& parameters, const Device& from, const Device& to);
 
 // A device's peaks, in units a ns.
 struct LawRates {

@@ -99,10 +99,6 @@ void SetIntervals(double half_50, double half_90, Estimate* estimate) {
   estimate->high_90_ns = estimate->ns * std::exp(half_90);
 }
 
-bool IsOneGeneration(const Device& a, const Device& b) {
-  return a.compute_capability > 0 && a.compute_capability == b.compute_capability;
-}
-
 }  // namespace
 
 Estimate PredictOperator(const LawModel& model, const Device& target, const OperatorSize& size, Precision precision) {
@@ -123,7 +119,7 @@ Estimate PredictOperator(const LawModel& model, const Device& target, const Oper
   LawParameters law;
   std::copy_n(fit->law.begin(), law.size(), law.begin());
   const bool is_transfer = target.name != model.device.name;
-  const LawTerms terms = TermsOf(is_transfer ? Transferred(law, model.device, target) : law, work, rates);
+  const LawTerms terms = TermsOf(is_transfer ? Transferred(family, law, model.device, target) : law, work, rates);
   estimate.bound = BoundOfTerms(terms);
 
   // Outside of what was measured the correction of the edge holds: the efficiency of the largest, the floor of the
