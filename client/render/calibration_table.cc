@@ -39,14 +39,9 @@ std::map<std::string, Score> Sorted(const Map& map) {
 
 Table HeldOutTable(const v1::CalibrationSummary& summary) {
   Table table;
-  table.columns = {{"HELD OUT", "class"},
-                   {"ROWS", "n", true},
-                   {"MAPE", "mape", true},
-                   {"MEDIAN", "median_ape", true},
-                   {"IN 90 %", "coverage_90", true}};
+  table.columns = {{"HELD OUT", "class"}, {"ROWS", "n", true}, {"MAPE", "mape", true}, {"MEDIAN", "median_ape", true}};
   for (const auto& [name, score] : Sorted<v1::HeldOutScore>(summary.held_out())) {
-    table.rows.push_back({Cell(name), Rows(score.n()), Percent(score.mape()), Percent(score.median_ape()),
-                          Percent(score.coverage_90())});
+    table.rows.push_back({Cell(name), Rows(score.n()), Percent(score.mape()), Percent(score.median_ape())});
   }
   return table;
 }

@@ -54,6 +54,7 @@ absl::StatusOr<analytic::Device> DeviceOf(const v1::DeviceProfile& profile) {
   DSOCR_RETURN_IF_ERROR(CheckFigure("memory_gb", profile.memory_gb(), true));
   DSOCR_RETURN_IF_ERROR(CheckFigure("launch_us", launch_us, true));
   DSOCR_RETURN_IF_ERROR(CheckFigure("min_kernel_us", kernel_us, true));
+  DSOCR_RETURN_IF_ERROR(CheckFigure("compute_capability", static_cast<double>(profile.compute_capability()), true));
   DSOCR_RETURN_IF_ERROR(CheckFigure("sm_count", static_cast<double>(profile.sm_count()), true));
   DSOCR_RETURN_IF_ERROR(CheckFigure("tensor_clock_mhz", profile.tensor_clock_mhz(), true));
   DSOCR_RETURN_IF_ERROR(CheckFigure("boost_clock_mhz", profile.boost_clock_mhz(), true));
@@ -69,6 +70,7 @@ absl::StatusOr<analytic::Device> DeviceOf(const v1::DeviceProfile& profile) {
   device.memory_bytes = static_cast<int64_t>(profile.memory_gb() * kGiga);
   device.launch_ns = launch_us * kNsPerMicrosecond;
   device.min_kernel_ns = kernel_us * kNsPerMicrosecond;
+  device.compute_capability = static_cast<int>(profile.compute_capability());
   device.sm_count = profile.sm_count();
   device.tensor_clock_hz = profile.tensor_clock_mhz() * kMega;
   device.boost_clock_hz = profile.boost_clock_mhz() * kMega;

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <tuple>
 #include <utility>
 
 #include "absl/status/status.h"
-#include "base/status.h"
 #include "daemon/calibrate/operator_table.h"
+#include "fmt/format.h"
 
 namespace dsocr::calibrate {
 namespace {
@@ -16,9 +17,7 @@ using analytic::Estimate;
 using analytic::LawModel;
 using analytic::Sample;
 
-constexpr size_t kRowsBetweenLooks = 64;      // at whether the caller has gone
-constexpr size_t kParts = 10;                 // that are held out in turn
-constexpr size_t kMostRowsOfAllParts = 1000;  // above, fitting ten times takes longer than it is worth
+constexpr size_t kRowsBetweenLooks = 64;  // at whether the caller has gone
 
 // An error as a share of what was measured; 0 for a baseline that has no answer.
 struct RowErrors {
@@ -48,26 +47,22 @@ double Quantile(const std::vector<double>& sorted, double share) {
   return sorted[below] + (rank - std::floor(rank)) * (sorted[above] - sorted[below]);
 }
 
-std::vector<std::string> ClassesOf(const analytic::OperatorSize& size) {
-  std::vector<std::string> classes = {std::string(OpName(OpOf(size)))};
-  switch (analytic::LawClassOf(size)) {
-    case analytic::LawClass::kSkinnyGemm:
-      classes.emplace_back("gemm_skinny");
-      break;
-    case analytic::LawClass::kEncoderAttention:
-      classes.emplace_back("attention_encoder");
-      break;
-    case analytic::LawClass::kPrefillAttention:
-      classes.emplace_back("attention_prefill");
-      break;
-    case analytic::LawClass::kDecodeAttention:
-      classes.emplace_back("attention_decode");
-      break;
+std::string_view KindName(analytic::LawClass law_class) {
+  switch (law_class) {
     case analytic::LawClass::kGemm:
+      return "gemm_wide";
+    case analytic::LawClass::kSkinnyGemm:
+      return "gemm_skinny";
+    case analytic::LawClass::kEncoderAttention:
+      return "attention_encoder";
+    case analytic::LawClass::kPrefillAttention:
+      return "attention_prefill";
+    case analytic::LawClass::kDecodeAttention:
+      return "attention_decode";
     case analytic::LawClass::kMoe:
-      break;
+      return "moe";
   }
-  return classes;
+  return "";
 }
 
 void Count(const Sample& row, const Estimate& estimate, const RowErrors& errors, bool has_nearest, Tally* tally) {
@@ -142,8 +137,8 @@ absl::StatusOr<std::map<std::string, v1::OperatorScore>> ScoreRows(const LawMode
       errors.roofline = std::abs(ShareOff(RooflineNs(*judges.datasheet, row.size, row.precision), row.time_ns));
       errors.padded = std::abs(ShareOff(PaddedRooflineNs(*judges.datasheet, row.size, row.precision), row.time_ns));
     }
-    for (const std::string& name : ClassesOf(row.size)) {
-      Count(row, estimate, errors, nearest_ns > 0, &tallies[name]);
+    for (const std::string_view name : std::set{OpName(OpOf(row.size)), KindName(LawClassOf(row.size))}) {
+      Count(row, estimate, errors, nearest_ns > 0, &tallies[std::string(name)]);
     }
   }
   std::map<std::string, v1::OperatorScore> scores;
@@ -153,35 +148,23 @@ absl::StatusOr<std::map<std::string, v1::OperatorScore>> ScoreRows(const LawMode
   return scores;
 }
 
-absl::StatusOr<std::map<std::string, HeldOut>> ScoreHeldOut(const analytic::Device& device,
-                                                            const std::vector<Sample>& samples,
-                                                            const std::function<bool()>& is_cancelled) {
-  std::map<std::string, Tally> tallies;
-  const size_t parts = std::min(kParts, samples.size());
-  const size_t turns = samples.size() <= kMostRowsOfAllParts ? parts : 1;
-  for (size_t turn = 0; parts > 1 && turn < turns; ++turn) {
-    std::vector<Sample> fitted;
-    std::vector<Sample> held_out;
-    for (size_t i = 0; i < samples.size(); ++i) {
-      (i % parts == turn ? held_out : fitted).push_back(samples[i]);
-    }
-    DSOCR_ASSIGN_OR_RETURN(const LawModel model, analytic::FitLaws(device, std::move(fitted)));
-    for (size_t i = 0; i < held_out.size(); ++i) {
-      if (i % kRowsBetweenLooks == 0 && is_cancelled()) {
-        return absl::CancelledError("call: the caller has gone; call again");
+std::map<std::string, v1::HeldOutScore> HeldOutScores(const LawModel& model) {
+  std::map<std::string, v1::HeldOutScore> scores;
+  for (const analytic::LawFit& fit : model.fits) {
+    const std::string suffix =
+        fit.precision == analytic::Precision::kBf16 ? "" : fmt::format(".{}", analytic::PrecisionName(fit.precision));
+    const auto add = [&](analytic::LawClass law_class, size_t first) {
+      if (fit.scores[first] > 0) {
+        v1::HeldOutScore& score = scores[fmt::format("{}{}", KindName(law_class), suffix)];
+        score.set_n(static_cast<int64_t>(fit.scores[first]));
+        score.set_mape(fit.scores[first + 1]);
+        score.set_median_ape(fit.scores[first + 2]);
       }
-      const Sample& row = held_out[i];
-      const Estimate estimate = PredictOperator(model, device, row.size, row.precision);
-      const RowErrors errors{.measured_ns = row.time_ns, .signed_error = ShareOff(estimate.ns, row.time_ns)};
-      for (const std::string& name : ClassesOf(row.size)) {
-        Count(row, estimate, errors, /*has_nearest=*/false, &tallies[name]);
-      }
+    };
+    add(fit.law_class, 0);
+    if (fit.law_class == analytic::LawClass::kGemm) {  // one fit for both
+      add(analytic::LawClass::kSkinnyGemm, 3);
     }
-  }
-  std::map<std::string, HeldOut> scores;
-  for (const auto& [name, tally] : tallies) {
-    const v1::OperatorScore score = ScoreOf(tally, /*has_datasheet=*/false);
-    scores[name] = {score.n(), score.mape(), score.median_ape(), score.coverage_90()};
   }
   return scores;
 }

@@ -4,13 +4,11 @@
 
 #include <functional>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "analytic/law/law.h"
-#include "daemon/calibrate/law_file.h"
 #include "dsocr/v1/validation.pb.h"
 
 namespace dsocr::calibrate {
@@ -29,11 +27,9 @@ absl::StatusOr<std::map<std::string, v1::OperatorScore>> ScoreRows(const analyti
                                                                    const std::vector<analytic::Sample>& rows,
                                                                    const Judges& judges);
 
-// The errors of `samples` when each is predicted by laws that were fitted to others: ten parts of them take turns; of
-// many, one part alone.
-absl::StatusOr<std::map<std::string, HeldOut>> ScoreHeldOut(const analytic::Device& device,
-                                                            const std::vector<analytic::Sample>& samples,
-                                                            const std::function<bool()>& is_cancelled);
+// What the laws say of themselves: errors of rows that were held out when they were fitted. By kind, with the dtype
+// where that is not bf16: "gemm_wide", "moe.fp32".
+std::map<std::string, v1::HeldOutScore> HeldOutScores(const analytic::LawModel& model);
 
 }  // namespace dsocr::calibrate
 

@@ -1,8 +1,10 @@
 #include "daemon/calibrate/fit.h"
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -39,6 +41,20 @@ absl::StatusOr<OperatorTable> ReadTable(std::string_view text, std::string_view 
         fmt::format("columns that no operator has were passed over: {}", fmt::join(table->ignored_columns, ", ")));
   }
   return table;
+}
+
+// "samples[7]: why" of FitLaws as "row 'gemm,bf16,…': why": the samples may be some of the table's.
+absl::Status NameRow(const absl::Status& status, const std::vector<Sample>& rows) {
+  constexpr std::string_view kPrefix = "samples[";
+  const std::string message(status.message());
+  size_t row = 0;
+  const char* const begin = message.data() + std::min(kPrefix.size(), message.size());
+  const auto [end, error] = std::from_chars(begin, message.data() + message.size(), row);
+  if (!message.starts_with(kPrefix) || error != std::errc() || row >= rows.size()) {
+    return status;
+  }
+  const std::string_view why = std::string_view(message).substr(static_cast<size_t>(end - message.data()) + 1);
+  return absl::Status(status.code(), fmt::format("row '{}'{}", RowText(rows[row]), why));
 }
 
 // Leaves the rows of `op`; all of them where it is empty.
@@ -110,12 +126,8 @@ v1::CalibrationSummary SummaryOf(const LawFile& file, size_t table_rows) {
     summary.set_points(*file.points);
     summary.set_seed(file.seed.value_or(0));
   }
-  for (const auto& [name, score] : file.held_out) {
-    v1::HeldOutScore& out = (*summary.mutable_held_out())[name];
-    out.set_n(score.n);
-    out.set_mape(score.mape);
-    out.set_median_ape(score.median_ape);
-    out.set_coverage_90(score.coverage_90);
+  for (auto& [name, score] : HeldOutScores(file.model)) {
+    (*summary.mutable_held_out())[name] = std::move(score);
   }
   summary.set_tool_version(file.tool_version);
   return summary;
@@ -204,12 +216,14 @@ absl::StatusOr<FittedTable> FitTable(const v1::FitCalibrationRequest& request, s
   file.origin = profile.origin;
   file.rows = static_cast<int64_t>(rows.size());
   file.rows_sha256 = RowsDigest(rows);
+  if (is_cancelled()) {
+    return absl::CancelledError("call: the caller has gone; call again");
+  }
   absl::StatusOr<analytic::LawModel> model = analytic::FitLaws(profile.device, rows);
   if (!model.ok()) {
-    return InFile("table", request.table_file_name(), model.status());
+    return InFile("table", request.table_file_name(), NameRow(model.status(), rows));
   }
   file.model = *std::move(model);
-  DSOCR_ASSIGN_OR_RETURN(file.held_out, ScoreHeldOut(profile.device, file.model.samples, is_cancelled));
   FittedTable fitted;
   fitted.summary = SummaryOf(file, table.rows.size());
   *fitted.summary.mutable_notes() = std::move(notes);
@@ -252,6 +266,10 @@ absl::StatusOr<v1::EvalCalibrationResponse> EvalTable(const v1::EvalCalibrationR
         "the calibration's peaks are estimated, not its datasheet's: fit it with --device-profile for transfers");
   }
   NoteUnfittedOps(file.model, rows, notes);
+  // Sums of the same rows in another order would have other bits.
+  std::sort(rows.begin(), rows.end(), [](const Sample& a, const Sample& b) {
+    return std::tie(a.size, a.precision, a.time_ns) < std::tie(b.size, b.precision, b.time_ns);
+  });
   const Judges judges{&target.device, target.datasheet ? &*target.datasheet : nullptr, is_cancelled};
   DSOCR_ASSIGN_OR_RETURN(const auto scores, ScoreRows(file.model, rows, judges));
   if (scores.empty()) {

@@ -1,10 +1,12 @@
 #include "daemon/calibrate/law_file.h"
 
-#include <array>
+#include <algorithm>
 #include <tuple>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "analytic/law/physics.h"
+#include "analytic/law/work.h"
 #include "base/status.h"
 #include "daemon/calibrate/operator_table.h"
 #include "daemon/calibrate/strict_json.h"
@@ -52,8 +54,9 @@ struct FitNumbers {
   std::vector<double> LawFit::*member;
 };
 constexpr FitNumbers kFitNumbers[] = {{"law", &LawFit::law},         {"lengths", &LawFit::lengths},
-                                      {"centres", &LawFit::centres}, {"weights", &LawFit::weights},
-                                      {"spread", &LawFit::spread},   {"scores", &LawFit::scores}};
+                                      {"box", &LawFit::box},         {"centres", &LawFit::centres},
+                                      {"weights", &LawFit::weights}, {"spread", &LawFit::spread},
+                                      {"scores", &LawFit::scores}};
 
 OrderedJson DeviceJson(const Device& device) {
   OrderedJson json = {{"name", device.name}, {"kind", device.kind == analytic::DeviceKind::kCpu ? "cpu" : "cuda"}};
@@ -63,6 +66,7 @@ OrderedJson DeviceJson(const Device& device) {
   for (const DeviceCount& count : kDeviceCounts) {
     json[count.key] = device.*count.member;
   }
+  json["compute_capability"] = device.compute_capability;
   json["source"] = device.source;
   return json;
 }
@@ -82,6 +86,9 @@ absl::Status ReadDevice(const nlohmann::json& json, Device* device) {
   for (const DeviceCount& count : kDeviceCounts) {
     reader.Integer(count.key, 0, kLargestCount, &(device->*count.member));
   }
+  int64_t compute_capability = 0;
+  reader.Integer("compute_capability", 0, 1'000'000'000, &compute_capability);
+  device->compute_capability = static_cast<int>(compute_capability);
   reader.Text("source", &device->source);
   if (!(device->matrix_bf16_flops_per_s > 0)) {
     reader.Refuse("matrix_bf16_flops_per_s", "not above 0");
@@ -132,33 +139,47 @@ absl::Status ReadTableKeys(const nlohmann::json& json, LawFile* file) {
   return reader.Finish();
 }
 
-OrderedJson HeldOutJson(const HeldOut& score) {
-  return {{"n", score.n}, {"mape", score.mape}, {"median_ape", score.median_ape}, {"coverage_90", score.coverage_90}};
-}
-
-absl::Status ReadHeldOut(const nlohmann::json& json, std::map<std::string, HeldOut>* held_out) {
-  for (const auto& [name, value] : json.items()) {
-    HeldOut score;
-    ObjectReader reader(value, fmt::format("held_out.{}.", name));
-    reader.Integer("n", 1, kMaxTableRows, &score.n);
-    reader.Number("mape", 0, kLargestNumber, &score.mape);
-    reader.Number("median_ape", 0, kLargestNumber, &score.median_ape);
-    reader.Number("coverage_90", 0, 1, &score.coverage_90);
-    DSOCR_RETURN_IF_ERROR(reader.Finish());
-    held_out->emplace(name, score);
-  }
-  return absl::OkStatus();
-}
-
 OrderedJson FitJson(const LawFit& fit) {
   OrderedJson json = {{"class", analytic::LawClassName(fit.law_class)}, {"dtype", PrecisionName(fit.precision)}};
   for (const FitNumbers& numbers : kFitNumbers) {
     json[numbers.key] = fit.*numbers.member;
   }
+  json["rows"] = fit.rows;
   return json;
 }
 
-absl::Status ReadFit(const nlohmann::json& json, const std::string& path, LawFit* fit) {
+// What PredictOperator takes for granted.
+std::string_view WhatIsWrongWith(const LawFit& fit) {
+  const size_t dimensions = fit.lengths.size();
+  if (FamilyOf(fit.law_class) != fit.law_class ||
+      dimensions != static_cast<size_t>(analytic::CoordinateCount(fit.law_class))) {
+    return "lengths: not one a coordinate of the class";
+  }
+  if (fit.law.size() != analytic::kLawParameters) {
+    return "law: not as many parameters as the law has";
+  }
+  if (!std::all_of(fit.lengths.begin(), fit.lengths.end(), [](double length) { return length > 0; })) {
+    return "lengths: not above 0";
+  }
+  if (fit.rows.empty() || fit.weights.size() != fit.rows.size() || fit.centres.size() != dimensions * fit.rows.size()) {
+    return "centres: not one for each row, length and weight";
+  }
+  if (fit.box.size() != 2 * dimensions) {
+    return "box: not two for each length";
+  }
+  for (size_t d = 0; d < dimensions; ++d) {
+    if (!(fit.box[d] <= fit.box[dimensions + d])) {
+      return "box: its lower end is above its upper one";
+    }
+  }
+  const size_t classes = fit.law_class == analytic::LawClass::kGemm ? 2 : 1;
+  if (fit.spread.size() != classes * 2 || fit.scores.size() != classes * 3) {
+    return "spread: not two for each class, or scores not three";
+  }
+  return "";
+}
+
+absl::Status ReadFit(const nlohmann::json& json, const std::string& path, size_t samples, LawFit* fit) {
   ObjectReader reader(json, path);
   std::string law_class;
   std::string dtype;
@@ -182,16 +203,24 @@ absl::Status ReadFit(const nlohmann::json& json, const std::string& path, LawFit
   for (const FitNumbers& numbers : kFitNumbers) {
     reader.Numbers(numbers.key, &(fit->*numbers.member));
   }
-  if (fit->centres.size() != fit->lengths.size() * fit->weights.size()) {
-    reader.Refuse("centres", "not as many as lengths times weights");
+  if (const nlohmann::json* rows = reader.Array("rows", kMaxTableRows)) {
+    for (const nlohmann::json& row : *rows) {
+      if (!row.is_number_unsigned() || row.get<uint64_t>() >= samples) {
+        reader.Refuse("rows", fmt::format("{}: no index into samples", row.dump()));
+        break;
+      }
+      fit->rows.push_back(row.get<int>());
+    }
   }
-  return reader.Finish();
+  DSOCR_RETURN_IF_ERROR(reader.Finish());
+  const std::string_view problem = WhatIsWrongWith(*fit);
+  return problem.empty() ? absl::OkStatus() : absl::InvalidArgumentError(path + std::string(problem));
 }
 
-absl::Status ReadFits(const nlohmann::json& json, std::vector<LawFit>* fits) {
+absl::Status ReadFits(const nlohmann::json& json, size_t samples, std::vector<LawFit>* fits) {
   for (size_t i = 0; i < json.size(); ++i) {
     LawFit fit;
-    DSOCR_RETURN_IF_ERROR(ReadFit(json[i], fmt::format("fits[{}].", i), &fit));
+    DSOCR_RETURN_IF_ERROR(ReadFit(json[i], fmt::format("fits[{}].", i), samples, &fit));
     for (const LawFit& other : *fits) {
       if (other.law_class == fit.law_class && other.precision == fit.precision) {
         return absl::InvalidArgumentError(fmt::format("fits[{}]: a second one of its class and dtype", i));
@@ -233,10 +262,6 @@ void AppendLines(std::string_view key, const std::vector<std::string>& lines, st
 }  // namespace
 
 std::string WriteLawFile(const LawFile& file) {
-  OrderedJson held_out = OrderedJson::object();
-  for (const auto& [name, score] : file.held_out) {
-    held_out[name] = HeldOutJson(score);
-  }
   std::string text = fmt::format("{{\n\"kind\": \"{}\",\n\"version\": {},\n\"law_revision\": {}", kLawKind,
                                  kLawFileVersion, file.law_revision);
   const auto add = [&](std::string_view key, const OrderedJson& value) {
@@ -245,7 +270,6 @@ std::string WriteLawFile(const LawFile& file) {
   add("tool_version", file.tool_version);
   add("device", DeviceJson(file.model.device));
   add("table", TableJson(file));
-  add("held_out", held_out);
   std::vector<std::string> lines;
   for (const LawFit& fit : file.model.fits) {
     lines.push_back(FitJson(fit).dump());
@@ -274,15 +298,16 @@ absl::StatusOr<LawFile> ReadLawFile(std::string_view text) {
   reader.Text("tool_version", &file.tool_version);
   const nlohmann::json* device = reader.Object("device");
   const nlohmann::json* table = reader.Object("table");
-  const nlohmann::json* held_out = reader.Object("held_out");
   const nlohmann::json* fits = reader.Array("fits", analytic::kLawClassCount * kDtypeCount);
   const nlohmann::json* samples = reader.Array("samples", kMaxTableRows);
   DSOCR_RETURN_IF_ERROR(reader.Finish());
   DSOCR_RETURN_IF_ERROR(ReadDevice(*device, &file.model.device));
   DSOCR_RETURN_IF_ERROR(ReadTableKeys(*table, &file));
-  DSOCR_RETURN_IF_ERROR(ReadHeldOut(*held_out, &file.held_out));
-  DSOCR_RETURN_IF_ERROR(ReadFits(*fits, &file.model.fits));
   DSOCR_RETURN_IF_ERROR(ReadSamples(*samples, &file.model.samples));
+  // Of laws of another revision only the samples are of use.
+  if (file.law_revision == kLawRevision) {
+    DSOCR_RETURN_IF_ERROR(ReadFits(*fits, file.model.samples.size(), &file.model.fits));
+  }
   return file;
 }
 

@@ -8,7 +8,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,14 +22,6 @@ namespace dsocr::calibrate {
 inline constexpr int64_t kLawRevision = 1;
 inline constexpr size_t kMaxLawFileBytes = size_t{32} << 20;  // kMaxTableRows rows have about 20 MB
 
-// Errors of rows that were held out of a fit.
-struct HeldOut {
-  int64_t n = 0;
-  double mape = 0;
-  double median_ape = 0;
-  double coverage_90 = 0;
-};
-
 struct LawFile {
   std::string tool_version;
   int64_t law_revision = kLawRevision;  // another one: the laws of `model` are not to be used
@@ -40,7 +31,6 @@ struct LawFile {
   std::string rows_sha256;  // RowsDigest
   std::optional<int64_t> points;
   std::optional<int64_t> seed;
-  std::map<std::string, HeldOut> held_out;  // by class
   analytic::LawModel model;
 };
 
