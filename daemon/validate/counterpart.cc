@@ -61,7 +61,7 @@ std::vector<double> Scaled(const std::vector<double>& values, const Blocks& bloc
   }
   std::vector<double> scaled(values.size());
   for (size_t i = 0; i < values.size() && deviation > 0; ++i) {
-    scaled[i] = std::clamp((values[i] - mean) / deviation, -2 * kLongest, 2 * kLongest);
+    scaled[i] = std::clamp((values[i] - mean) / deviation, -kLongest, kLongest);
   }
   return scaled;
 }
@@ -108,6 +108,29 @@ Matrix Products(const Matrix& a, const Matrix& b, size_t length) {
   return products;
 }
 
+// Of each entry, the median of all series.
+std::vector<double> Medians(const std::vector<const std::vector<double>*>& series, size_t length) {
+  std::vector<double> medians(length);
+  for (size_t i = 0; i < length && !series.empty(); ++i) {
+    std::vector<double> values;
+    for (const std::vector<double>* of : series) {
+      values.push_back((*of)[i]);
+    }
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), middle, values.end());
+    medians[i] = *middle;
+  }
+  return medians;
+}
+
+std::vector<double> Less(const std::vector<double>& series, const std::vector<double>& machine) {
+  std::vector<double> less = series;
+  for (size_t i = 0; i < less.size(); ++i) {
+    less[i] -= machine[i];
+  }
+  return less;
+}
+
 }  // namespace
 
 Blocks::Blocks(size_t before_given, size_t length_given, int count) : before(before_given), length(length_given) {
@@ -127,15 +150,17 @@ std::vector<double> LessCounterpart(const std::vector<double>& series,
                                     const std::vector<const std::vector<double>*>& others, const Blocks& blocks) {
   Matrix learnt;  // what weights are fitted to, and what they are applied to
   Matrix applied;
+  const std::vector<double> machine = Medians(others, blocks.length);
   for (const std::vector<double>* other : others) {
-    learnt.push_back(Standardised(*other, blocks));
-    applied.push_back(Scaled(*other, blocks));
+    learnt.push_back(Standardised(Less(*other, machine), blocks));
+    applied.push_back(Scaled(Less(*other, machine), blocks));
   }
   const Matrix fit = Products(learnt, learnt, blocks.length);
   const Matrix use = Products(learnt, applied, blocks.length);
-  std::vector<double> rest = series;
+  const std::vector<double> relative = Less(series, machine);
+  std::vector<double> rest = relative;
   for (const auto& [begin, end] : blocks.extents) {
-    const std::vector<double> target = Centred(series, blocks, begin, end);
+    const std::vector<double> target = Centred(relative, blocks, begin, end);
     std::vector<size_t> seen;
     for (size_t i = 0; i < blocks.length; ++i) {
       if (i < begin || i >= end) {

@@ -1,8 +1,10 @@
 // What a series should have been, by the others: a machine that slows down slows all of them, each in its own way.
 //
-// Each entry is predicted from the same entry of the others by ridge regression over the remaining blocks, the level of
-// either part taken out: the "synthetic control" of Abadie, Diamond and Hainmueller, JASA 105(490), 2010. An entry is
-// never predicted by a fit that has seen it or its neighbours, so what is left over is as large as it would be anew.
+// Each entry is taken relative to the median of the others, whatever that did; what is left is predicted from what is
+// left of the others by ridge regression over the remaining blocks, the level of either part taken out: the "synthetic
+// control" of Abadie, Diamond and Hainmueller, JASA 105(490), 2010. An entry is never predicted by a fit that has seen
+// it or its neighbours, so its rest is as large as it would be anew. The median comes first because slopes that were
+// learnt from small changes do not hold for a machine that is a third slower altogether.
 #ifndef DSOCR_DAEMON_VALIDATE_COUNTERPART_H_
 #define DSOCR_DAEMON_VALIDATE_COUNTERPART_H_
 

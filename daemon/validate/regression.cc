@@ -21,6 +21,7 @@ namespace {
 constexpr size_t kNoParent = static_cast<size_t>(-1);
 constexpr double kMostOfIt = 0.7;  // a part that explains so much of a change is the one that changed
 constexpr int kShownModules = 8;
+constexpr double kLargeChange = 0.1;
 
 double Median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
@@ -178,13 +179,14 @@ bool IsBelow(const std::vector<Module>& modules, size_t module, size_t node) {
   return module == node;
 }
 
-// Each module's log time, less what the leaves outside of it say that it should be.
+// Each module's log time, less what the leaves outside of it say that it should be. Leaves whose change is known to be
+// large say nothing of the others.
 std::vector<std::vector<double>> LessMachine(const std::vector<Module>& modules, const Blocks& blocks) {
   std::vector<std::vector<double>> residuals;
   for (size_t node = 0; node < modules.size(); ++node) {
     std::vector<const std::vector<double>*> others;
     for (size_t i = 0; i < modules.size(); ++i) {
-      if (modules[i].is_leaf && !IsBelow(modules, i, node)) {
+      if (modules[i].is_leaf && std::abs(modules[i].change) < kLargeChange && !IsBelow(modules, i, node)) {
         others.push_back(&modules[i].log_time);
       }
     }
@@ -205,12 +207,23 @@ double ShiftOf(const std::vector<double>& residual, size_t before) {
   return Median(std::move(differences));
 }
 
-void Test(const RegressionOptions& options, Comparison* comparison) {
-  const Blocks blocks(comparison->before, comparison->before + comparison->now, options.blocks);
-  const std::vector<std::vector<double>> residuals = LessMachine(comparison->modules, blocks);
-  const std::vector<double> p_values = RankPermutationTest(residuals, blocks, options.permutations);
+void SetChanges(const std::vector<std::vector<double>>& residuals, Comparison* comparison) {
   for (size_t i = 0; i < residuals.size(); ++i) {
     comparison->modules[i].change = std::exp(ShiftOf(residuals[i], comparison->before)) - 1;
+  }
+}
+
+void Test(const RegressionOptions& options, Comparison* comparison) {
+  const Blocks blocks(comparison->before, comparison->before + comparison->now, options.blocks);
+  std::vector<std::vector<double>> residuals = LessMachine(comparison->modules, blocks);
+  SetChanges(residuals, comparison);
+  if (std::any_of(comparison->modules.begin(), comparison->modules.end(),
+                  [](const Module& module) { return module.is_leaf && std::abs(module.change) >= kLargeChange; })) {
+    residuals = LessMachine(comparison->modules, blocks);
+    SetChanges(residuals, comparison);
+  }
+  const std::vector<double> p_values = RankPermutationTest(residuals, blocks, options.permutations);
+  for (size_t i = 0; i < residuals.size(); ++i) {
     comparison->modules[i].p_value = p_values[i];
   }
 }
@@ -346,13 +359,16 @@ v1::RunRepeats BestOf(const v1::RunRepeats& repeats, int best_of) {
 }
 
 absl::StatusOr<v1::RegressionVerdict> FindRegression(const v1::RunRepeats& now, const v1::RunRepeats& before,
-                                                     const RegressionOptions& options) {
+                                                     const RegressionOptions& given) {
+  RegressionOptions options = given;
   DSOCR_ASSIGN_OR_RETURN(Comparison comparison, Match(now, before, options));
   KeepLarge(options.min_share, &comparison);
   Test(options, &comparison);
+  const double machine_change = MachineChange(comparison);
+  options.min_change += options.min_change_of_machine * std::abs(std::log1p(machine_change));
 
   v1::RegressionVerdict verdict;
-  verdict.set_machine_change_pct(100 * MachineChange(comparison));
+  verdict.set_machine_change_pct(100 * machine_change);
   verdict.set_repeats(static_cast<int64_t>(comparison.now));
   verdict.set_baseline_repeats(static_cast<int64_t>(comparison.before));
   verdict.set_modules_tested(static_cast<int64_t>(comparison.modules.size()));

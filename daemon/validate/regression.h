@@ -24,11 +24,13 @@ namespace dsocr::validate {
 v1::RunRepeats BestOf(const v1::RunRepeats& repeats, int best_of);
 
 struct RegressionOptions {
-  double alpha = 0.01;        // chance of a false alarm, over all modules together
+  double alpha = 0.003;  // chance of a false alarm, over all modules together, if blocks were independent
+  // Added to min_change, times the machine's own change: what modules have in common is known from smaller changes.
+  double min_change_of_machine = 0.15;
   double min_change = 0.025;  // slow-downs below it are none, however certain
   double min_share = 0.005;   // of the request's time: smaller modules are judged with their parents alone
   int max_repeats = 30;       // of each side; later ones are left out
-  int blocks = 10;            // of each side, of consecutive repeats
+  int blocks = 6;  // of each side, of consecutive repeats: longer ones leave too few arrangements to be sure of any
   int permutations = 10'000;  // drawn where there are more; where there are fewer, all of them
 };
 

@@ -19,7 +19,7 @@ namespace dsocr::validate {
 namespace {
 
 constexpr int kRepeats = 30;
-constexpr double kMainShare = 0.02;
+constexpr double kMainShare = 0.03;
 constexpr double kSlowDowns[] = {0.02, 0.05, 0.10};
 
 struct Score {

@@ -147,6 +147,59 @@ TEST_F(StoreTest, ListsPageByPageNewestFirst) {
   EXPECT_EQ(store->ListReports(request).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+v1::Validation ValidationOf(const std::string& id, const std::string& suite) {
+  v1::Validation validation;
+  validation.set_validation_id(id);
+  validation.set_suite(suite);
+  v1::CaseVerdict& verdict = *validation.add_cases();
+  verdict.set_name("small");
+  verdict.mutable_repeats()->add_modules()->add_self_time_ns(42);
+  return validation;
+}
+
+TEST_F(StoreTest, KeepsValidationsAndListsThemWithoutTheirRepeats) {
+  auto store = Open();
+  for (const auto& [id, suite] : {std::pair("v-1", "night"), std::pair("v-2", "day"), std::pair("v-3", "night")}) {
+    ASSERT_TRUE(store->PutValidation(ValidationOf(id, suite)).ok());
+  }
+  EXPECT_EQ(store->PutValidation(ValidationOf("v-1", "night")).code(), absl::StatusCode::kAlreadyExists);
+  store = Open();
+  EXPECT_EQ(store->GetValidation("v-1", "")->SerializeAsString(), ValidationOf("v-1", "night").SerializeAsString());
+  EXPECT_EQ(store->GetValidation("latest", "day")->validation_id(), "v-2");
+  EXPECT_EQ(store->GetValidation("latest", "noon").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(store->GetValidation("v-4", "").status().message()), HasSubstr("no validation 'v-4'"));
+
+  v1::ListValidationsRequest request;
+  request.set_suite("night");
+  request.set_page_size(1);
+  const auto first = store->ListValidations(request);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(first->validations(0).validation_id(), "v-3");
+  EXPECT_FALSE(first->validations(0).cases(0).has_repeats());
+  request.set_page_token(first->next_page_token());
+  const auto second = store->ListValidations(request);
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_EQ(second->validations(0).validation_id(), "v-1");
+  EXPECT_EQ(second->next_page_token(), "");
+}
+
+TEST_F(StoreTest, KeepsTheRepeatsOfARun) {
+  auto store = Open();
+  v1::RunRepeats repeats;
+  repeats.add_modules()->add_self_time_ns(7);
+  ASSERT_TRUE(store->PutRepeats("r-1", repeats).ok());
+  EXPECT_EQ(store->GetRepeats("r-1")->modules(0).self_time_ns(0), 7);
+  EXPECT_EQ(store->GetRepeats("r-2").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(StoreTest, AFileOfTheFirstSchemaIsBroughtUpToDate) {
+  ASSERT_TRUE(Open()->PutReport(Report("r-1"), "").ok());
+  Execute("DROP TABLE repeats; DROP TABLE validation; PRAGMA user_version = 1");
+  auto store = Open();
+  EXPECT_TRUE(store->GetReport("r-1").ok());
+  EXPECT_TRUE(store->PutValidation(ValidationOf("v-1", "night")).ok());
+}
+
 TEST_F(StoreTest, SaysWhichIdIsNearAndHowManyThereAre) {
   auto store = Open();
   EXPECT_THAT(std::string(store->GetReport("latest").status().message()), HasSubstr("holds none; 'dsocrctl run'"));

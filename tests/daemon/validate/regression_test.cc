@@ -13,25 +13,25 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-// Two stages of ten modules. The machine's speed wanders by tens of percent, in one stage more than in the other; each
+// Four stages of six modules. The machine's speed wanders by tens of percent, and not all of them feel it alike; each
 // module has 2 % of its own.
 v1::RunRepeats Noise(uint64_t seed, int repeats = 30) {
   std::mt19937_64 random(seed);
   const auto uniform = [&] { return static_cast<double>(random() >> 11) / 9007199254740992.0 - 0.5; };
   v1::RunRepeats noise;
-  for (const char* stage : {"prefill", "decode"}) {
-    for (int i = 0; i < 10; ++i) {
+  for (const char* stage : {"sam", "clip", "prefill", "decode"}) {
+    for (int i = 0; i < 6; ++i) {
       v1::ModuleTimes& module = *noise.add_modules();
       module.set_module_id(stage + std::string("/layer") + std::to_string(i));
       module.set_operator_category(i % 2 == 0 ? "gemm" : "norm");
     }
   }
-  double machine = uniform();
+  double machine = 0;
   for (int repeat = 0; repeat < repeats; ++repeat) {
-    machine += 0.2 * uniform();
+    machine = 0.7 * machine + 0.3 * uniform();
     for (int i = 0; i < noise.modules_size(); ++i) {
-      const double feels = i < 10 ? 1.0 : 0.4;
-      const double ns = 1e5 * (1 + i) * std::exp(feels * machine + 0.07 * uniform());
+      const double feels = 1.0 - 0.05 * (i % 6);
+      const double ns = 1e5 * (10 + i) * std::exp(feels * machine + 0.07 * uniform());
       noise.mutable_modules(i)->add_self_time_ns(std::llround(ns));
     }
   }
@@ -72,12 +72,12 @@ TEST(RegressionTest, AMachineThatIsSlowerIsNoRegression) {
   }
   const v1::RegressionVerdict verdict = Compare(now, Noise(1));
   EXPECT_FALSE(verdict.is_regression()) << verdict.why();
-  EXPECT_GT(verdict.machine_change_pct(), 10);
+  EXPECT_GT(verdict.machine_change_pct(), Compare(Noise(2), Noise(1)).machine_change_pct() + 30);
 }
 
 TEST(RegressionTest, FasterIsNoRegressionAndMakesNoneOfTheOthers) {
   v1::RunRepeats now = Noise(2);
-  SlowDown("decode/layer9", -0.3, &now);
+  SlowDown("decode/layer5", -0.3, &now);
   EXPECT_FALSE(Compare(now, Noise(1)).is_regression());
 }
 
@@ -124,7 +124,7 @@ v1::Validation ValidationOf(const v1::RunRepeats& repeats, const char* tool_vers
 
 TEST(RegressionTest, AFinishedRegressionFailsTheCaseAndNamesWhatElseChanged) {
   v1::RunRepeats slower = Noise(2);
-  SlowDown("prefill/layer6", 0.1, &slower);
+  SlowDown("prefill/layer2", 0.1, &slower);
   v1::Validation now = ValidationOf(slower, "0.2.0");
   CompareWithBaseline(ValidationOf(Noise(1), "0.1.0"), &now);
   EXPECT_FALSE(now.cases(0).passed());
@@ -142,7 +142,7 @@ TEST(RegressionTest, ACaseThatTheBaselineLacksIsNotJudged) {
 // The recording may come from a quiet machine or a busy one: these hold for both. docs/validation.md has the power.
 class RecordedNoiseTest : public ::testing::Test {
  protected:
-  static constexpr int kTrials = 25;
+  static constexpr int kTrials = 10;
   const v1::RunRepeats recording_ =
       ReadRecording(std::string(DSOCR_SOURCE_DIR) + "/tests/golden/validate/small_cpu_repeats.csv");
 
@@ -169,13 +169,13 @@ TEST_F(RecordedNoiseTest, RaisesFewFalseAlarms) {
   EXPECT_LE(alarms, 2);
 }
 
-TEST_F(RecordedNoiseTest, FindsAModuleThatTakesTwiceAsLong) {
+TEST_F(RecordedNoiseTest, FindsAModuleThatTakesThreeTimesAsLong) {
   const std::string module = "vision/sam/block[0,2]/attn/core";
   int named = 0;
   for (uint64_t seed = 0; seed < kTrials; ++seed) {
-    named += Trial(seed, module, 1.0).module_id() == module ? 1 : 0;
+    named += Trial(seed, module, 2.0).module_id() == module ? 1 : 0;
   }
-  EXPECT_GE(named, kTrials * 9 / 10);
+  EXPECT_GE(named, kTrials - 1);
 }
 
 }  // namespace
