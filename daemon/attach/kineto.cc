@@ -5,9 +5,12 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <utility>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "base/status.h"
 #include "daemon/attach/chrome_trace.h"
 #include "daemon/attach/trace_fold.h"
@@ -16,12 +19,15 @@
 namespace dsocr::attach {
 namespace {
 
+// Reading and folding the largest trace that ReadChromeTrace() takes: minutes, where other programs want the cores too.
+constexpr absl::Duration kFoldTimeout = absl::Minutes(10);
+
 bool IsStopped(int stop_fd) {
   pollfd polled{stop_fd, POLLIN, 0};
   return ::poll(&polled, 1, 0) > 0;
 }
 
-absl::StatusOr<ChromeTrace> Read(UniqueFd trace, int stop_fd) {
+absl::StatusOr<ChromeTrace> Read(UniqueFd trace, const std::function<bool()>& is_cancelled) {
   struct Closer {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
@@ -31,7 +37,7 @@ absl::StatusOr<ChromeTrace> Read(UniqueFd trace, int stop_fd) {
   }
   trace.release();
   std::setvbuf(file.get(), nullptr, _IONBF, 0);  // the reader takes large pieces
-  absl::StatusOr<ChromeTrace> read = ReadChromeTrace(file.get(), [stop_fd] { return IsStopped(stop_fd); });
+  absl::StatusOr<ChromeTrace> read = ReadChromeTrace(file.get(), is_cancelled);
   if (!read.ok()) {
     return absl::Status(read.status().code(), fmt::format("PyTorch's trace: {}", std::string(read.status().message())));
   }
@@ -43,7 +49,9 @@ absl::StatusOr<ChromeTrace> Read(UniqueFd trace, int stop_fd) {
 absl::StatusOr<KinetoRecording> RecordWithKineto(const Target& target, const KinetoRequest& request,
                                                  attribution::Options options, int stop_fd) {
   DSOCR_ASSIGN_OR_RETURN(UniqueFd file, TakeKinetoTrace(target, request, stop_fd));
-  DSOCR_ASSIGN_OR_RETURN(ChromeTrace trace, Read(std::move(file), stop_fd));
+  const absl::Time deadline = absl::Now() + kFoldTimeout;
+  const auto is_cancelled = [stop_fd, deadline] { return IsStopped(stop_fd) || absl::Now() > deadline; };
+  DSOCR_ASSIGN_OR_RETURN(ChromeTrace trace, Read(std::move(file), is_cancelled));
   std::vector<std::string> notes;
   notes.push_back(fmt::format(
       "recorded by PyTorch's own profiler {} Python stacks, which slows Python code and small operators down {} "
@@ -53,7 +61,7 @@ absl::StatusOr<KinetoRecording> RecordWithKineto(const Target& target, const Kin
     notes.push_back(fmt::format("{} of {} events make no sense and were left out; the first: {}", trace.left_out,
                                 trace.events, trace.first_left_out));
   }
-  FoldedTrace folded = FoldTrace(std::move(trace), std::move(options));
+  DSOCR_ASSIGN_OR_RETURN(FoldedTrace folded, FoldTrace(std::move(trace), std::move(options), is_cancelled));
   if (folded.operations == 0 && folded.module_calls == 0) {
     return absl::FailedPreconditionError(fmt::format(
         "process {} ran nothing of PyTorch while it was recorded; record for longer, or while it is at work",

@@ -216,14 +216,14 @@ void Name::Reply(const sockaddr_un& address, socklen_t length, std::string_view 
 
 struct Question {
   DynologRequest request;
-  ucred sender{};
   sockaddr_un address{};
   socklen_t address_bytes = 0;
 };
 
-// The next datagram that is a question of somebody who can be answered; nullopt: there is none now. `heard` counts
-// every datagram.
-std::optional<Question> NextQuestion(int socket, int limit) {
+// The next datagram that is a question of the wanted process, who can be answered; nullopt: there is none among the
+// next `limit`. What somebody else sends is not even looked at: a flood is to be through before it fills the socket
+// again.
+std::optional<Question> NextQuestion(int socket, const Target& target, int limit) {
   char bytes[kMaxDynologRequestBytes];
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred))];
   for (int heard = 0; heard < limit; ++heard) {
@@ -244,10 +244,14 @@ std::optional<Question> NextQuestion(int socket, int limit) {
         header->cmsg_type != SCM_CREDENTIALS || message.msg_namelen <= offsetof(sockaddr_un, sun_path)) {
       continue;
     }
+    ucred sender{};
+    std::memcpy(&sender, CMSG_DATA(header), sizeof(sender));
+    if (sender.pid != target.pid || sender.uid != target.uid) {
+      continue;
+    }
     std::optional<DynologRequest> request = DecodeDynologRequest({bytes, static_cast<size_t>(received)});
     if (request.has_value()) {
       question.request = *std::move(request);
-      std::memcpy(&question.sender, CMSG_DATA(header), sizeof(question.sender));
       question.address_bytes = message.msg_namelen;
       return question;
     }
@@ -310,8 +314,8 @@ absl::Status Answer(const Name& name, const Target& target, int process, int sto
       return absl::FailedPreconditionError("a profiler is at work in the process; wait until it is done");
     }
     DSOCR_RETURN_IF_ERROR(StatusOf(wake, target, "ask for something to record (PyTorch asks every 5 s)", timeout));
-    const std::optional<Question> question = NextQuestion(name.socket(), kDatagramsAtOnce);
-    if (!question.has_value() || question->sender.pid != target.pid || question->sender.uid != target.uid) {
+    const std::optional<Question> question = NextQuestion(name.socket(), target, kDatagramsAtOnce);
+    if (!question.has_value()) {
       continue;
     }
     is_busy = (question->request.activities & DynologRequest::kActivities) == 0;

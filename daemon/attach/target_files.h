@@ -16,7 +16,8 @@ namespace dsocr::attach {
 absl::StatusOr<UniqueFd> OpenTargetDirectory(int proc, const std::string& path);
 
 // A directory of its own in the process's /tmp, mode 0700, of its user, with a name that nobody can foretell. Removed
-// at the end of the scope with the files that are in it.
+// at the end of the scope with the files that are in it; what a daemon that was killed left there goes when the next
+// one is made.
 class TargetScratch {
  public:
   static absl::StatusOr<TargetScratch> Make(int proc, uid_t uid, gid_t gid);

@@ -40,10 +40,11 @@ class Fold {
     pending_.reserve(kBatch);
   }
 
-  FoldedTrace Run();
+  absl::StatusOr<FoldedTrace> Run(const std::function<bool()>& is_cancelled);
 
  private:
   static constexpr size_t kBatch = 1024;
+  static constexpr size_t kEventsBetweenQuestions = 1 << 14;  // some milliseconds
 
   struct OpenRange {
     Owner owner = 0;
@@ -295,7 +296,7 @@ void Fold::DeviceUntil(int64_t time_ns) {
   }
 }
 
-FoldedTrace Fold::Run() {
+absl::StatusOr<FoldedTrace> Fold::Run(const std::function<bool()>& is_cancelled) {
   NameSteps();
   SortHost();
   FindLaunches();
@@ -311,6 +312,9 @@ FoldedTrace Fold::Run() {
     }
   }
   for (size_t i = 0; i < trace_.host.size(); ++i) {
+    if (i % kEventsBetweenQuestions == 0 && is_cancelled()) {
+      return absl::CancelledError("cancelled");
+    }
     DeviceUntil(trace_.host[i].start_ns);
     Visit(trace_.host[i], next_range[i]);
   }
@@ -325,8 +329,9 @@ FoldedTrace Fold::Run() {
 
 }  // namespace
 
-FoldedTrace FoldTrace(ChromeTrace trace, attribution::Options options) {
-  return Fold(std::move(trace), std::move(options)).Run();
+absl::StatusOr<FoldedTrace> FoldTrace(ChromeTrace trace, attribution::Options options,
+                                      const std::function<bool()>& is_cancelled) {
+  return Fold(std::move(trace), std::move(options)).Run(is_cancelled);
 }
 
 }  // namespace dsocr::attach

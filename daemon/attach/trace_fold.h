@@ -3,7 +3,9 @@
 #define DSOCR_DAEMON_ATTACH_TRACE_FOLD_H_
 
 #include <cstdint>
+#include <functional>
 
+#include "absl/status/statusor.h"
 #include "cupti/attribution/attribution.h"
 #include "daemon/attach/chrome_trace.h"
 
@@ -21,7 +23,10 @@ struct FoldedTrace {
 // one's end. An operator in which a range begins is no operation: those inside it are. An operation of the device
 // belongs to the innermost range around its launch (by correlation id, else around the operator of its external id).
 // The steps of torch.profiler are one range, ProfilerStep.
-FoldedTrace FoldTrace(ChromeTrace trace, attribution::Options options);
+//
+// `is_cancelled` is asked now and then; CANCELLED where it said so.
+absl::StatusOr<FoldedTrace> FoldTrace(ChromeTrace trace, attribution::Options options,
+                                      const std::function<bool()>& is_cancelled);
 
 }  // namespace dsocr::attach
 

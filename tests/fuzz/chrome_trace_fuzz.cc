@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
            "an event is in its trace");
   }
   const int64_t events = static_cast<int64_t>(trace->host.size() + trace->device.size());
-  const attach::FoldedTrace folded = attach::FoldTrace(*std::move(trace), {});
+  const attach::FoldedTrace folded = *attach::FoldTrace(*std::move(trace), {}, [] { return false; });
   Expect(folded.operations <= events, "an operation is an event");
   int64_t self_ns = 0;
   for (const attribution::ModuleSum& module : folded.attribution.request.modules) {

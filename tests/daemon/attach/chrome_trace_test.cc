@@ -128,7 +128,7 @@ TEST(ChromeTraceTest, MutationsAreAnErrorOrSumsThatAddUp) {
         EXPECT_EQ(trace.status().code(), absl::StatusCode::kDataLoss);
         continue;
       }
-      const FoldedTrace folded = FoldTrace(*std::move(trace), {});
+      const FoldedTrace folded = *FoldTrace(*std::move(trace), {}, [] { return false; });
       int64_t self_ns = 0;
       for (const attribution::ModuleSum& module : folded.attribution.request.modules) {
         self_ns += module.self_device_ns;

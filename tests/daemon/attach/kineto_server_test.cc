@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 
 #include <filesystem>
 #include <fstream>
@@ -118,6 +119,56 @@ TEST_F(KinetoServerTest, HearsNobodyElse) {
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_EQ(Contents(*file), "a trace");
   EXPECT_THAT(ContentsOf(directory_ / "leaked"), IsEmpty());
+}
+
+// Sends for ever, as fast as it can.
+void Flood(const std::string& directory) {
+  const DynologClient client(directory, "dynoconfigclient" + std::to_string(::getpid()));
+  const std::string wanted = EncodeDynologRequest({.activities = 3, .pids = {static_cast<int32_t>(::getppid())}});
+  for (;;) {
+    client.Send(wanted);
+    client.Send(std::string(4000, 'x'));
+  }
+}
+
+TEST_F(KinetoServerTest, AFloodThatDoesNotEndKeepsTheProcessNotFromAsking) {
+  const Child one([this] { Flood(SocketDir()); });
+  const Child two([this] { Flood(SocketDir()); });
+  const std::unique_ptr<Child> profiler = Profiler("a trace");
+  const auto file = Take(*profiler);
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(Contents(*file), "a trace");
+}
+
+TEST_F(KinetoServerTest, AFloodThatDoesNotEndDoesNotPutOffTheDeadlineNorTheStop) {
+  const Child one([this] { Flood(SocketDir()); });
+  const Child two([this] { Flood(SocketDir()); });
+  Child silent([] { ::pause(); });
+  EXPECT_EQ(Take(silent, absl::Milliseconds(300)).status().code(), absl::StatusCode::kDeadlineExceeded);
+  const UniqueFd stop(::eventfd(1, EFD_CLOEXEC));
+  EXPECT_EQ(TakeKinetoTrace(TargetOf(silent), {.duration = absl::Milliseconds(300), .ask_timeout = kLong}, stop.get())
+                .status()
+                .code(),
+            absl::StatusCode::kCancelled);
+}
+
+TEST_F(KinetoServerTest, RemovesWhatADaemonThatWasKilledLeftAndNothingElse) {
+  const std::filesystem::path left = "/tmp/dsocr-" + std::string(27, '0') + std::to_string(10000 + ::getpid() % 90000);
+  const std::filesystem::path in_use = left.string().replace(11, 1, "a");
+  const std::filesystem::path named = left.string() + "-of-the-job";
+  for (const auto& path : {left, in_use, named}) {
+    std::filesystem::create_directory(path);
+    std::ofstream(path / "trace.json.tmp") << "half";
+  }
+  const UniqueFd lock(::open(in_use.c_str(), O_DIRECTORY | O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(::flock(lock.get(), LOCK_EX), 0);  // as the daemon does that uses it
+  Child silent([] { ::pause(); });
+  (void)Take(silent, absl::Milliseconds(20));
+  EXPECT_FALSE(std::filesystem::exists(left));
+  EXPECT_TRUE(std::filesystem::exists(in_use / "trace.json.tmp"));
+  EXPECT_TRUE(std::filesystem::exists(named / "trace.json.tmp"));
+  std::filesystem::remove_all(in_use);
+  std::filesystem::remove_all(named);
 }
 
 TEST_F(KinetoServerTest, SaysThatTheProcessDidNotAsk) {

@@ -19,7 +19,7 @@ using ::testing::ElementsAre;
 FoldedTrace Fold(std::string text) {
   auto trace = ReadTrace(std::move(text));
   EXPECT_TRUE(trace.ok()) << trace.status();
-  return FoldTrace(*std::move(trace), {});
+  return *FoldTrace(*std::move(trace), {}, [] { return false; });
 }
 
 // module_id: calls, wall, device, own device in ns; operations.
@@ -149,6 +149,12 @@ TEST(TraceFoldTest, WhatIsTooDeepIsCountedWithWhatEnclosesIt) {
   EXPECT_EQ(folded.ranges_left_out, 6);
   EXPECT_EQ(folded.attribution.request.attributed_ns, 5000);
   EXPECT_EQ(folded.attribution.request.modules.back().self_device_ns, 5000);
+}
+
+TEST(TraceFoldTest, ACancelledFoldEnds) {
+  auto trace = ReadTrace(R"({"traceEvents":[)" + Event("cpu_op", "aten::mm", 0, 1) + "]}");
+  ASSERT_TRUE(trace.ok()) << trace.status();
+  EXPECT_EQ(FoldTrace(*std::move(trace), {}, [] { return true; }).status().code(), absl::StatusCode::kCancelled);
 }
 
 }  // namespace
