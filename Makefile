@@ -40,6 +40,8 @@ soak: venv configure  ## The floors at full length: records, sessions, injection
 	@$(BUILD)/tests/attach_soak 40
 	@echo "== 200 sessions in one busy job"
 	@$(BUILD)/tests/session_soak 200
+	@echo "== 50 Pythons that end while they are attached to"
+	@DSOCR_AGENT_LIBRARY=$(CURDIR)/$(BUILD)/bin/libdsocr_agent.so $(BUILD)/venv/bin/python tests/cupti/agent/python_exit_test.py 50
 	@echo "== PyTorch jobs: first records, what hooks cost, what is left after 200 attaches, 20 daemons killed meanwhile"
 	@DSOCR_SOURCE_DIR=$(CURDIR) DSOCR_BIN_DIR=$(CURDIR)/$(BUILD)/bin DSOCR_TEST_PYTHON=$(CURDIR)/$(BUILD)/venv/bin/python \
 	  python3 tests/integration/attach_soak.py 200 60 20

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -43,6 +44,10 @@ struct Python {
   int (*Py_IsInitialized)();
   int (*PyGILState_Ensure)();
   void (*PyGILState_Release)(int);
+  int (*Py_AddPendingCall)(int (*)(void*), void*);
+  void* (*PyEval_SaveThread)();
+  void (*PyEval_RestoreThread)(void*);
+  PyObject* (*PyImport_ImportModule)(const char*);
   PyObject* (*PyImport_GetModuleDict)();
   PyObject* (*PyEval_GetBuiltins)();
   PyObject* (*Py_CompileString)(const char*, const char*, int);
@@ -52,6 +57,7 @@ struct Python {
   int (*PyDict_SetItemString)(PyObject*, const char*, PyObject*);
   PyObject* (*PyObject_GetAttrString)(PyObject*, const char*);
   PyObject* (*PyObject_CallObject)(PyObject*, PyObject*);
+  PyObject* (*PyObject_CallFunctionObjArgs)(PyObject*, ...);
   int (*PyObject_IsTrue)(PyObject*);
   PyObject* (*PyCFunction_NewEx)(PyMethodDef*, PyObject*, PyObject*);
   PyObject* (*PyBool_FromLong)(long);
@@ -102,6 +108,10 @@ PythonState FindPython() {
   DSOCR_FIND(Py_IsInitialized);
   DSOCR_FIND(PyGILState_Ensure);
   DSOCR_FIND(PyGILState_Release);
+  DSOCR_FIND(Py_AddPendingCall);
+  DSOCR_FIND(PyEval_SaveThread);
+  DSOCR_FIND(PyEval_RestoreThread);
+  DSOCR_FIND(PyImport_ImportModule);
   DSOCR_FIND(PyImport_GetModuleDict);
   DSOCR_FIND(PyEval_GetBuiltins);
   DSOCR_FIND(Py_CompileString);
@@ -111,6 +121,7 @@ PythonState FindPython() {
   DSOCR_FIND(PyDict_SetItemString);
   DSOCR_FIND(PyObject_GetAttrString);
   DSOCR_FIND(PyObject_CallObject);
+  DSOCR_FIND(PyObject_CallFunctionObjArgs);
   DSOCR_FIND(PyObject_IsTrue);
   DSOCR_FIND(PyCFunction_NewEx);
   DSOCR_FIND(PyBool_FromLong);
@@ -644,17 +655,89 @@ PythonState Install(int* gil) {
   return PythonState::kInstalled;
 }
 
+// --- The interpreter's end
+//
+// Who asks for the GIL while the interpreter ends may never come back, and who asks afterwards crashes. So there is a
+// callback of Python's atexit, which runs before that: from then on nobody asks, and who has asked is waited for. It is
+// set by a pending call, which needs no GIL to be asked for.
+
+constexpr int kAskersWaitMs = 500;
+// For the main thread to come by. One that does not is in a call of C, and is not ending the interpreter.
+constexpr int kGuardWaitMs = 100;
+
+enum class Guard { kNone, kOrdered, kSet };
+std::atomic<Guard> guard{Guard::kNone};
+std::atomic<bool> is_python_leaving{false};
+std::atomic<int> askers{0};  // threads of ours that ask for the GIL or have it
+std::atomic<pid_t> askers_pid{0};
+
+PyObject* OnPythonExit(PyObject*, PyObject* const*, PySize) {
+  is_python_leaving = true;
+  void* const thread = python.PyEval_SaveThread();
+  for (int waited_ms = 0; askers_pid == getpid() && askers > 0 && waited_ms < kAskersWaitMs; ++waited_ms) {
+    poll(nullptr, 0, 1);
+  }
+  python.PyEval_RestoreThread(thread);
+  return None();
+}
+
+PyMethodDef exit_function = {"dsocr_leave", OnPythonExit, kFastCall, nullptr};
+
+// On Python's main thread, under the GIL.
+int SetGuard(void*) {
+  PyObject* const module = python.PyImport_ImportModule("atexit");
+  PyObject* const add = Attribute(module, "register");
+  PyObject* const function = add == nullptr ? nullptr : python.PyCFunction_NewEx(&exit_function, nullptr, nullptr);
+  PyObject* const result = function == nullptr
+                               ? nullptr
+                               : python.PyObject_CallFunctionObjArgs(add, function, static_cast<PyObject*>(nullptr));
+  for (PyObject* const object : {module, add, function, result}) {
+    if (object != nullptr) {
+      python.Py_DecRef(object);
+    }
+  }
+  python.PyErr_Clear();
+  guard = Guard::kSet;
+  return 0;
+}
+
 // After the interpreter's end its functions may not be called at all.
-bool MayTakeGil() { return python.Py_IsInitialized() != 0 && python.is_finalizing() == 0; }
+bool MayTakeGil() { return !is_python_leaving && python.Py_IsInitialized() != 0 && python.is_finalizing() == 0; }
+
+void AwaitGuard() {
+  if (guard == Guard::kNone && MayTakeGil()) {
+    guard = Guard::kOrdered;
+    python.Py_AddPendingCall(SetGuard, nullptr);
+  }
+  for (int waited_ms = 0; guard == Guard::kOrdered && waited_ms < kGuardWaitMs; ++waited_ms) {
+    poll(nullptr, 0, 1);
+  }
+}
+
+// False: the interpreter ends.
+bool TakeGil(int* gil) {
+  ++askers;
+  if (!MayTakeGil()) {
+    --askers;
+    return false;
+  }
+  *gil = python.PyGILState_Ensure();
+  return true;
+}
+
+void GiveGil(int gil) {
+  python.PyGILState_Release(gil);
+  --askers;
+}
 
 // While no root is known, and a job that compiles allows no global hook: so much of its first call is lost.
 constexpr int kRootPollMs = 5;
 
 void* TaskThread(void*) {
-  if (!MayTakeGil()) {
+  int gil = 0;
+  if (!TakeGil(&gil)) {
     return nullptr;  // as a thread that the interpreter ended: nothing will be done any more
   }
-  int gil = python.PyGILState_Ensure();
   for (;;) {
     pthread_mutex_lock(&task_mutex);
     const Task next = task;
@@ -664,12 +747,11 @@ void* TaskThread(void*) {
     is_task_thread_running = next != Task::kNone || is_waiting;
     pthread_mutex_unlock(&task_mutex);
     if (is_waiting) {
-      python.PyGILState_Release(gil);
+      GiveGil(gil);
       poll(nullptr, 0, kRootPollMs);
-      if (!MayTakeGil()) {
+      if (!TakeGil(&gil)) {
         return nullptr;
       }
-      gil = python.PyGILState_Ensure();
       Call("poll");
       continue;
     }
@@ -685,7 +767,7 @@ void* TaskThread(void*) {
     }
     done_number.store(number);
   }
-  python.PyGILState_Release(gil);
+  GiveGil(gil);
   return nullptr;
 }
 
@@ -739,6 +821,10 @@ PythonState InstallPythonHooks(Recorder* recorder, record::Depth depth, void (*s
   if (const PythonState found = FindPython(); found != PythonState::kInstalled) {
     return found;
   }
+  if (askers_pid.exchange(getpid()) != getpid()) {
+    askers = 0;  // a parent's
+  }
+  AwaitGuard();
   wanted_depth = depth;
   {
     const std::lock_guard<std::mutex> lock(recording_mutex);
@@ -776,6 +862,9 @@ bool RemovePythonHooks(int timeout_ms) noexcept {
     }
   }
   is_anything_in = false;
+  if (is_python_leaving) {
+    return false;
+  }
   const uint64_t number = Request(Task::kRemove);
   return number != 0 && WaitUntilDone(number, timeout_ms);
 }
