@@ -44,8 +44,15 @@ class Job:
         return json.loads(last)
 
 
+def of_threads(pid, file):
+    """A file of each thread that is there; some end meanwhile."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            yield pathlib.Path(f"/proc/{pid}/task/{task}/{file}").read_text()
+
+
 def comms(pid):
-    return sorted(pathlib.Path(f"/proc/{pid}/task/{task}/comm").read_text().strip() for task in os.listdir(f"/proc/{pid}/task"))
+    return sorted(comm.strip() for comm in of_threads(pid, "comm"))
 
 
 def descriptors(pid):
@@ -60,11 +67,7 @@ def descriptors(pid):
 
 def tracers(pid):
     """Of its threads."""
-    found = set()
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            found.update(re.findall(r"TracerPid:\t([1-9]\d*)", pathlib.Path(f"/proc/{pid}/task/{task}/status").read_text()))
-    return found
+    return {tracer for status in of_threads(pid, "status") for tracer in re.findall(r"TracerPid:\t([1-9]\d*)", status)}
 
 
 def measured(report):
