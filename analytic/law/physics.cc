@@ -22,14 +22,10 @@ double ClockShare(const Device& device) {
   return device.boost_clock_hz > 0 ? kReferenceClockHz / device.boost_clock_hz : 1;
 }
 
-// x^p + y^p + z^p to the power 1/p, without overflow.
-double SoftMax(double x, double y, double z, double p) {
-  const double top = std::max({x, y, z});
-  if (top <= 0) {
-    return 0;
-  }
-  const auto part = [top, p](double value) { return value > 0 ? std::exp(p * std::log(value / top)) : 0; };
-  return top * std::exp(std::log(part(x) + part(y) + part(z)) / p);
+// (x^p + y^p)^(1/p), without overflow.
+double SoftMax(double x, double y, double p) {
+  const double top = std::max(x, y);
+  return top > 0 ? top * std::exp(std::log1p(std::exp(p * std::log(std::min(x, y) / top))) / p) : 0;
 }
 
 // The share of `bytes` that has left a cache of `size` before it is used again, `reuse` bytes later.
@@ -54,6 +50,11 @@ LawPrior PriorOf(LawClass family, const Device& device) {
     return LawPrior{.mean = {std::log(t0), std::log(e_c), std::log(e_b), std::log(p), 0, std::log(tau), kNeverSplit, 0},
                     .sigma = {0.5, 0.35, 0.25, 0.5, 0, 1, 0, 0}};
   };
+  const auto without_steps = [](LawPrior some) {
+    some.mean[kLogTau] = kNothing;
+    some.sigma[kLogTau] = 0;
+    return some;
+  };
   switch (family) {
     case LawClass::kGemm:
     case LawClass::kSkinnyGemm: {
@@ -67,14 +68,10 @@ LawPrior PriorOf(LawClass family, const Device& device) {
     case LawClass::kEncoderAttention:
     case LawClass::kPrefillAttention:
       return prior(4 * floor, 0.55, 0.6, 2, 3 * clock);
-    case LawClass::kDecodeAttention: {
-      LawPrior decode = prior(4 * floor, 0.3, 0.6, 2, 1);
-      decode.mean[kLogTau] = kNothing;  // keys are split over the device
-      decode.sigma[kLogTau] = 0;
-      return decode;
-    }
+    case LawClass::kDecodeAttention:
+      return without_steps(prior(4 * floor, 0.3, 0.6, 2, 1));  // keys are split over the device
     case LawClass::kMoe:
-      return prior(10 * floor, 0.55, 0.75, 2, 15 * clock);
+      return without_steps(prior(10 * floor, 0.55, 0.75, 2, 1));
   }
   return {};
 }
@@ -84,7 +81,7 @@ bool IsOneGeneration(const Device& a, const Device& b) {
 }
 
 LawParameters Transferred(LawClass family, const LawParameters& parameters, const Device& from, const Device& to) {
-  constexpr double kCarriedAcross = 0.5;
+  constexpr double kCarriedAcross = 0.25;
   const double carried = IsOneGeneration(from, to) ? 1 : kCarriedAcross;
   const LawParameters before = PriorOf(family, from).mean;
   LawParameters after = PriorOf(family, to).mean;
@@ -119,7 +116,7 @@ LawTerms TermsOf(const LawParameters& parameters, const LawWork& work, const Law
     terms.l2 = (work.bytes - cold) / (std::exp(parameters[kLogE2]) * rates.l2_bandwidth);
   }
   terms.memory = cold / (e_b * rates.bytes);
-  terms.ns = terms.latency + SoftMax(terms.compute, terms.memory, terms.l2, p);
+  terms.ns = terms.latency + SoftMax(terms.compute, terms.memory + terms.l2, p);
   return terms;
 }
 

@@ -1,10 +1,10 @@
 // The physics of a law: a floor and a soft roofline.
 //
-//   t = t0 + tau * s / (1 + s / s0) + (C^p + M^p + L^p)^(1/p)
+//   t = t0 + tau * s / (1 + s / s0) + (C^p + (M + L)^p)^(1/p)
 //   C = flops / (e_c P),   M = bytes from memory / (e_b W),   L = bytes from the L2 / (e_2 W_2)
 //
 // s is what a kernel has to do one step after another, whatever the width of the device: the k of a matrix product (s0:
-// where libraries begin to split it), keys of attention, experts of a mixture. P and W are the device's peaks, W_2 is
+// where libraries begin to split it), keys of attention. P and W are the device's peaks, W_2 is
 // 64 bytes a clock and multiprocessor. docs/operator-laws.md says what each term buys.
 #ifndef DSOCR_ANALYTIC_LAW_PHYSICS_H_
 #define DSOCR_ANALYTIC_LAW_PHYSICS_H_
@@ -36,7 +36,7 @@ LawPrior PriorOf(LawClass family, const Device& device);
 bool IsOneGeneration(const Device& a, const Device& b);
 
 // The parameters of a fit on `from`, on another device: what the fit found beyond the prior is carried over, whole
-// within a generation and half across, where it is part the device's and part the operator's.
+// within a generation and a quarter across, where it is part the device's and part the operator's.
 LawParameters Transferred(LawClass family, const LawParameters& parameters, const Device& from, const Device& to);
 
 // A device's peaks, in units a ns.

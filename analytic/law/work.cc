@@ -59,10 +59,7 @@ LawWork Work(const MoeSize& size, Precision precision) {
   const double weights = DistinctExperts(size) * Real(MatrixBytes(precision, 3 * size.hidden * size.intermediate));
   const double rows =
       Real(ElementBytes(precision)) * (pairs * (2 * hidden + 3 * intermediate) + 2 * Real(size.tokens) * hidden);
-  return {.flops = 6 * pairs * hidden * intermediate,
-          .bytes = weights + rows,
-          .weight_bytes = weights,
-          .steps = Real(size.experts)};
+  return {.flops = 6 * pairs * hidden * intermediate, .bytes = weights + rows, .weight_bytes = weights};
 }
 
 double Log2(int64_t value) { return std::log2(Real(value)); }
