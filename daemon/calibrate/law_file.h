@@ -2,7 +2,7 @@
 // JSON document. docs/calibration.md has its keys.
 //
 //   1. Nothing is fitted again at load: a law that was read predicts the same bits as the one that was written.
-//   2. What was read and is written again is the same text.
+//   2. What was read and is written again is the same text, but for laws of another revision: their fits are dropped.
 #ifndef DSOCR_DAEMON_CALIBRATE_LAW_FILE_H_
 #define DSOCR_DAEMON_CALIBRATE_LAW_FILE_H_
 

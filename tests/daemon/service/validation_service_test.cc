@@ -106,16 +106,26 @@ TEST_F(ValidationServiceTest, ATableInPiecesIsFittedAndJudged) {
   EXPECT_EQ(response.calibration_sha256(), fitted.summary.rows_sha256());
 }
 
-TEST_F(ValidationServiceTest, ALargeCalibrationComesInPieces) {
-  Fitted fitted;
-  const std::string table = calibrate::GemmTable(40'000);
+// 50,000 rows of 200 sizes: little to fit, and much to send both ways.
+TEST_F(ValidationServiceTest, LargeFilesTravelInPieces) {
+  const std::string few = calibrate::GemmTable(200);
+  std::string table = few;
+  for (int i = 1; i < 250; ++i) {
+    table.append(few, few.find('\n') + 1);
+  }
   std::vector<std::string> pieces;
   for (size_t begin = 0; begin < table.size(); begin += 1 << 20) {
     pieces.push_back(table.substr(begin, 1 << 20));
   }
-  ASSERT_TRUE(Fit({}, pieces, &fitted).ok());
-  EXPECT_GT(fitted.calibration.size(), size_t{1} << 20);
-  EXPECT_THAT(fitted.calibration, ::testing::EndsWith("]\n}\n"));
+  v1::FitCalibrationRequest request;
+  request.set_points(50'000);
+  request.set_wants_split(true);
+  Fitted fitted;
+  const grpc::Status status = Fit(request, pieces, &fitted);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_GT(fitted.split.size(), size_t{1} << 20);
+  EXPECT_THAT(fitted.split, ::testing::EndsWith("\n]\n}\n"));
+  EXPECT_EQ(fitted.summary.rows(), 50'000);
 }
 
 TEST_F(ValidationServiceTest, UploadsThatAreTooLargeAreRefused) {
