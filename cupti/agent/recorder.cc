@@ -14,6 +14,7 @@
 #include <iterator>
 #include <mutex>
 #include <new>
+#include <string_view>
 
 namespace dsocr::agent {
 namespace {
@@ -46,6 +47,17 @@ bool IsAnyThreadInside() {
   return std::any_of(std::begin(places), std::end(places), [](const ThreadPlace* place) {
     return place != nullptr && place->uses.load(std::memory_order_acquire) != 0;
   });
+}
+
+// The operators that have weights, and attention: where one stands in a model, its sizes say.
+constexpr std::string_view kShapedOperators[] = {
+    "aten::linear",       "aten::addmm",     "aten::mm",           "aten::matmul",
+    "aten::bmm",          "aten::baddbmm",   "aten::conv2d",       "aten::convolution",
+    "aten::_convolution", "aten::embedding", "aten::index_select", "aten::scaled_dot_product_attention"};
+
+bool TellsShape(std::string_view operator_name) {
+  return std::find(std::begin(kShapedOperators), std::end(kShapedOperators), operator_name) !=
+         std::end(kShapedOperators);
 }
 
 bool CallMembarrier(int command) { return syscall(SYS_membarrier, command, 0, 0) == 0; }
@@ -192,7 +204,7 @@ record::PathId Recorder::PathBelow(ThreadState& thread, record::PathId parent, c
   if ((known & ~kPathMask) == place) {
     return static_cast<record::PathId>(known & kPathMask);
   }
-  const record::PathId path = interner_.Path(parent, NameOn(thread, name), thread.number, is_module);
+  const record::PathId path = interner_.Path(parent, NameOn(thread, name).id, thread.number, is_module);
   if (memo != nullptr && path != 0) {
     memo->store(place | path, std::memory_order_release);  // its definition is in the ring
   }
@@ -321,22 +333,30 @@ void Recorder::CloseRange(ThreadState& thread, uint32_t index) noexcept {
   }
 }
 
-record::NameId Recorder::NameOn(ThreadState& thread, const Text& name) noexcept {
+const ThreadState::KnownName& Recorder::NameOn(ThreadState& thread, const Text& name) noexcept {
   ThreadState::KnownName& known = thread.known_names[name.hash >> ThreadState::kKnownNamesShift];
   if (known.id == 0 || known.hash != name.hash) {
-    known = {name.hash, interner_.Name(name, thread.number)};
+    known = {name.hash, interner_.Name(name, thread.number), TellsShape(std::string_view(name.bytes, name.size))};
   }
-  return known.id;
+  return known;
 }
 
 void Recorder::WriteOperation(ThreadState& thread, const Text& name) noexcept {
+  const int64_t end_ns = NowNs();
+  const ThreadState::KnownName& known = NameOn(thread, name);
   record::Record record{};
-  record.kind = record::Kind::kCpuOperation;
   record.thread = thread.number;
-  record.operation.end_ns = NowNs();
+  if (thread.has_operation_shape && known.tells_shape) {
+    record.kind = record::Kind::kOperatorShape;
+    record.operator_shape = thread.operation_shape;
+    ring_.Write(record);
+    record.operation = {};
+  }
+  record.kind = record::Kind::kCpuOperation;
+  record.operation.end_ns = end_ns;
   record.operation.start_ns = thread.operation_start_ns;
   record.operation.owner = thread.operation_owner;
-  record.operation.name = NameOn(thread, name);
+  record.operation.name = known.id;
   record.operation.detail = thread.operation_nested_calls;
   thread.operation = nullptr;
   ring_.Write(record);

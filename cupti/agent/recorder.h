@@ -37,6 +37,7 @@ struct alignas(64) ThreadState {
   struct KnownName {
     uint64_t hash;
     record::NameId id;  // 0: free
+    bool tells_shape;
   };
   static constexpr int kKnownNamesShift = 56;  // by the hash's upper bits: 256 names, of some dozens of operators
 
@@ -77,6 +78,8 @@ struct alignas(64) ThreadState {
   };
   Unit unit;
   OpenRange open[record::kMaxPathDepth];
+  record::OperatorShape operation_shape;  // of the outermost call in progress, where its sizes were asked for
+  bool has_operation_shape;
   KnownName known_names[uint64_t{1} << (64 - kKnownNamesShift)];  // names of one 64-bit hash are taken for equal
 };
 
@@ -156,21 +159,23 @@ class alignas(64) Recorder {
 
   // An operator call begins, ends. `call` identifies it by its place on the stack: deeper calls lie at lower addresses,
   // so a call that lies higher than the outermost one shows that that one ended unseen. `name` is asked only for
-  // outermost calls.
-  void BeginCall(ThreadState& thread, const void* call) noexcept {
+  // outermost calls. True: this is one, it is recorded and no range is open around it; only then may its shape be told.
+  bool BeginCall(ThreadState& thread, const void* call) noexcept {
     if (thread.operation != nullptr && call < thread.operation) {
       ++thread.operation_nested_calls;
-      return;
+      return false;
     }
     if (mode() != Mode::kOn || thread.unit.is_skipped) {
       thread.operation = nullptr;
-      return;
+      return false;
     }
     ring_.Prefetch();
     thread.operation = call;
     thread.operation_owner = CurrentOwner(thread);
     thread.operation_nested_calls = 0;
+    thread.has_operation_shape = false;
     thread.operation_start_ns = NowNs();
+    return thread.operation_owner == 0;
   }
   template <typename NameFunction>
   void EndCall(ThreadState& thread, const void* call, NameFunction name) noexcept {
@@ -201,7 +206,7 @@ class alignas(64) Recorder {
   void EndUnit(ThreadState& thread) noexcept;
   void CloseRange(ThreadState& thread, uint32_t index) noexcept;
   void WriteOperation(ThreadState& thread, const Text& name) noexcept;
-  record::NameId NameOn(ThreadState& thread, const Text& name) noexcept;
+  const ThreadState::KnownName& NameOn(ThreadState& thread, const Text& name) noexcept;
 
   std::atomic<Mode> mode_{Mode::kOff};
   uint32_t recording_ = 0;

@@ -118,13 +118,17 @@ void InstallTorch() noexcept {
   }
 }
 
-// Operators are recorded from now on, if there is torch.
-void StartOperators() noexcept {
+// Calls libtorch or CUPTI, unless the process has begun to end.
+template <typename Action>
+void WithHost(Action action) noexcept {
   const std::lock_guard<std::mutex> lock(host_mutex);
   if (!is_exiting) {
-    InstallTorch();
+    action();
   }
 }
+
+// Operators are recorded from now on, if there is torch.
+void StartOperators() noexcept { WithHost(InstallTorch); }
 
 // Operations of the GPU are. REQUIRES: host_mutex is held.
 void StartGpu() noexcept {
@@ -214,6 +218,7 @@ void EndRecording(int wait_ms) noexcept {
     return;
   }
   RemoveTorchCallbacks();
+  TellShapes(false);
   StopCupti(wait_ms);
   ProcessRecorder()->WriteStatistics();
   phase.store(Phase::kNone);
@@ -251,6 +256,9 @@ class Beginnings {
       const PythonState state = InstallPythonHooks(ProcessRecorder(), depth_, StartOperators);
       has_python_ = state == PythonState::kInstalled;
       waits_for_python_ = state == PythonState::kAbsent || state == PythonState::kNotYet;
+      // Where nobody else will say which module it is.
+      const bool tells_shapes = depth_ == record::Depth::kAll && !has_python_ && state != PythonState::kNotYet;
+      WithHost([tells_shapes] { TellShapes(tells_shapes); });
       records_operators_ = records_operators_ || state != PythonState::kNotYet || NowNs() - start_ns_ > kPythonWaitNs;
     } else if (has_python_) {
       PollPythonHooks();

@@ -4,7 +4,9 @@
 #include <dlfcn.h>
 #include <torch/headeronly/version.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <memory>
 #include <variant>
 
@@ -29,12 +31,17 @@ struct TorchFunctions {
 TorchFunctions torch;
 std::atomic<at::CallbackHandle> callback{0};  // 0: not installed
 bool is_enabled = true;
+bool tells_shapes = false;
 
 template <typename Function>
 bool Find(void* library, const char* name, Function* function) {
   *function = reinterpret_cast<Function>(dlsym(library, name));
   return *function != nullptr;
 }
+
+// Tensors whose sizes are asked of somebody's code.
+constexpr c10::DispatchKeySet kOddlySized({c10::DispatchKey::Python, c10::DispatchKey::NestedTensor,
+                                           c10::DispatchKey::FuncTorchBatched});
 
 // Major and minor, as libtorch says them of itself and as the header was written for: TORCH_ABI_VERSION's two top
 // bytes.
@@ -61,6 +68,71 @@ bool FindFunctions(void* library) {
 std::unique_ptr<at::ObserverContext> OnStart(const at::RecordFunction& call) {
   if (const Hook thread; thread) {
     thread->recorder->BeginCall(*thread, &call);
+  }
+  return nullptr;
+}
+
+// What an argument is known by here: a Tensor is a pointer to its TensorImpl, and stands first in the IValue that holds
+// it. IValue's own functions need libtorch for the errors that they throw.
+const c10::TensorImpl* TensorOf(const c10::IValue& argument) {
+  const c10::TensorImpl* tensor = nullptr;
+  if (argument.isTensor()) {
+    std::memcpy(&tensor, static_cast<const void*>(&argument), sizeof(tensor));
+  }
+  return tensor;
+}
+
+uint16_t ElementBytes(const c10::TensorImpl& tensor) {
+  const caffe2::TypeMeta type = tensor.dtype();
+  static_assert(sizeof(type) == sizeof(uint16_t));  // a number; those of ScalarType come first
+  uint16_t number = 0;
+  std::memcpy(&number, &type, sizeof(number));
+  switch (number) {
+    case static_cast<uint16_t>(at::ScalarType::Half):
+    case static_cast<uint16_t>(at::ScalarType::BFloat16):
+      return 2;
+    case static_cast<uint16_t>(at::ScalarType::Float):
+      return 4;
+    case static_cast<uint16_t>(at::ScalarType::Double):
+      return 8;
+    default:
+      return 0;
+  }
+}
+
+// Nobody's code is asked, and so nothing thrown: an exception does not find its way through the agent's own unwinder.
+// Undefined tensors are not dense.
+bool HasPlainSizes(const c10::TensorImpl& tensor) {
+  const c10::DispatchKeySet keys = tensor.key_set();
+  return keys.has(c10::DispatchKey::Dense) && !keys.has_any(kOddlySized) && !tensor.has_symbolic_sizes_strides();
+}
+
+void ReadShape(const at::RecordFunction& call, record::OperatorShape* shape) {
+  *shape = {};
+  int seen = 0;
+  for (const c10::IValue& argument : call.inputs()) {
+    const c10::TensorImpl* tensor = TensorOf(argument);
+    if (tensor == nullptr) {
+      continue;
+    }
+    if (HasPlainSizes(*tensor)) {
+      const c10::IntArrayRef sizes = tensor->sizes();
+      shape->rank[seen] = static_cast<uint16_t>(sizes.size());
+      shape->element_bytes[seen] = ElementBytes(*tensor);
+      for (size_t i = 0; i < std::min<size_t>(sizes.size(), 5); ++i) {
+        shape->sizes[seen][i] = static_cast<uint32_t>(std::min<int64_t>(sizes[i], UINT32_MAX));
+      }
+    }
+    if (++seen == 2) {
+      return;
+    }
+  }
+}
+
+std::unique_ptr<at::ObserverContext> OnStartWithInputs(const at::RecordFunction& call) {
+  if (const Hook thread; thread && thread->recorder->BeginCall(*thread, &call)) {
+    ReadShape(call, &thread->operation_shape);
+    thread->has_operation_shape = true;
   }
   return nullptr;
 }
@@ -105,7 +177,9 @@ TorchState InstallTorchCallbacks() noexcept {
   }
   try {
     callback.store(
-        torch.add_global_callback(at::RecordFunctionCallback(OnStart, OnEnd).scopes({at::RecordScope::FUNCTION})));
+        torch.add_global_callback(at::RecordFunctionCallback(tells_shapes ? OnStartWithInputs : OnStart, OnEnd)
+                                      .needsInputs(tells_shapes)
+                                      .scopes({at::RecordScope::FUNCTION})));
   } catch (...) {
     return TorchState::kUnsupported;
   }
@@ -119,6 +193,17 @@ void RemoveTorchCallbacks() noexcept {
       torch.remove_callback(handle);
     } catch (...) {  // gone already: nothing to take out
     }
+  }
+}
+
+void TellShapes(bool wanted) noexcept {
+  if (wanted == tells_shapes) {
+    return;
+  }
+  tells_shapes = wanted;
+  if (callback.load() != 0) {
+    RemoveTorchCallbacks();
+    InstallTorchCallbacks();
   }
 }
 

@@ -4,7 +4,8 @@
 // torch: the functions are looked up in the libtorch_cpu.so that the process has loaded, and used only if that
 // library's version is the header's (major and minor), because the callback is a C++ struct passed by value.
 //
-// Threads: Install, Remove, SetEnabled and Measure on one thread at a time; the callbacks run wherever operators run.
+// Threads: Install, Remove, TellShapes, Enable and Measure on one thread at a time; the callbacks run wherever
+// operators run.
 #ifndef DSOCR_CUPTI_AGENT_TORCH_OPS_H_
 #define DSOCR_CUPTI_AGENT_TORCH_OPS_H_
 
@@ -23,6 +24,10 @@ TorchState InstallTorchCallbacks() noexcept;
 
 // After it, no new operator call is recorded; calls in progress end quietly.
 void RemoveTorchCallbacks() noexcept;
+
+// Whether operators tell what they were called with (record::OperatorShape), from now on and with later installations.
+// torch then boxes the arguments of every call, deeper ones too. At first: no.
+void TellShapes(bool wanted) noexcept;
 
 // Off: the callbacks stay registered and cost nothing.
 void EnableTorchCallbacks(bool enabled) noexcept;

@@ -41,10 +41,11 @@ enum class Kind : uint8_t {
   kLedger = 18,    // what a stream was asked to do and what became of it, so far
   kIncident = 19,  // what went wrong in recording
   kAgentCost = 20,
-  kModule = 21,     // a module of the job, as its framework names it
-  kCallShape = 22,  // what a call of a module was given; directly after its push
+  kModule = 21,         // a module of the job, as its framework names it
+  kCallShape = 22,      // what a call of a module was given; directly after its push
+  kOperatorShape = 23,  // what an operator call outside of every range was given; directly before its operation
 };
-inline constexpr uint8_t kLastKind = 22;
+inline constexpr uint8_t kLastKind = 23;
 
 // --- Numbers
 // -----------------------------------------------------------------------------------------------------------------
@@ -227,6 +228,14 @@ struct CallShape {
   uint32_t shape[5];  // the first five sizes
 };
 
+// Of the first two tensors among the arguments. Which operators tell it is the agent's choice: those that have weights,
+// and attention.
+struct OperatorShape {
+  uint16_t rank[2];           // 0: there is no such tensor, or its sizes are not plain numbers
+  uint16_t element_bytes[2];  // 0: not known
+  uint32_t sizes[2][5];       // the first five; larger ones are cut to 2^32 - 1
+};
+
 struct Record {
   Kind kind;
   uint8_t reserved;
@@ -249,6 +258,7 @@ struct Record {
     AgentCost agent_cost;
     Module module;
     CallShape call_shape;
+    OperatorShape operator_shape;
     uint64_t words[6];
   };
 };
@@ -258,7 +268,7 @@ static_assert(sizeof(Thread) == 48 && sizeof(NameDefinition) == 48 && sizeof(Pat
               sizeof(Range) == 24);
 static_assert(sizeof(Operation) == 48 && sizeof(Statistics) == 48 && sizeof(Dropped) == 8);
 static_assert(sizeof(GraphNode) == 24 && sizeof(GraphGone) == 8 && sizeof(GraphLaunch) == 32 && sizeof(Memory) == 32);
-static_assert(sizeof(Module) == 48 && sizeof(CallShape) == 32);
+static_assert(sizeof(Module) == 48 && sizeof(CallShape) == 32 && sizeof(OperatorShape) == 48);
 static_assert(sizeof(Ledger) == 48 && sizeof(Incident) == 32 && sizeof(AgentCost) == 48);
 static_assert(offsetof(Record, operation) == 8);
 static_assert(std::is_trivially_copyable_v<Record>);
