@@ -1,10 +1,14 @@
 #include "daemon/attach/job_report.h"
 
+#include <map>
+#include <optional>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "base/status.h"
+#include "daemon/attach/translate_operators.h"
 #include "daemon/attach/window_prediction.h"
 #include "daemon/catalog/models.h"
 #include "daemon/report/measured.h"
@@ -26,20 +30,52 @@ attribution::Options WindowOptions(const analytic::Prediction& prediction) {
   return options;
 }
 
+// Each module's inferred time is its own and its children's.
+void SetInferred(const std::map<std::string, Inferred>& inferred, const analytic::Prediction& prediction,
+                 attribution::RequestSum* request) {
+  std::vector<Inferred> sums(prediction.modules.size());
+  for (const auto& [id, own] : inferred) {
+    for (int i = prediction.module_of_range.at(id); i >= 0; i = prediction.modules[static_cast<size_t>(i)].parent) {
+      sums[static_cast<size_t>(i)].device_ns += own.device_ns;
+      sums[static_cast<size_t>(i)].sure_ns += own.sure_ns;
+    }
+  }
+  for (ModuleSum& module : request->modules) {
+    const Inferred& sum = sums[static_cast<size_t>(prediction.module_of_range.at(module.module_id))];
+    if (sum.device_ns > 0) {
+      module.inferred_ns = sum.device_ns;
+      module.inferred_confidence = sum.sure_ns / static_cast<double>(sum.device_ns);
+    }
+  }
+}
+
 }  // namespace
 
 struct JobFold::State {
   State(RecognisedModel recognised, analytic::Prediction predicted)
-      : model(std::move(recognised)),
-        prediction(std::move(predicted)),
-        attribution(WindowOptions(prediction)),
-        translator(model, prediction.module_of_range,
-                   [this](const record::Record& record) { attribution.Consume(record); }) {}
+      : model(std::move(recognised)), prediction(std::move(predicted)), attribution(WindowOptions(prediction)) {
+    const auto attribute = [this](const record::Record& record) { attribution.Consume(record); };
+    if (model.names_modules) {
+      by_modules.emplace(model, prediction.module_of_range, attribute);
+    } else {
+      by_operators.emplace(model.model, attribute);
+    }
+  }
+
+  void Consume(const record::Record& record) {
+    by_modules ? by_modules->Consume(record) : by_operators->Consume(record);
+  }
+
+  OperatorObservation Finish() {
+    return by_modules ? OperatorObservation{.observation = by_modules->Finish(), .inferred = {}}
+                      : by_operators->Finish();
+  }
 
   const RecognisedModel model;
   const analytic::Prediction prediction;
   attribution::Attribution attribution;
-  Translator translator;
+  std::optional<Translator> by_modules;  // either
+  std::optional<OperatorTranslator> by_operators;
 };
 
 JobFold::JobFold(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -57,12 +93,13 @@ absl::StatusOr<std::unique_ptr<JobFold>> JobFold::Create(RecognisedModel model) 
 
 void JobFold::Consume(std::span<const record::Record> records) {
   for (const record::Record& record : records) {
-    state_->translator.Consume(record);
+    state_->Consume(record);
   }
 }
 
 JobMeasurement JobFold::Finish(const attribution::Result& raw) {
-  JobMeasurement measured{.result = raw, .observation = state_->translator.Finish()};
+  OperatorObservation observed = state_->Finish();
+  JobMeasurement measured{.result = raw, .observation = std::move(observed.observation)};
   attribution::Result translated = state_->attribution.Finish();
   measured.result.request = std::move(translated.request);
   measured.result.request_total_ns = std::move(translated.request_total_ns);
@@ -86,6 +123,7 @@ JobMeasurement JobFold::Finish(const attribution::Result& raw) {
     sum.calls = std::max<int64_t>(1, sum.calls - found->second);
     sum.p50_ns = sum.p95_ns = (sum.busy_ns + sum.gap_ns) / sum.calls;
   }
+  SetInferred(observed.inferred, state_->prediction, &measured.result.request);
   return measured;
 }
 

@@ -14,6 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "analytic/model_spec.h"
+#include "analytic/precision.h"
 #include "cupti/attribution/attribution.h"
 #include "daemon/attach/module_map.h"
 
@@ -27,6 +28,8 @@ struct RecognisedModel {
   bool is_first_root = true;  // whose modules' ranges bear no root's name
   std::string prefix;         // its attribute path there, with a dot behind it; empty: it is the root
   int64_t parameters = 0;     // as the job's modules have them
+  bool names_modules = true;  // false: it was recognised by its operators; map, root_name and prefix are empty
+  std::optional<analytic::Precision> precision = std::nullopt;  // of most weights, where they are not told by modules
   std::vector<std::string> remarks;  // what was assumed, what does not fit; each a clause for a report's notes
 
   // The path of a range of the job relative to the model, as ModuleMap::Find takes it; nullopt: it is no module of the

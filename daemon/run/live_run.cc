@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -20,6 +21,7 @@
 #include "daemon/attach/late_kineto.h"
 #include "daemon/attach/module_map.h"
 #include "daemon/attach/prepared.h"
+#include "daemon/attach/recognise_operators.h"
 #include "daemon/attach/request_counter.h"
 #include "daemon/attach/target.h"
 #include "daemon/config/version.h"
@@ -153,21 +155,42 @@ absl::StatusOr<Plan> PlanOfJob(const ModelRunTools& tools, const attribution::Re
   return plan;
 }
 
-// NOT_FOUND: the job's model is none that is known, or its records were not kept.
-absl::StatusOr<v1::AnalyticModelReport> RecognisedReport(const JobRecording& recording, attach::JobReportInput input) {
-  DSOCR_ASSIGN_OR_RETURN(
-      const attach::RecognisedModel model,
-      attach::Recognise(recording.measured.job_modules, recording.module_map ? &*recording.module_map : nullptr));
-  DSOCR_ASSIGN_OR_RETURN(const std::unique_ptr<attach::JobFold> fold, attach::JobFold::Create(model));
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(recording.trace_path.c_str(), "rbe"),
-                                                             std::fclose);
+// Hands all records of a kept trace to `consume`, block by block. NOT_FOUND: they were not kept.
+absl::Status ReadRecords(const std::string& trace_path,
+                         const std::function<void(std::span<const record::Record>)>& consume) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(trace_path.c_str(), "rbe"), std::fclose);
   if (file == nullptr) {
     return absl::NotFoundError("its records were not kept, so they cannot be read once more for the prediction");
   }
   record::TraceReader reader(file.get());
   for (std::span<const record::Record> records = reader.Next(); !records.empty(); records = reader.Next()) {
-    fold->Consume(records);
+    consume(records);
   }
+  return absl::OkStatus();
+}
+
+// A C++ job without ranges, on a CPU.
+bool NamesNothing(const attribution::Result& measured) {
+  return measured.job_modules.empty() && measured.request.modules.empty() && !measured.gpu;
+}
+
+// By the modules that the job names, or where it names nothing at all by its operators. NOT_FOUND: it is none that is
+// known, or its records were not kept.
+absl::StatusOr<attach::RecognisedModel> RecogniseJob(const JobRecording& recording) {
+  if (NamesNothing(recording.measured)) {
+    attach::CallCollector calls;
+    DSOCR_RETURN_IF_ERROR(ReadRecords(recording.trace_path, [&calls](auto records) { calls.Consume(records); }));
+    return calls.Recognise();
+  }
+  return attach::Recognise(recording.measured.job_modules, recording.module_map ? &*recording.module_map : nullptr);
+}
+
+// NOT_FOUND: as RecogniseJob.
+absl::StatusOr<v1::AnalyticModelReport> RecognisedReport(const JobRecording& recording, attach::JobReportInput input) {
+  DSOCR_ASSIGN_OR_RETURN(const attach::RecognisedModel model, RecogniseJob(recording));
+  DSOCR_ASSIGN_OR_RETURN(const std::unique_ptr<attach::JobFold> fold, attach::JobFold::Create(model));
+  DSOCR_RETURN_IF_ERROR(ReadRecords(recording.trace_path, [&fold](auto records) { fold->Consume(records); }));
+  input.precision = model.precision.value_or(input.precision);
   return attach::BuildJobReport(model, fold->Finish(recording.measured), std::move(input));
 }
 
@@ -284,7 +307,7 @@ absl::Status PublishJob(const ModelRunTools& tools, JobRecording recording, cons
                                    .recording = {recording.route, recording.overhead_budget},
                                    .provenance = provenance});
   if (!recognised.ok()) {
-    if (!recording.measured.job_modules.empty()) {
+    if (!recording.measured.job_modules.empty() || NamesNothing(recording.measured)) {
       recording.notes.push_back(Words(recognised.status()));
     }
     recognised = report::BuildUnrecognisedReport(recording.measured, {recording.route, recording.overhead_budget},

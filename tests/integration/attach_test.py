@@ -1,5 +1,6 @@
 """Attaching to live jobs of PyTorch: what the report says of them, and what is left in them."""
 
+import bisect
 import contextlib
 import json
 import os
@@ -9,7 +10,7 @@ import signal
 import subprocess
 import unittest
 
-from cli import BIN, CliTest, SOURCE, wait_until
+from cli import BIN, CliTest, FIXTURES, SOURCE, wait_until
 
 PYTHON = os.environ["DSOCR_TEST_PYTHON"]
 JOBS = SOURCE / "tests/jobs"
@@ -371,6 +372,64 @@ class Refusals(AttachTest):
         self.assertIn("toy_job.py", process["command"])
         self.assertEqual(process["why"], "")
         job.end()
+
+
+class UnrangedJobs(AttachTest):
+    """C++ jobs that name no module: operators are put where the order of a known model's operators says."""
+
+    def unranged_job(self):
+        process = subprocess.Popen([BIN.parent / "tests/unranged_job", FIXTURES / "tiny_a", "--log"], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, text=True)
+        self.addCleanup(lambda: (process.kill(), process.communicate()))
+        self.assertEqual(process.stdout.readline(), "ready\n")
+        return process
+
+    def test_operators_are_put_into_the_modules_that_called_them(self):
+        job = self.unranged_job()
+        for seconds in (1, 4, 16):  # until a whole page is in the window
+            report, _ = self.attach(job.pid, "--depth", "all", "--duration", f"{seconds}s", "--run-id", f"r{seconds}")
+            if report["model"]:
+                break
+        self.assertEqual(report["model"]["hidden_size"], 64)
+        self.assertGreater(report["predicted_total_time_ms"], 0)
+        self.assertIn("the job names no modules", report["notes"])
+        self.assertEqual(report["attribution"]["records_invalid"], 0)
+        by_id = {measurement["module_id"]: measurement for measurement in report["module_measurements"]}
+        clip = by_id["vision/clip"]
+        self.assertEqual(clip["inferred_device_time_ms"], clip["device_time_ms"])
+        self.assertGreater(clip["inferred_confidence"], 0.9)
+        said, _ = job.communicate(timeout=60)
+        called = [(int(start), module) for start, _, module in (line.split("\t") for line in said.splitlines())]
+        trace = self.dir / f"tmp/profile-output/r{seconds}/trace/records.dsocr"
+        lines = subprocess.run([BIN.parent / "tests/align_trace", trace], capture_output=True, text=True, check=True).stdout.splitlines()
+        self.check_places(called, [line.split("\t") for line in lines])
+
+    def check_places(self, called, placed):
+        starts = [start for start, _ in called]
+        total = near = sure = right = 0
+        begun = False
+        for start, end, _, module, confidence, _ in placed:
+            begun = begun or module != ""
+            if not begun:
+                continue  # no landmark yet
+            start, duration = int(start), int(end) - int(start)
+            at = bisect.bisect_left(starts, start)
+            truth = min(called[max(at - 1, 0):at + 1], key=lambda call: abs(call[0] - start))[1]
+            total += duration
+            near += duration if module in (truth, truth.rpartition("/")[0]) else 0
+            if float(confidence) >= 0.9:
+                sure += 1
+                right += (truth + "/").startswith(module + "/") or module == "deepseek_ocr"
+        self.assertGreater(near / total, 0.95)
+        self.assertGreater(right / sure, 0.97)
+
+    def test_without_sizes_its_operators_are_nobodys(self):
+        job = self.unranged_job()
+        report, _ = self.attach(job.pid, "--duration", "200ms")
+        self.assertIsNone(report["model"])
+        self.assertIn("--depth all", report["notes"])
+        self.assertEqual(report["attribution"]["attributed_share"], 0)
+        job.communicate(timeout=60)
 
 
 if __name__ == "__main__":
