@@ -62,15 +62,16 @@ int64_t NowNs() {
 
 void KeepLog() {
   range_observer = &modules;
-  at::addGlobalCallback(at::RecordFunctionCallback(
-                            [](const at::RecordFunction& call) -> std::unique_ptr<at::ObserverContext> {
-                              if (operator_depth++ == 0) {
-                                operators.push_back({NowNs(), call.name(), modules.innermost()});
-                              }
-                              return nullptr;
-                            },
-                            [](const at::RecordFunction&, at::ObserverContext*) { --operator_depth; })
-                            .scopes({at::RecordScope::FUNCTION}));
+  at::addGlobalCallback(
+      at::RecordFunctionCallback(
+          [](const at::RecordFunction& call) -> std::unique_ptr<at::ObserverContext> {
+            if (range_observer != nullptr && operator_depth++ == 0) {  // of this thread alone
+              operators.push_back({NowNs(), call.name(), modules.innermost()});
+            }
+            return nullptr;
+          },
+          [](const at::RecordFunction&, at::ObserverContext*) { operator_depth -= range_observer != nullptr; })
+          .scopes({at::RecordScope::FUNCTION}));
 }
 
 bool HasInputEnded() {
