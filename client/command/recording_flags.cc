@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::string_view kName = "--overhead-budget";
 constexpr double kLargest = 0.5;  // beyond it a job is not what it was
-constexpr size_t kMaxModuleMapBytes = 1 << 20;
+constexpr size_t kMaxModuleMapBytes = 256 << 10;
 
 }  // namespace
 
