@@ -45,7 +45,7 @@ void Record(collect::ReceivedHello received, UniqueFd socket) {
   if (!ring.ok()) {
     return;
   }
-  collect::Process process(1, std::move(socket), *std::move(ring), {});
+  collect::Process process(1, std::move(socket), *std::move(ring), {}, nullptr);
   process.Send(record::MakeControl(record::Opcode::kWelcome));
   Expect(process.Drain(1000) <= kSlots, "what nobody writes to has a ring's length of records at most");
   process.Disconnect();

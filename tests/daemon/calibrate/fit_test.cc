@@ -227,10 +227,10 @@ TEST(ScoreRows, FiguresAreWhatTheirNamesSay) {
   const analytic::Sample sample = {analytic::GemmSize{64, 64, 64}, analytic::Precision::kBf16, 1000};
   const analytic::Device device = *FindByAnyName("h100-sxm");
   const analytic::LawModel model = *analytic::FitLaws(device, {sample});
-  std::vector<analytic::Sample> rows;
-  for (const double time_ns : {500.0, 1000.0, 2000.0, 4000.0}) {  // off by +1, 0, -1/2, -3/4
-    rows.push_back({sample.size, sample.precision, time_ns});
-  }
+  std::vector<analytic::Sample> rows(4, sample);  // off by +1, 0, -1/2, -3/4
+  rows[0].time_ns = 500;
+  rows[2].time_ns = 2000;
+  rows[3].time_ns = 4000;
   const auto scores = *ScoreRows(model, rows, {&device, nullptr, kNotCancelled});
   const v1::OperatorScore& score = scores.at("gemm");
   EXPECT_DOUBLE_EQ(score.mape(), 2.25 / 4);

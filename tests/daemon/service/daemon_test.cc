@@ -1,13 +1,18 @@
 // The daemon in this process, called over its own sockets.
 #include "daemon/service/daemon.h"
 
+#include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "base/unique_fd.h"
 #include "dsocr/v1/analytic.grpc.pb.h"
 #include "dsocr/v1/catalog.grpc.pb.h"
 #include "dsocr/v1/profile.grpc.pb.h"
@@ -324,6 +329,65 @@ TEST_F(DaemonTest, ReportsSurviveARestart) {
   v1::AnalyticModelReport report;
   const grpc::Status status = fresh->GetReport(&context, request, &report);
   EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
+// --- Hostile peers of gRPC's socket
+
+class HostilePeerTest : public DaemonTest {
+ protected:
+  UniqueFd Connect() const {
+    UniqueFd peer(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    (directory_ / "s").string().copy(address.sun_path, sizeof(address.sun_path) - 1);
+    EXPECT_EQ(::connect(peer.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+    return peer;
+  }
+  static void Send(const UniqueFd& peer, const std::string& bytes) {  // as far as it is taken
+    [[maybe_unused]] const ssize_t sent = ::send(peer.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  }
+  // The daemon has closed the connection.
+  static bool IsDropped(const UniqueFd& peer) {
+    char bytes[4096];
+    pollfd event{peer.get(), POLLIN, 0};
+    constexpr int kPatienceMs = 60'000;
+    while (::poll(&event, 1, kPatienceMs) > 0) {
+      if (::recv(peer.get(), bytes, sizeof(bytes), 0) <= 0) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  const std::string preface_ = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+};
+
+TEST_F(HostilePeerTest, WhatIsNoHttp2CostsOnlyItsOwnConnection) {
+  const std::string giant_settings("\xff\xff\xff\x04\0\0\0\0\0", 9);  // a frame of 16 MiB
+  for (const std::string& attack : {std::string(100'000, '\xff'), std::string("GET / HTTP/1.1\r\n\r\n"),
+                                    preface_ + std::string(100'000, '\xff'), preface_ + giant_settings}) {
+    const UniqueFd peer = Connect();
+    Send(peer, attack);
+    EXPECT_TRUE(IsDropped(peer)) << attack.substr(0, 40);
+  }
+  EXPECT_FALSE(MustRunAnalytic(Tiny()).empty());
+}
+
+TEST_F(HostilePeerTest, SilentConnectionsKeepNobodyOut) {
+  std::vector<UniqueFd> silent;
+  for (int i = 0; i < 300; ++i) {
+    silent.push_back(Connect());
+    Send(silent.back(), preface_.substr(0, static_cast<size_t>(i) % (preface_.size() + 1)));
+  }
+  EXPECT_FALSE(MustRunAnalytic(Tiny()).empty());
+}
+
+TEST_F(HostilePeerTest, AMessageOverTheLimitIsRefused) {
+  v1::DeepSeekOCRAnalyticRequest request = Tiny();
+  request.set_artifacts_root(std::string(5 << 20, 'x'));
+  v1::DeepSeekOCRAnalyticAccepted accepted;
+  EXPECT_EQ(RunAnalytic(request, &accepted).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_FALSE(MustRunAnalytic(Tiny()).empty());
 }
 
 }  // namespace
