@@ -47,7 +47,7 @@ void AddOperators(const ModuleSum& sum, const PredictedModule& module, v1::Modul
 
 // By module id: its time in every measured request, where there are some but not too many.
 absl::flat_hash_map<std::string, const attribution::ModuleRepeats*> RepeatTimes(const attribution::Result& measured) {
-  constexpr size_t kMostRepeats = 100;  // 160 modules each: a third of a report's values
+  constexpr size_t kMostRepeats = 200;  // of 160 modules: as many values as all the rest of a report
   absl::flat_hash_map<std::string, const attribution::ModuleRepeats*> repeats;
   if (measured.request_total_ns.size() > 1 && measured.request_total_ns.size() <= kMostRepeats) {
     for (const attribution::ModuleRepeats& module : measured.repeats) {

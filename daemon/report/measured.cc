@@ -1,7 +1,6 @@
 #include "daemon/report/measured.h"
 
 #include <algorithm>
-#include <map>
 #include <string>
 #include <string_view>
 
@@ -117,34 +116,6 @@ std::string Sanitized(std::string_view text, size_t longest) {
     text.remove_prefix(length == 0 ? 1 : length);
   }
   return result;
-}
-
-v1::RunRepeats RepeatsOf(const attribution::Result& measured) {
-  std::map<std::string_view, int> index_of;
-  v1::RunRepeats repeats;
-  for (const attribution::ModuleRepeats& module : measured.repeats) {
-    v1::ModuleTimes& times = *repeats.add_modules();
-    times.set_module_id(module.module_id);
-    times.mutable_self_time_ns()->Assign(module.time_ns.begin(), module.time_ns.end());
-    index_of[module.module_id] = repeats.modules_size() - 1;
-  }
-  for (const attribution::ModuleRepeats& module : measured.repeats) {
-    if (const auto parent = index_of.find(module.parent_id); parent != index_of.end()) {
-      v1::ModuleTimes& of_parent = *repeats.mutable_modules(parent->second);
-      for (size_t i = 0; i < module.time_ns.size(); ++i) {
-        const int repeat = static_cast<int>(i);
-        of_parent.set_self_time_ns(repeat, of_parent.self_time_ns(repeat) - module.time_ns[i]);
-      }
-    }
-  }
-  for (const ModuleSum& sum : measured.request.modules) {
-    const auto largest = std::max_element(sum.categories.begin(), sum.categories.end(),
-                                          [](const auto& a, const auto& b) { return a.device_ns < b.device_ns; });
-    if (const auto found = index_of.find(sum.module_id); found != index_of.end() && largest != sum.categories.end()) {
-      repeats.mutable_modules(found->second)->set_operator_category(largest->category_id);
-    }
-  }
-  return repeats;
 }
 
 v1::Bound GapBound(bool on_gpu) { return on_gpu ? v1::BOUND_IDLE : v1::BOUND_HOST; }

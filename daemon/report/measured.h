@@ -11,7 +11,6 @@
 #include "cupti/attribution/attribution.h"
 #include "daemon/report/report.h"
 #include "dsocr/v1/report.pb.h"
-#include "dsocr/v1/verdict.pb.h"
 
 namespace dsocr::report {
 
@@ -24,9 +23,6 @@ absl::Status CheckSums(const attribution::Result& measured);
 v1::ModuleMeasurement FiguresOf(const attribution::ModuleSum& sum);
 
 v1::Attribution AttributionOf(const attribution::Result& measured, const Recording& recording);
-
-// What each module itself took in each repeat. REQUIRES: attribution::Options::keeps_repeats.
-v1::RunRepeats RepeatsOf(const attribution::Result& measured);
 
 // What limits a module that waits longer than it works: on a GPU the device idles, on a CPU the host does other things.
 v1::Bound GapBound(bool on_gpu);

@@ -11,7 +11,6 @@
 #include "absl/time/time.h"
 #include "base/status.h"
 #include "daemon/catalog/models.h"
-#include "daemon/report/measured.h"
 #include "daemon/run/inquiry.h"
 #include "daemon/run/measure_device.h"
 #include "daemon/run/rejoin.h"
@@ -243,9 +242,6 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
   DSOCR_RETURN_IF_ERROR(report::JoinMeasurement(measured.result, prediction, plan.input,
                                                 {v1::ROUTE_LAUNCH, request.overhead_budget(), OffCpuNs(measured)},
                                                 &report));
-  if (measured.result.request_total_ns.size() > 1) {
-    DSOCR_RETURN_IF_ERROR(tools.store->PutRepeats(run->run_id(), report::RepeatsOf(measured.result)));
-  }
   report::AddExpertsHit(measured.experts, prediction, &report);
   provenance.set_duration_ms(absl::ToDoubleMilliseconds(absl::Now() - start));
   *report.mutable_provenance() = provenance;

@@ -51,10 +51,6 @@ constexpr const char* kSteps[] = {
       CREATE INDEX calibration_by_key ON calibration (device_name, dtype, driver, tool_version);
     )sql",
     R"sql(
-      CREATE TABLE repeats (
-        run_id TEXT PRIMARY KEY,
-        repeats BLOB NOT NULL
-      ) STRICT;
       CREATE TABLE validation (
         seq INTEGER PRIMARY KEY,
         validation_id TEXT NOT NULL UNIQUE,

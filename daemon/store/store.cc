@@ -367,25 +367,6 @@ absl::StatusOr<std::vector<v1::Run>> Store::InterruptedRuns() {
   }
 }
 
-absl::Status Store::PutRepeats(std::string_view run_id, const v1::RunRepeats& repeats) {
-  const std::string blob = repeats.SerializeAsString();
-  absl::MutexLock lock(&impl_->mutex);
-  DSOCR_ASSIGN_OR_RETURN(Query query, impl_->database->Prepare("INSERT OR REPLACE INTO repeats VALUES (?, ?)"));
-  return query.Bind(run_id).BindBlob(blob).Run();
-}
-
-absl::StatusOr<v1::RunRepeats> Store::GetRepeats(std::string_view run_id) {
-  absl::MutexLock lock(&impl_->mutex);
-  DSOCR_ASSIGN_OR_RETURN(Query query, impl_->database->Prepare("SELECT repeats FROM repeats WHERE run_id = ?"));
-  query.Bind(run_id);
-  DSOCR_ASSIGN_OR_RETURN(const bool found, query.Next());
-  if (!found) {
-    return absl::NotFoundError(
-        fmt::format("run '{}': its repeats are not kept; run it again with --repeats", Printable(run_id)));
-  }
-  return ParseRow<v1::RunRepeats>(query, 0, impl_->url, run_id);
-}
-
 absl::Status Store::PutValidation(const v1::Validation& validation) {
   v1::Validation verdict = validation;
   v1::Validation repeats;  // the repeats alone, case by case: lists need not read them

@@ -72,10 +72,6 @@ class Store {
   // Runs that are in no final state: at start, those that a crash cut off. Oldest first.
   absl::StatusOr<std::vector<v1::Run>> InterruptedRuns();
 
-  // Of a measured run: adds them, or replaces those of this run.
-  absl::Status PutRepeats(std::string_view run_id, const v1::RunRepeats& repeats);
-  absl::StatusOr<v1::RunRepeats> GetRepeats(std::string_view run_id);  // NOT_FOUND: none are kept
-
   // ALREADY_EXISTS for an id that is taken.
   absl::Status PutValidation(const v1::Validation& validation);
   // With its repeats. `id`: an id, or "latest" for the newest of `suite`. NOT_FOUND as GetReport.

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -159,6 +160,38 @@ bool IsPassed(const v1::CaseVerdict& verdict, const v1::ValidationBounds& bounds
 }
 
 }  // namespace
+
+v1::RunRepeats RepeatsOf(const v1::AnalyticModelReport& report) {
+  v1::RunRepeats repeats;
+  std::unordered_map<std::string_view, v1::ModuleTimes*> of_module;
+  for (const v1::ModuleMeasurement& measured : report.module_measurements()) {
+    if (measured.repeat_times_ms().empty()) {
+      continue;
+    }
+    v1::ModuleTimes* const times = repeats.add_modules();
+    times->set_module_id(measured.module_id());
+    for (const double time_ms : measured.repeat_times_ms()) {
+      times->add_self_time_ns(std::llround(time_ms * 1e6));
+    }
+    const auto& operators = measured.operator_breakdown();
+    const auto largest = std::max_element(operators.begin(), operators.end(), [](const auto& a, const auto& b) {
+      return a.device_time_ms() < b.device_time_ms();
+    });
+    times->set_operator_category(largest != operators.end() ? largest->category_id() : "");
+    of_module[measured.module_id()] = times;
+  }
+  // Parents stand before their children: what is taken from one is its children's whole time.
+  for (const v1::AnalyticModuleNode& node : report.modules()) {
+    const auto child = of_module.find(node.module_id());
+    const auto parent = of_module.find(node.parent_id());
+    if (child != of_module.end() && parent != of_module.end()) {
+      for (int i = 0; i < child->second->self_time_ns_size(); ++i) {
+        parent->second->set_self_time_ns(i, parent->second->self_time_ns(i) - child->second->self_time_ns(i));
+      }
+    }
+  }
+  return repeats;
+}
 
 v1::CaseVerdict Judge(const v1::ValidationCase& of, const v1::AnalyticModelReport& report,
                       const v1::RunRepeats& repeats) {

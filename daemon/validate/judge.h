@@ -9,6 +9,9 @@
 
 namespace dsocr::validate {
 
+// What each module itself took in each repeat of a measured run; empty where the report keeps none.
+v1::RunRepeats RepeatsOf(const v1::AnalyticModelReport& report);
+
 // `report`: of the case's run, with its measurement. `repeats`: of the same run; empty where it had one request.
 // The error of a stage is |predicted - measured| / measured, measured being the median of the requests (the lower one
 // of an even number); a stage that took no time and was predicted to take none has none.

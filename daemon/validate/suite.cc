@@ -15,7 +15,7 @@ namespace {
 constexpr int kMaxCases = 100;
 constexpr int kDefaultRepeats = 5;
 constexpr int kDefaultWarmup = 1;
-constexpr int kMaxRequests = 1000;  // as of a run
+constexpr int kMaxRequests = 200;  // of which a report keeps every module's time
 constexpr int kMaxWarmup = 100;
 constexpr double kMaxBoundPct = 1e6;
 constexpr size_t kLongestName = 100;

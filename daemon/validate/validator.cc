@@ -68,7 +68,7 @@ absl::StatusOr<v1::CaseVerdict> Validator::RunCase(const v1::ValidationCase& of,
   DSOCR_ASSIGN_OR_RETURN(const v1::AnalyticModelReport report, store_->GetReport(run.report_id()));
   v1::RunRepeats repeats;
   if (of.repeats() * of.best_of() > 1) {
-    DSOCR_ASSIGN_OR_RETURN(repeats, store_->GetRepeats(run.run_id()));
+    repeats = RepeatsOf(report);
   }
   return Judge(of, report, repeats);
 }

@@ -130,7 +130,7 @@ TEST(JoinMeasurement, KeepsTheTimesOfEveryRepeat) {
   EXPECT_THAT(report.module_measurements(0).repeat_times_ms(), testing::ElementsAre(4, 5));
   EXPECT_THAT(report.module_measurements(1).repeat_times_ms(), testing::ElementsAre(3.5, 0));
   EXPECT_THAT(report.module_measurements(2).repeat_times_ms(), IsEmpty());
-  measured.request_total_ns.resize(101, 1);
+  measured.request_total_ns.resize(201, 1);
   EXPECT_THAT(Measured(measured).module_measurements(0).repeat_times_ms(), IsEmpty());
 }
 

@@ -183,18 +183,9 @@ TEST_F(StoreTest, KeepsValidationsAndListsThemWithoutTheirRepeats) {
   EXPECT_EQ(second->next_page_token(), "");
 }
 
-TEST_F(StoreTest, KeepsTheRepeatsOfARun) {
-  auto store = Open();
-  v1::RunRepeats repeats;
-  repeats.add_modules()->add_self_time_ns(7);
-  ASSERT_TRUE(store->PutRepeats("r-1", repeats).ok());
-  EXPECT_EQ(store->GetRepeats("r-1")->modules(0).self_time_ns(0), 7);
-  EXPECT_EQ(store->GetRepeats("r-2").status().code(), absl::StatusCode::kNotFound);
-}
-
 TEST_F(StoreTest, AFileOfTheFirstSchemaIsBroughtUpToDate) {
   ASSERT_TRUE(Open()->PutReport(Report("r-1"), "").ok());
-  Execute("DROP TABLE repeats; DROP TABLE validation; PRAGMA user_version = 1");
+  Execute("DROP TABLE validation; PRAGMA user_version = 1");
   auto store = Open();
   EXPECT_TRUE(store->GetReport("r-1").ok());
   EXPECT_TRUE(store->PutValidation(ValidationOf("v-1", "night")).ok());

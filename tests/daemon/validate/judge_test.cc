@@ -1,11 +1,14 @@
 #include "daemon/validate/judge.h"
 
+#include <vector>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace dsocr::validate {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // Predicted: sam 100 ms and decode 50 ms, each in 10 operations. Measured: as given.
@@ -37,6 +40,37 @@ v1::ValidationCase Case(double max_stage_pct, double max_total_pct) {
   of.mutable_bounds()->set_max_stage_error_pct(max_stage_pct);
   of.mutable_bounds()->set_max_total_error_pct(max_total_pct);
   return of;
+}
+
+TEST(JudgeTest, RepeatsAreOwnTimesThatAddUpToTheRequests) {
+  v1::AnalyticModelReport report;
+  const auto add = [&](const char* module_id, const char* parent_id, std::vector<double> times_ms,
+                       const char* category) {
+    v1::AnalyticModuleNode& node = *report.add_modules();
+    node.set_module_id(module_id);
+    if (*parent_id != 0) {
+      node.set_parent_id(parent_id);
+    }
+    v1::ModuleMeasurement& measured = *report.add_module_measurements();
+    measured.set_module_id(module_id);
+    measured.mutable_repeat_times_ms()->Assign(times_ms.begin(), times_ms.end());
+    v1::MeasuredOperator& small = *measured.add_operator_breakdown();
+    small.set_category_id("copy");
+    small.set_device_time_ms(0.1);
+    v1::MeasuredOperator& large = *measured.add_operator_breakdown();
+    large.set_category_id(category);
+    large.set_device_time_ms(5);
+  };
+  add("deepseek_ocr", "", {10, 20}, "gemm");
+  add("prefill", "deepseek_ocr", {7, 9.000001}, "gemm");
+  add("prefill/norm", "prefill", {2, 3}, "norm");
+  add("decode", "deepseek_ocr", {}, "gemv");
+  const v1::RunRepeats repeats = RepeatsOf(report);
+  ASSERT_EQ(repeats.modules_size(), 3) << "decode has none";
+  EXPECT_THAT(repeats.modules(0).self_time_ns(), ElementsAre(3'000'000, 10'999'999));
+  EXPECT_THAT(repeats.modules(1).self_time_ns(), ElementsAre(5'000'000, 6'000'001));
+  EXPECT_THAT(repeats.modules(2).self_time_ns(), ElementsAre(2'000'000, 3'000'000));
+  EXPECT_EQ(repeats.modules(2).operator_category(), "norm");
 }
 
 TEST(JudgeTest, EachStageAndTheTotalHasItsError) {
