@@ -173,11 +173,18 @@ class Reports(AttachTest):
         self.ctl("check", self.dir / "tmp/profile-output" / report["report_id"] / "static_analysis/analytic_model/report.json")
         job.end()
 
+    def assert_whole_requests(self, report, wanted):
+        """A window ends soon after the last of them: a fast job has begun others by then."""
+        seen = re.search(r"(\d+) of (\d+) whole requests were seen", report["notes"])
+        self.assertIsNotNone(seen, report["notes"])
+        self.assertGreaterEqual(int(seen[1]), wanted)
+        self.assertEqual(int(seen[2]), wanted)
+
     def test_a_request_of_a_deepseek_ocr_is_a_prefill_with_its_decode_steps(self):
         job = self.job("deepseek_ocr_job.py", "--new-tokens", "5")
         report, _ = self.attach(job.pid, "--requests", "3")
         calls = {measurement["module_id"]: measurement["calls"] for measurement in report["module_measurements"]}
-        self.assertIn("3 of 3 whole requests were seen", report["notes"])
+        self.assert_whole_requests(report, 3)
         self.assertGreaterEqual(calls["prefill"], 4)  # the fourth tells that the third is over
         self.assertGreaterEqual(calls["decode"], 12)
         job.end()
@@ -186,21 +193,20 @@ class Reports(AttachTest):
         job = self.job("deepseek_ocr_job.py", "--on-demand")
         process = self.start("dsocrctl", "attach", str(job.pid), "--requests", "1", "-o", "json")
         wait_until(lambda: "dsocr-agent" in comms(job.pid), "the agent to be there")
-        for _ in range(3):
+        for _ in range(20):
             job.report()  # a step; the first may come before the hooks
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=60)  # a second of idleness and the report, on whatever machine
+                process.wait(timeout=6)  # a second of idleness and the report; a slow machine has another step's time
                 break
         report = json.loads(process.communicate(timeout=60)[0])
-        self.assertIn("1 of 1 whole requests were seen", report["notes"])
-        self.assertEqual([measurement["calls"] for measurement in report["module_measurements"] if measurement["module_id"] == "prefill"], [1])
+        self.assert_whole_requests(report, 1)
         job.end()
 
     def test_a_job_of_vllms_module_names_is_recognised(self):
         job = self.job("vllm_names_job.py", "--new-tokens", "5")
         report, _ = self.attach(job.pid, "--depth", "all", "--requests", "2")
         self.assertEqual(report["model"]["model_variant"], "deepseek-ocr-v1-base")
-        self.assertIn("2 of 2 whole requests were seen", report["notes"])
+        self.assert_whole_requests(report, 2)
         nodes = {measurement["module_id"]: measurement for measurement in report["module_measurements"]}
         for module, path in (("vision/sam/patch_embed", "sam_model.patch_embed"), ("vision/clip/layer[0-1]/mlp/fc1", "vision_model.transformer.layers.1.mlp.fc1"),
                              ("decode/layer[1-2]/moe/experts", "language_model.model.layers.2.mlp.experts"),

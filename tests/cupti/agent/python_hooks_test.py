@@ -80,12 +80,12 @@ class JobTest(unittest.TestCase):
         self.assertGreaterEqual(right, 99 * wrong, examples)
 
     def test_operators_of_a_toy_go_to_their_innermost_module(self):
-        job = AttachedJob("toy_job.py", ALL, 0.1003, 0.5, "--callers", "3")
+        job = AttachedJob("toy_job.py", ALL, 0.1003, 2.0, "--callers", "3")
         self.check_operators(job)
         self.assertGreater(len(job.records.operations), 3)  # each thread that calls the model has ranges of its own
 
     def test_operators_of_a_deepseek_ocr_go_to_their_innermost_module(self):
-        job = AttachedJob("deepseek_ocr_job.py", ALL, 0.0507, 1.0)
+        job = AttachedJob("deepseek_ocr_job.py", ALL, 0.0507, 3.0)
         self.check_operators(job)
         paths = [module.path for module in job.records.modules]
         self.assertEqual(paths, job.log["modules"])
