@@ -205,7 +205,7 @@ TEST(MessageTest, OnlyWholeMessagesOfThisVersionParse) {
   Control control = MakeControl(Opcode::kDetach);
   Control read;
   EXPECT_TRUE(ParseControl(&control, sizeof(control), &read));
-  control.opcode = static_cast<Opcode>(6);
+  control.opcode = static_cast<Opcode>(7);
   EXPECT_FALSE(ParseControl(&control, sizeof(control), &read));
   control = MakeControl(Opcode::kHello);
   EXPECT_FALSE(ParseControl(&control, sizeof(control), &read));

@@ -56,7 +56,7 @@ TEST(ResolveDeviceTest, AutoTakesTheFirstGpuElseTheCpu) {
 }
 
 TEST(ResolveDeviceTest, GpuFiguresComeFromTheCatalogueByName) {
-  const Machine machine{.gpus = {"NVIDIA GeForce RTX 4090", "NVIDIA L4", "NVIDIA L40S"}};
+  const Machine machine{.gpus = {"NVIDIA GeForce RTX 4090", "NVIDIA L4", "Tesla K80"}};
   EXPECT_EQ(ResolveDevice("cuda:0", machine)->figures.name, "rtx-4090");
   EXPECT_EQ(ResolveDevice("cuda:1", machine)->figures.name, "l4");
   EXPECT_EQ(ResolveDevice("cuda:2", machine).status().code(), absl::StatusCode::kFailedPrecondition);

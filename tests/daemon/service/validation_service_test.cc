@@ -149,7 +149,7 @@ TEST_F(ValidationServiceTest, ADeviceIsMeasuredOnRequestAndKept) {
   const grpc::Status status = Calibrate(request, &events);
   ASSERT_TRUE(status.ok()) << status.error_message();
   ASSERT_FALSE(events.empty());
-  const v1::DeviceCalibration& result = events.back().result();
+  const v1::DeviceCalibration result = events.back().result();
   EXPECT_EQ(result.points(), 2);
   EXPECT_EQ(result.dtype(), "bf16");
   EXPECT_FALSE(result.has_stale());
