@@ -133,10 +133,12 @@ class Soak(AttachTest):
 
         print(f"\na job whose modules take 1.5 ms or more, {len(windows)} windows, "
               f"{statistics.median(len(window[1]) for window in windows):.0f} steps each; {self.load()}")
-        before, after = ratios([False, True], statistics.median, 1), [1 / ratio for ratio in ratios([True, False], statistics.median, 1)]
-        text, low = as_percent([chance.choice(pair) for pair in zip(before, after)])
-        print(f"hooks on stages, processor time of a step, medians of windows: {text}")
-        self.assertLess(low, HOOK_FLOOR)
+        # The fastest step: a window with hooks is short, and the daemon and its client work beside it, on a core that may share its units.
+        for name, measure in (("fastest step's processor time", min), ("processor time, medians of windows", statistics.median)):
+            before, after = ratios([False, True], measure, 1), [1 / ratio for ratio in ratios([True, False], measure, 1)]
+            text, low = as_percent([chance.choice(pair) for pair in zip(before, after)])
+            print(f"hooks on stages, {name}: {text}")
+            self.assertLess(low, HOOK_FLOOR)
         for name, measure, index in (("processor time", min, 1), ("time", min, 2)):
             print(f"nothing, fastest step's {name} in a window to that in the one before: {as_percent(ratios([False, False], measure, index))[0]}")
             text, low = as_percent(ratios([False, True, False], measure, index))
