@@ -35,7 +35,7 @@ test: venv configure  ## All tests
 
 soak: venv configure  ## The floors at full length: records, sessions, injections, attaching; in about a quarter of an hour
 	@echo "== building"
-	@cmake --build $(BUILD) -j$(JOBS) --target $(PRODUCTS) gpu_soak session_soak attach_soak
+	@cmake --build $(BUILD) -j$(JOBS) --target $(PRODUCTS) gpu_soak session_soak attach_soak python_session
 	@echo "== the agent into 40 processes that do nothing but malloc and free"
 	@$(BUILD)/tests/attach_soak 40
 	@echo "== 200 sessions in one busy job"
@@ -45,6 +45,8 @@ soak: venv configure  ## The floors at full length: records, sessions, injection
 	@echo "== PyTorch jobs: first records, what hooks cost, what is left after 200 attaches, 20 daemons killed meanwhile"
 	@DSOCR_SOURCE_DIR=$(CURDIR) DSOCR_BIN_DIR=$(CURDIR)/$(BUILD)/bin DSOCR_TEST_PYTHON=$(CURDIR)/$(BUILD)/venv/bin/python \
 	  python3 tests/integration/attach_soak.py 200 60 20
+	@echo "== what hooks on stages cost"
+	@$(BUILD)/venv/bin/python tests/benchmark/hook_cost.py $(BUILD)/tests/libpython_session.so
 	@echo "== 100 million records of a fake GPU at a million a second"
 	@$(BUILD)/tests/gpu_soak 100
 

@@ -1,7 +1,7 @@
 """Hooks on the modules of a PyTorch job. Part of the agent, which runs this text in a namespace of its own, under the GIL.
 
 The agent puts these names in before: `stages_only`, and its functions `tell`, `add`, `enter`, `leave`, `enter_after`, `leave_after`,
-`shape`, `adopt`, `ending`, `under_way` and `live` (python_hooks.cc says what they do). It calls `install`, then `poll` from time to time, and `remove`; the rest is called
+`plain`, `shape`, `adopt`, `ending`, `under_way` and `live` (python_hooks.cc says what they do). It calls `install`, then `poll` from time to time, and `remove`; the rest is called
 by the job. A module that has hooks has a number; the job's objects are held by weak references alone.
 
 The text is compiled under a file name beside torch.nn's own, because that is how Dynamo treats such functions as it treats Module's: one that
@@ -12,7 +12,6 @@ import dis
 import sys
 import weakref
 from _thread import get_ident as current_thread
-from itertools import chain
 
 import torch
 
@@ -27,9 +26,9 @@ steps = list(dis.get_instructions(CALL))
 IN_FORWARD = {call.offset for merge, call, end in zip(steps, steps[1:], steps[2:])
               if (merge.opname, call.opname, end.opname) == ("DICT_MERGE", "CALL_FUNCTION_EX", "RETURN_VALUE")}
 is_compiling = torch.compiler.is_compiling
-is_dynamo_compiling = torch.compiler.is_dynamo_compiling  # cheaper, and enough where no tensor is looked at
+is_dynamo_compiling = torch.compiler.is_dynamo_compiling  # cheaper; in an export without Dynamo a function mode is active
 function_modes = torch._C._len_torch_function_stack
-plain_tensors = frozenset((torch.Tensor, torch.nn.Parameter))
+plain(torch.Tensor, torch.nn.Parameter)
 getframe = sys._getframe
 
 # Where the parts of a DeepSeek-OCR are, as published, in transformers and in vLLM: what a stage may lie in, and what tells one.
@@ -84,22 +83,14 @@ def plain_hooks(number):
 
 def stage_hooks(number):
     def before(module, args, kwargs):
-        if is_compiling():
+        if is_dynamo_compiling():
             return
         if enter(number):
             enter_after(number, open_calls(getframe(1)) - 1)
-        tell_shape(args, kwargs)
+        if not function_modes() and not shape(args):  # a job's mode would see the question
+            shape(tuple(kwargs.values()))
 
     return before, plain_hooks(number)[1]
-
-
-def tell_shape(args, kwargs):
-    """Of the first tensor that the innermost call is given."""
-    if not function_modes():  # a job's mode would see the question
-        for value in chain(args, kwargs.values()):
-            if type(value) in plain_tensors:
-                shape(value.shape)
-                break
 
 
 def entry_of(module):
@@ -291,8 +282,8 @@ def wait_for_root():
                 adopt(number)
             while frame is not None and frame.f_code is not CALL:
                 frame = frame.f_back
-            if frame is not None and len(numbers) == 1:
-                tell_shape(args, frame.f_locals.get("kwargs", {}))  # its own hooks come too late for this call
+            if frame is not None and len(numbers) == 1 and not function_modes():
+                shape((*args, *frame.f_locals.get("kwargs", {}).values()))  # its own hooks come too late for this call
 
     waiting = torch.nn.modules.module.register_module_forward_pre_hook(found)
 

@@ -55,7 +55,9 @@ struct Python {
   PyObject* (*PyDict_New)();
   PyObject* (*PyDict_GetItemString)(PyObject*, const char*);
   int (*PyDict_SetItemString)(PyObject*, const char*, PyObject*);
+  PyObject* (*PyObject_GetAttr)(PyObject*, PyObject*);
   PyObject* (*PyObject_GetAttrString)(PyObject*, const char*);
+  PyObject* (*PyObject_Type)(PyObject*);
   PyObject* (*PyObject_CallObject)(PyObject*, PyObject*);
   PyObject* (*PyObject_CallFunctionObjArgs)(PyObject*, ...);
   int (*PyObject_IsTrue)(PyObject*);
@@ -65,6 +67,7 @@ struct Python {
   long (*PyLong_AsLong)(PyObject*);
   unsigned long (*PyLong_AsUnsignedLong)(PyObject*);
   const char* (*PyUnicode_AsUTF8AndSize)(PyObject*, PySize*);
+  PyObject* (*PyUnicode_InternFromString)(const char*);
   PySize (*PyTuple_Size)(PyObject*);
   PyObject* (*PyTuple_GetItem)(PyObject*, PySize);
   PyObject* (*PyCapsule_New)(void*, const char*, void (*)(PyObject*));
@@ -119,7 +122,9 @@ PythonState FindPython() {
   DSOCR_FIND(PyDict_New);
   DSOCR_FIND(PyDict_GetItemString);
   DSOCR_FIND(PyDict_SetItemString);
+  DSOCR_FIND(PyObject_GetAttr);
   DSOCR_FIND(PyObject_GetAttrString);
+  DSOCR_FIND(PyObject_Type);
   DSOCR_FIND(PyObject_CallObject);
   DSOCR_FIND(PyObject_CallFunctionObjArgs);
   DSOCR_FIND(PyObject_IsTrue);
@@ -129,6 +134,7 @@ PythonState FindPython() {
   DSOCR_FIND(PyLong_AsLong);
   DSOCR_FIND(PyLong_AsUnsignedLong);
   DSOCR_FIND(PyUnicode_AsUTF8AndSize);
+  DSOCR_FIND(PyUnicode_InternFromString);
   DSOCR_FIND(PyTuple_Size);
   DSOCR_FIND(PyTuple_GetItem);
   DSOCR_FIND(PyCapsule_New);
@@ -170,6 +176,10 @@ Recorder* wanted_recorder = nullptr;  // null: that recording is over. Guarded b
 record::Depth wanted_depth;
 void (*start_recording)() noexcept = nullptr;
 std::atomic<Recorder*> live_recorder{nullptr};  // null: hooks do nothing
+
+// Types of which a value is a tensor and nothing else: compared with, never looked into.
+PyObject* plain_types[2] = {};
+PyObject* shape_name = nullptr;
 
 // The calls that a thread is inside of when recording starts, until that thread takes them over.
 struct CallsUnderWay {
@@ -444,20 +454,54 @@ PyObject* Ending(PyObject*, PyObject* const* arguments, PySize count) {
   return python.PyCapsule_New(reinterpret_cast<void*>(value), nullptr, OnEnding);
 }
 
-// shape(sizes): of the call that was entered last.
+// plain(type, …): those of tensors whose sizes may be asked for.
+PyObject* Plain(PyObject*, PyObject* const* arguments, PySize count) {
+  for (PySize i = 0; i < static_cast<PySize>(std::size(plain_types)); ++i) {
+    plain_types[i] = i < count ? arguments[i] : nullptr;
+  }
+  if (shape_name == nullptr) {
+    shape_name = python.PyUnicode_InternFromString("shape");
+  }
+  return None();
+}
+
+bool IsPlainTensor(PyObject* value) {
+  PyObject* const type = python.PyObject_Type(value);
+  python.Py_DecRef(type);  // the value has one
+  return std::find(std::begin(plain_types), std::end(plain_types), type) != std::end(plain_types);
+}
+
+void TellShape(ThreadState& thread, PyObject* tensor) {
+  PyObject* const sizes = python.PyObject_GetAttr(tensor, shape_name);
+  if (sizes == nullptr) {
+    python.PyErr_Clear();
+    return;
+  }
+  record::Record record{};
+  record.kind = record::Kind::kCallShape;
+  record.thread = thread.number;
+  record.call_shape.owner = Recorder::CurrentOwner(thread);
+  record.call_shape.rank = SizesOf(sizes, record.call_shape.shape, std::size(record.call_shape.shape));
+  thread.recorder->Write(record);
+  python.Py_DecRef(sizes);
+}
+
+// shape(values): the sizes of the first tensor among them are those of the call that was entered last. False: there is
+// none, and one is wanted.
 PyObject* Shape(PyObject*, PyObject* const* arguments, PySize count) {
   const LiveHook hook;
   ThreadState* const thread = hook.thread();
-  if (thread != nullptr && count == 1 && thread->depth > 0 && thread->excess == 0 &&
-      thread->open[thread->depth - 1].is_recorded) {
-    record::Record record{};
-    record.kind = record::Kind::kCallShape;
-    record.thread = thread->number;
-    record.call_shape.owner = Recorder::CurrentOwner(*thread);
-    record.call_shape.rank = SizesOf(arguments[0], record.call_shape.shape, std::size(record.call_shape.shape));
-    thread->recorder->Write(record);
+  const bool is_wanted = thread != nullptr && count == 1 && thread->depth > 0 && thread->excess == 0 &&
+                         thread->open[thread->depth - 1].is_recorded;
+  const PySize size = is_wanted ? python.PyTuple_Size(arguments[0]) : 0;
+  for (PySize i = 0; i < size; ++i) {
+    if (PyObject* const value = python.PyTuple_GetItem(arguments[0], i); IsPlainTensor(value)) {
+      TellShape(*thread, value);
+      return python.PyBool_FromLong(1);
+    }
   }
-  return None();
+  python.PyErr_Clear();
+  return python.PyBool_FromLong(is_wanted ? 0 : 1);
 }
 
 // under_way(((thread, number, …), …)): the calls that threads are inside of, outermost first.
@@ -506,6 +550,7 @@ PyMethodDef functions[] = {
     {"leave_after", LeaveAfter, kFastCall, nullptr},
     {"adopt", AdoptHere, kFastCall, nullptr},
     {"ending", Ending, kFastCall, nullptr},
+    {"plain", Plain, kFastCall, nullptr},
     {"shape", Shape, kFastCall, nullptr},
     {"under_way", UnderWay, kFastCall, nullptr},
     {"live", Live, kFastCall, nullptr},

@@ -45,6 +45,16 @@ def milliseconds(block, data):
     return min(times)
 
 
+def model_and_data(width, blocks):
+    """So many rows that a block takes LEAST_MS."""
+    model = Heavy(width, blocks).eval()
+    data = torch.randn(16, width)
+    with torch.inference_mode():
+        while milliseconds(model.blocks[0], data) < LEAST_MS:
+            data = torch.cat([data, data])
+    return model, data
+
+
 def main():
     options = job.parser(__doc__)
     options.add_argument("--width", type=int, default=256)
@@ -52,11 +62,7 @@ def main():
     options = options.parse_args()
     torch.set_num_threads(options.torch_threads)
     torch.manual_seed(0)
-    model = Heavy(options.width, options.blocks).eval()
-    data = torch.randn(16, options.width)
-    with torch.inference_mode():
-        while milliseconds(model.blocks[0], data) < LEAST_MS:
-            data = torch.cat([data, data])
+    model, data = model_and_data(options.width, options.blocks)
     job.run(options, model, lambda: model(data).mean())
 
 

@@ -39,7 +39,7 @@ def attach():
     ready.wait()
     time.sleep(float(start_s))
     begin = time.monotonic_ns()
-    state = session.session_attach(int(depth))
+    state = session.session_attach(int(depth), True)
     installed = time.monotonic_ns()
     deadline = time.monotonic() + float(seconds)
     while time.monotonic() < deadline:

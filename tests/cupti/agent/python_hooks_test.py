@@ -139,7 +139,7 @@ class Session:
         model(data)
 
     def attach(self, depth):
-        self.state = session.session_attach(depth)
+        self.state = session.session_attach(depth, True)
 
     def detach(self, timeout_ms=10_000):
         self.removed = session.session_detach(timeout_ms)
@@ -175,7 +175,7 @@ class HooksTest(unittest.TestCase):
 
     def test_the_first_call_after_an_attach_between_calls_tells_the_root(self):
         model = Pair()
-        state = session.session_attach(ALL)
+        state = session.session_attach(ALL, True)
         model(self.data)
         attached = Session.__new__(Session).detach()
         self.assertEqual(state, INSTALLED)
@@ -285,7 +285,7 @@ class HooksTest(unittest.TestCase):
             import ctypes, sys, threading, time
             import torch
             session = ctypes.CDLL(sys.argv[1])
-            threading.Thread(target=session.session_attach, args=(2,), daemon=True).start()
+            threading.Thread(target=session.session_attach, args=(2, True), daemon=True).start()
             ctypes.PyDLL(None).usleep(100000)
             model = torch.nn.Identity()
             threading.Thread(target=lambda: [model(1) for _ in iter(int, 1)], daemon=True).start()

@@ -19,15 +19,17 @@ using namespace dsocr;
 agent::Recorder* recorder = nullptr;
 record::RingReader reader;
 
-void StartOperators() noexcept {
-  agent::SetProcessRecorder(recorder);
+void StartRanges() noexcept { agent::SetProcessRecorder(recorder); }
+
+void StartRangesAndOperators() noexcept {
+  StartRanges();
   agent::InstallTorchCallbacks();
 }
 
 }  // namespace
 
-// A PythonState, or -1: no ring.
-DSOCR_EXPORT int session_attach(int depth) {
+// A PythonState, or -1: no ring. `has_operators`: operator calls are recorded, too.
+DSOCR_EXPORT int session_attach(int depth, int has_operators) {
   recorder = new agent::Recorder;
   const int fd = recorder->Start(record::kMaxRingSlots);
   struct stat file {};
@@ -41,7 +43,8 @@ DSOCR_EXPORT int session_attach(int depth) {
   if (memory == MAP_FAILED || !record::RingReader::Open(memory, size, &reader)) {
     return -1;
   }
-  return static_cast<int>(agent::InstallPythonHooks(recorder, static_cast<record::Depth>(depth), StartOperators));
+  return static_cast<int>(agent::InstallPythonHooks(recorder, static_cast<record::Depth>(depth),
+                                                    has_operators != 0 ? StartRangesAndOperators : StartRanges));
 }
 
 DSOCR_EXPORT void session_poll() { agent::PollPythonHooks(); }
