@@ -12,9 +12,9 @@ namespace {
 
 Cell Rows(int64_t count) { return Cell(HumanCount(count), fmt::format("{}", count)); }
 Cell Percent(double share, Style style = Style::kPlain) {
-  return Cell(fmt::format("{:.1f} %", 100 * share), document::FormatDouble(share), style);
+  return Cell(HumanShare(share), document::FormatDouble(share), style);
 }
-Cell SignedPercent(double share) { return Cell(fmt::format("{:+.1f} %", 100 * share), document::FormatDouble(share)); }
+Cell SignedPercent(double share) { return Cell(HumanShareChange(share), document::FormatDouble(share)); }
 Cell PercentOf(const v1::BaselineScore* score) { return score == nullptr ? Cell("-", "") : Percent(score->mape()); }
 
 Style StyleOf(const v1::OperatorScore& score) {

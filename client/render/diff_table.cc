@@ -26,8 +26,6 @@ std::optional<double> POf(const v1::DiffRow& row) {
   return row.has_p_value() ? std::optional(row.p_value()) : std::nullopt;
 }
 
-std::string SignedShare(double share) { return fmt::format("{:+.1f} %", 100 * share); }
-
 // Slower is poor, faster is good; what repeats call chance is neither.
 Style StyleOf(const v1::DiffRow& row) {
   if (row.id().starts_with('[')) {
@@ -52,12 +50,13 @@ std::vector<Column> Columns(const std::string& title, bool has_p) {
 }
 
 std::vector<Cell> CellsOf(const v1::DiffRow& row, bool has_p, Style label_style) {
-  std::vector<Cell> cells = {Cell(Shortened(row.id(), kIdWidth), row.id(), label_style),
-                             Cell(HumanMs(row.a_ms()), document::FormatDouble(row.a_ms())),
-                             Cell(HumanMs(row.b_ms()), document::FormatDouble(row.b_ms())),
-                             Cell(HumanDifference(row.difference_ms()), document::FormatDouble(row.difference_ms()),
-                                  label_style == Style::kBold ? Style::kBold : StyleOf(row)),
-                             Cell(SignedShare(row.share_of_total()), document::FormatDouble(row.share_of_total()))};
+  std::vector<Cell> cells = {
+      Cell(Shortened(row.id(), kIdWidth), row.id(), label_style),
+      Cell(HumanMs(row.a_ms()), document::FormatDouble(row.a_ms())),
+      Cell(HumanMs(row.b_ms()), document::FormatDouble(row.b_ms())),
+      Cell(HumanDifference(row.difference_ms()), document::FormatDouble(row.difference_ms()),
+           label_style == Style::kBold ? Style::kBold : StyleOf(row)),
+      Cell(HumanShareChange(row.share_of_total()), document::FormatDouble(row.share_of_total()))};
   if (has_p) {
     cells.emplace_back(PText(POf(row)), row.has_p_value() ? document::FormatDouble(row.p_value()) : "");
   }

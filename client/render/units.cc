@@ -55,6 +55,8 @@ std::string HumanRatio(std::optional<double> ratio) {
 
 std::string HumanShare(double share) { return std::isfinite(share) ? fmt::format("{:.1f} %", 100 * share) : "-"; }
 
+std::string HumanShareChange(double share) { return fmt::format("{:+.1f} %", 100 * share); }
+
 std::string HumanCount(int64_t count) {
   std::string digits = fmt::format("{}", count);
   const int first = digits.front() == '-' ? 1 : 0;

@@ -12,6 +12,7 @@ std::string HumanMs(double milliseconds);                 // 12.5 s, 500 ms, 3.2
 std::string HumanMs(std::optional<double> milliseconds);  // "-" where there is none
 std::string HumanRatio(std::optional<double> ratio);      // 0.96
 std::string HumanShare(double share);                     // 40.0 %
+std::string HumanShareChange(double share);               // +4.0 %
 std::string HumanCount(int64_t count);                    // 92,688
 std::string HumanFlops(double tflops);                    // 3.50 TF, 69.0 GF
 

@@ -286,14 +286,8 @@ std::string WriteLawFile(const LawFile& file) {
 absl::StatusOr<LawFile> ReadLawFile(std::string_view text) {
   DSOCR_ASSIGN_OR_RETURN(const nlohmann::json root, ParseJsonObject(text, kMaxLawFileBytes));
   LawFile file;
-  std::string kind;
-  int64_t version = 0;
   ObjectReader reader(root, "");
-  reader.Text("kind", &kind);
-  if (kind != kLawKind) {
-    return absl::InvalidArgumentError("kind: not a calibration that 'dsocrctl calibrate fit' writes");
-  }
-  reader.Integer("version", kLawFileVersion, kLawFileVersion, &version);
+  DSOCR_RETURN_IF_ERROR(reader.Header(kLawKind, kLawFileVersion, "a calibration that 'dsocrctl calibrate fit' writes"));
   reader.Integer("law_revision", 1, kLargestCount, &file.law_revision);
   reader.Text("tool_version", &file.tool_version);
   const nlohmann::json* device = reader.Object("device");

@@ -63,14 +63,9 @@ std::string WriteSplit(const Split& split) {
 absl::StatusOr<Split> ReadSplit(std::string_view text) {
   DSOCR_ASSIGN_OR_RETURN(const nlohmann::json root, ParseJsonObject(text, kMaxTableBytes));
   Split split;
-  std::string kind;
-  int64_t version = 0;
   ObjectReader reader(root, "");
-  reader.Text("kind", &kind);
-  if (kind != kSplitKind) {
-    return absl::InvalidArgumentError("kind: not a split, which 'dsocrctl calibrate fit --split' writes");
-  }
-  reader.Integer("version", kSplitVersion, kSplitVersion, &version);
+  DSOCR_RETURN_IF_ERROR(
+      reader.Header(kSplitKind, kSplitVersion, "a split, which 'dsocrctl calibrate fit --split' writes"));
   reader.Integer("seed", 0, INT64_MAX, &split.seed);
   const nlohmann::json* rows = reader.Array("rows", kMaxTableRows);
   DSOCR_RETURN_IF_ERROR(reader.Finish());

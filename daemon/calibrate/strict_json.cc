@@ -54,6 +54,16 @@ const nlohmann::json* ObjectReader::Find(const char* key, bool (nlohmann::json::
   return &*found;
 }
 
+absl::Status ObjectReader::Header(std::string_view kind, int64_t version, std::string_view what) {
+  std::string written_kind;
+  Text("kind", &written_kind);
+  if (written_kind != kind) {
+    return absl::InvalidArgumentError(fmt::format("kind: not {}", what));
+  }
+  Integer("version", version, version, &version);
+  return absl::OkStatus();
+}
+
 void ObjectReader::Text(const char* key, std::string* out) {
   if (const nlohmann::json* text = Find(key, &nlohmann::json::is_string, "a text")) {
     *out = text->get<std::string>();

@@ -23,6 +23,9 @@ class ObjectReader {
  public:
   ObjectReader(const nlohmann::json& value, std::string path);
 
+  // The keys `kind` and `version`. INVALID_ARGUMENT where it is no document of that kind: not `what`. Another version
+  // is a problem like any other.
+  absl::Status Header(std::string_view kind, int64_t version, std::string_view what);
   void Text(const char* key, std::string* out);
   void Integer(const char* key, int64_t smallest, int64_t largest, int64_t* out);
   void Number(const char* key, double smallest, double largest, double* out);

@@ -1,7 +1,6 @@
 #include "daemon/report/diff.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <map>
@@ -27,8 +26,6 @@ struct Side {
   Times operators;
 };
 
-int64_t Nanoseconds(double ms) { return std::llround(ms * 1e6); }
-
 const v1::ModuleMeasurement* RootMeasurement(const AnalyticModelReport& report) {
   return report.module_measurements().empty() ? nullptr : &report.module_measurements(0);
 }
@@ -51,23 +48,20 @@ Side MeasuredSide(const AnalyticModelReport& report) {
       side.modules[module.module_id()] = own_ns;
     }
   }
-  int64_t attributed_ns = 0;
+  int64_t beside_ns = 0;
   if (const v1::ModuleMeasurement* root = RootMeasurement(report)) {
     for (const v1::MeasuredOperator& op : root->operator_breakdown()) {
       if (const int64_t op_ns = Nanoseconds(op.device_time_ms()); op_ns != 0) {
         side.operators[op.category_id()] = op_ns;
       }
     }
-    attributed_ns = Nanoseconds(root->device_time_ms());
-    const int64_t beside_ns = attributed_ns - Nanoseconds(root->busy_time_ms());
-    for (Times* times : {&side.modules, &side.operators}) {
-      if (beside_ns != 0) {
-        (*times)["[side by side]"] = -beside_ns;
-      }
-    }
+    beside_ns = Nanoseconds(root->device_time_ms()) - Nanoseconds(root->busy_time_ms());
   }
   const int64_t unattributed_ns = Nanoseconds(report.attribution().unattributed_device_time_ms());
   for (Times* times : {&side.modules, &side.operators}) {
+    if (beside_ns != 0) {
+      (*times)["[side by side]"] = -beside_ns;
+    }
     if (unattributed_ns != 0) {
       (*times)["[unattributed]"] = unattributed_ns;
     }

@@ -47,7 +47,6 @@ void AddOperators(const ModuleSum& sum, const PredictedModule& module, v1::Modul
 
 // By module id: its time in every measured request, where there are some but not too many.
 absl::flat_hash_map<std::string, const attribution::ModuleRepeats*> RepeatTimes(const attribution::Result& measured) {
-  constexpr size_t kMostRepeats = 200;  // of 160 modules: as many values as all the rest of a report
   absl::flat_hash_map<std::string, const attribution::ModuleRepeats*> repeats;
   if (measured.request_total_ns.size() > 1 && measured.request_total_ns.size() <= kMostRepeats) {
     for (const attribution::ModuleRepeats& module : measured.repeats) {
@@ -75,34 +74,43 @@ v1::ModuleMeasurement MeasurementOf(const ModuleSum& sum, const PredictedModule&
 
 }  // namespace
 
+std::vector<const ModuleSum*> SumsInTreeOrder(const attribution::RequestSum& request, const Prediction& prediction) {
+  absl::flat_hash_map<std::string, const ModuleSum*> by_id;
+  for (const ModuleSum& sum : request.modules) {
+    by_id[sum.module_id] = &sum;
+  }
+  std::vector<const ModuleSum*> sums;
+  for (const PredictedModule& module : prediction.modules) {
+    const auto found = by_id.find(module.module_id);
+    sums.push_back(found != by_id.end() ? found->second : nullptr);
+  }
+  return sums;
+}
+
 absl::Status JoinMeasurement(const attribution::Result& measured, const Prediction& prediction,
                              const ReportInput& input, const Recording& recording, v1::AnalyticModelReport* report) {
   DSOCR_RETURN_IF_ERROR(CheckSums(measured));
-  absl::flat_hash_map<std::string, const ModuleSum*> sums;
-  for (const ModuleSum& sum : measured.request.modules) {
-    sums[sum.module_id] = &sum;
+  const std::vector<const ModuleSum*> sums = SumsInTreeOrder(measured.request, prediction);
+  const auto joined = sums.size() - static_cast<size_t>(std::count(sums.begin(), sums.end(), nullptr));
+  if (joined != measured.request.modules.size()) {
+    return absl::InternalError(
+        fmt::format("joining: {} modules were measured, {} of them are nodes of the tree; report this as a bug",
+                    measured.request.modules.size(), joined));
   }
 
   const auto repeats = RepeatTimes(measured);
   google::protobuf::RepeatedPtrField<v1::ModuleMeasurement> measurements;
   measurements.Reserve(static_cast<int>(prediction.modules.size()));
-  size_t joined = 0;
-  for (const PredictedModule& module : prediction.modules) {
+  for (size_t i = 0; i < sums.size(); ++i) {
     static const ModuleSum never_ran;
-    const auto found = sums.find(module.module_id);
-    joined += found != sums.end() ? 1 : 0;
-    v1::ModuleMeasurement measurement = MeasurementOf(found != sums.end() ? *found->second : never_ran, module, input);
+    const PredictedModule& module = prediction.modules[i];
+    v1::ModuleMeasurement measurement = MeasurementOf(sums[i] != nullptr ? *sums[i] : never_ran, module, input);
     if (const auto repeated = repeats.find(module.module_id); repeated != repeats.end()) {
       for (const int64_t time_ns : repeated->second->time_ns) {
         measurement.add_repeat_times_ms(Milliseconds(time_ns));
       }
     }
     measurements.Add(std::move(measurement));
-  }
-  if (joined != measured.request.modules.size()) {
-    return absl::InternalError(
-        fmt::format("joining: {} modules were measured, {} of them are nodes of the tree; report this as a bug",
-                    measured.request.modules.size(), joined));
   }
 
   const double measured_ms = Milliseconds(measured.request.total_ns);

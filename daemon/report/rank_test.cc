@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <utility>
+#include <map>
+#include <numeric>
 
 namespace dsocr::report {
 namespace {
@@ -14,29 +15,19 @@ struct Ranking {
 };
 
 Ranking Rank(const std::vector<double>& a, const std::vector<double>& b) {
-  std::vector<std::pair<double, bool>> values;  // and whether it is of `a`
-  for (const double value : a) {
-    values.emplace_back(value, true);
-  }
-  for (const double value : b) {
-    values.emplace_back(value, false);
-  }
-  std::sort(values.begin(), values.end());
-  Ranking ranking;
-  double rank_sum = 0;
-  for (size_t begin = 0; begin < values.size();) {
-    size_t end = begin;
-    double of_a = 0;
-    for (; end < values.size() && values[end].first == values[begin].first; ++end) {
-      of_a += values[end].second ? 1 : 0;
-    }
-    const auto group = static_cast<double>(end - begin);
-    rank_sum += of_a * (static_cast<double>(begin) + (group + 1) / 2);
-    ranking.ties += group * group * group - group;
-    begin = end;
-  }
+  std::vector<double> values = a;
+  values.insert(values.end(), b.begin(), b.end());
+  const std::vector<double> ranks = MidRanks(values);
   const auto n = static_cast<double>(a.size());
-  ranking.u = rank_sum - n * (n + 1) / 2;
+  Ranking ranking;
+  ranking.u = std::accumulate(ranks.begin(), ranks.begin() + static_cast<std::ptrdiff_t>(a.size()), -n * (n + 1) / 2);
+  std::map<double, double> group_of_rank;
+  for (const double rank : ranks) {
+    ++group_of_rank[rank];
+  }
+  for (const auto& [rank, group] : group_of_rank) {
+    ranking.ties += group * group * group - group;
+  }
   return ranking;
 }
 
@@ -63,6 +54,24 @@ double ExactTail(double u, size_t n, size_t m) {
 }
 
 }  // namespace
+
+std::vector<double> MidRanks(const std::vector<double>& values) {
+  std::vector<size_t> order(values.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return values[a] < values[b]; });
+  std::vector<double> ranks(values.size());
+  for (size_t first = 0; first < order.size();) {
+    size_t end = first + 1;
+    while (end < order.size() && values[order[end]] == values[order[first]]) {
+      ++end;
+    }
+    for (size_t i = first; i < end; ++i) {
+      ranks[order[i]] = static_cast<double>(first + 1 + end) / 2;
+    }
+    first = end;
+  }
+  return ranks;
+}
 
 std::optional<double> MannWhitneyP(const std::vector<double>& a, const std::vector<double>& b) {
   if (a.size() < 2 || b.size() < 2) {

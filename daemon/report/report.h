@@ -48,6 +48,10 @@ absl::StatusOr<v1::AnalyticModelReport> BuildReport(const ReportInput& input);
 // The same from a prediction at hand. REQUIRES: Predict(input.model, input.workload, input.device) gave it.
 v1::AnalyticModelReport BuildReport(const ReportInput& input, const analytic::Prediction& prediction);
 
+// Of a run with 2 to so many requests a report keeps the time of every module in each: with 160 modules as many values
+// as all the rest of it has.
+inline constexpr int kMostRepeats = 200;
+
 // How the records of a measurement came about.
 struct Recording {
   v1::Route route = v1::ROUTE_UNSPECIFIED;
@@ -56,7 +60,8 @@ struct Recording {
 };
 
 // Adds the measured half to BuildReport's report of the same input: one ModuleMeasurement a node (zeros where it did
-// not run), Attribution, measured_total_time_ms, the ratio and the residual. The caller sets profile_run_id and provenance.
+// not run), Attribution, measured_total_time_ms, the ratio and the residual. The caller sets profile_run_id and
+// provenance.
 //
 // FAILED_PRECONDITION if no request was measured (the total is 0 ns). INTERNAL, naming the figures, if attributed +
 // unattributed or the self times of all modules do not add up to the nanosecond, or if a measured module is no node of

@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "analytic/category.h"
+#include "daemon/report/parts.h"
 #include "daemon/report/units.h"
 #include "fmt/format.h"
 
@@ -206,16 +206,7 @@ void AddContention(int64_t off_cpu_ns, Parts* parts) {
 
 v1::Residual ExplainResidual(const attribution::Result& measured, const Prediction& prediction,
                              const int64_t off_cpu_ns) {
-  absl::flat_hash_map<std::string, const ModuleSum*> by_id;
-  for (const ModuleSum& sum : measured.request.modules) {
-    by_id[sum.module_id] = &sum;
-  }
-  std::vector<const ModuleSum*> sums;
-  for (const PredictedModule& module : prediction.modules) {
-    const auto found = by_id.find(module.module_id);
-    sums.push_back(found != by_id.end() ? found->second : nullptr);
-  }
-
+  const std::vector<const ModuleSum*> sums = SumsInTreeOrder(measured.request, prediction);
   Parts parts;
   const int64_t predicted_ns = Rounded(prediction.modules.front().figures.time_ns);
   int64_t predicted_device_ns = 0;

@@ -6,27 +6,10 @@
 #include <numeric>
 #include <random>
 
+#include "daemon/report/rank_test.h"
+
 namespace dsocr::validate {
 namespace {
-
-// 1 for the smallest; ties share the mean of their ranks.
-std::vector<double> RanksOf(const std::vector<double>& values) {
-  std::vector<size_t> order(values.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return values[a] < values[b]; });
-  std::vector<double> ranks(values.size());
-  for (size_t first = 0; first < order.size();) {
-    size_t end = first + 1;
-    while (end < order.size() && values[order[end]] == values[order[first]]) {
-      ++end;
-    }
-    for (size_t i = first; i < end; ++i) {
-      ranks[order[i]] = static_cast<double>(first + 1 + end) / 2;
-    }
-    first = end;
-  }
-  return ranks;
-}
 
 // Rank sums of all series, block by block, so that an arrangement costs a sum over blocks.
 struct BlockRanks {
@@ -126,7 +109,7 @@ std::vector<double> RankPermutationTest(const std::vector<std::vector<double>>& 
   }
   const double mean_rank = static_cast<double>(blocks.length + 1) / 2;
   for (size_t k = 0; k < series.size(); ++k) {
-    const std::vector<double> of_entries = RanksOf(series[k]);
+    const std::vector<double> of_entries = report::MidRanks(series[k]);
     for (size_t block = 0; block < cut.size(); ++block) {
       for (size_t i = cut[block].first; i < cut[block].second; ++i) {
         ranks.sum[block][k] += of_entries[i] - mean_rank;

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/report/units.h"
 #include "daemon/validate/regression.h"
 #include "fmt/format.h"
 
@@ -25,28 +26,16 @@ constexpr std::pair<std::string_view, std::string_view> kStages[] = {{"sam", "vi
                                                                      {"decode", "decode"}};
 constexpr std::string_view kTotal = "total";
 
-bool IsWithin(std::string_view module_id, std::string_view node) {
-  return module_id.starts_with(node) && (module_id.size() == node.size() || module_id[node.size()] == '/');
-}
-
-double LowerMedian(std::vector<int64_t> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>((values.size() - 1) / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return static_cast<double>(*middle);
-}
-
-// Of all modules below `node`, in each repeat; empty: there are no repeats.
-std::vector<int64_t> TimesOf(const v1::RunRepeats& repeats, std::string_view node) {
-  std::vector<int64_t> sum;
-  for (const v1::ModuleTimes& module : repeats.modules()) {
-    if (IsWithin(module.module_id(), node)) {
-      sum.resize(static_cast<size_t>(module.self_time_ns_size()));
-      for (int i = 0; i < module.self_time_ns_size(); ++i) {
-        sum[static_cast<size_t>(i)] += module.self_time_ns(i);
-      }
-    }
+// Of the requests, where each of them is known (the lower one of an even number), else of the one that the report
+// shows.
+double MedianMs(const v1::ModuleMeasurement& measured) {
+  std::vector<double> times(measured.repeat_times_ms().begin(), measured.repeat_times_ms().end());
+  if (times.empty()) {
+    return measured.busy_time_ms() + measured.gap_time_ms();
   }
-  return sum;
+  const auto middle = times.begin() + static_cast<std::ptrdiff_t>((times.size() - 1) / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
 }
 
 struct Node {
@@ -171,7 +160,7 @@ v1::RunRepeats RepeatsOf(const v1::AnalyticModelReport& report) {
     v1::ModuleTimes* const times = repeats.add_modules();
     times->set_module_id(measured.module_id());
     for (const double time_ms : measured.repeat_times_ms()) {
-      times->add_self_time_ns(std::llround(time_ms * 1e6));
+      times->add_self_time_ns(report::Nanoseconds(time_ms));
     }
     const auto& operators = measured.operator_breakdown();
     const auto largest = std::max_element(operators.begin(), operators.end(), [](const auto& a, const auto& b) {
@@ -193,8 +182,7 @@ v1::RunRepeats RepeatsOf(const v1::AnalyticModelReport& report) {
   return repeats;
 }
 
-v1::CaseVerdict Judge(const v1::ValidationCase& of, const v1::AnalyticModelReport& report,
-                      const v1::RunRepeats& repeats) {
+v1::CaseVerdict Judge(const v1::ValidationCase& of, const v1::AnalyticModelReport& report) {
   v1::CaseVerdict verdict = Describe(of);
   verdict.set_workload(report.workload().profile_id());
   verdict.set_device(report.provenance().device().name());
@@ -208,10 +196,7 @@ v1::CaseVerdict Judge(const v1::ValidationCase& of, const v1::AnalyticModelRepor
     if (node.predicted == nullptr || node.measured == nullptr) {
       continue;
     }
-    const std::vector<int64_t> times = TimesOf(repeats, module_id);
-    const double measured_ms =
-        times.empty() ? node.measured->busy_time_ms() + node.measured->gap_time_ms() : LowerMedian(times) / 1e6;
-    *verdict.add_stages() = JudgeTime(stage, node.predicted->total_time_ms(), measured_ms,
+    *verdict.add_stages() = JudgeTime(stage, node.predicted->total_time_ms(), MedianMs(*node.measured),
                                       limit(bounds.has_max_stage_error_pct(), bounds.max_stage_error_pct()));
     *verdict.add_launches() = JudgeLaunches(stage, node, bounds);
   }
@@ -220,7 +205,7 @@ v1::CaseVerdict Judge(const v1::ValidationCase& of, const v1::AnalyticModelRepor
   JudgeCoverage(&verdict);
   verdict.set_passed(IsPassed(verdict, bounds));
   verdict.set_why(Why(verdict, bounds));
-  if (repeats.modules_size() > 0) {
+  if (const v1::RunRepeats repeats = RepeatsOf(report); repeats.modules_size() > 0) {
     *verdict.mutable_repeats() = BestOf(repeats, of.best_of());
   }
   return verdict;

@@ -12,11 +12,10 @@ namespace dsocr::validate {
 // What each module itself took in each repeat of a measured run; empty where the report keeps none.
 v1::RunRepeats RepeatsOf(const v1::AnalyticModelReport& report);
 
-// `report`: of the case's run, with its measurement. `repeats`: of the same run; empty where it had one request.
+// `report`: of the case's run, with its measurement.
 // The error of a stage is |predicted - measured| / measured, measured being the median of the requests (the lower one
 // of an even number); a stage that took no time and was predicted to take none has none.
-v1::CaseVerdict Judge(const v1::ValidationCase& of, const v1::AnalyticModelReport& report,
-                      const v1::RunRepeats& repeats);
+v1::CaseVerdict Judge(const v1::ValidationCase& of, const v1::AnalyticModelReport& report);
 
 // A case that could not be measured.
 v1::CaseVerdict Failed(const v1::ValidationCase& of, std::string error);

@@ -40,7 +40,7 @@ inline constexpr int kMinRepeats = 5;
 absl::StatusOr<v1::RegressionVerdict> FindRegression(const v1::RunRepeats& now, const v1::RunRepeats& before,
                                                      const RegressionOptions& options = {});
 
-// What is not the same in two runs and may be the reason: tool, driver, device, calibration, weights.
+// What is not the same in two runs and may be the reason: tool, device and its cores, driver, weights.
 std::vector<v1::Circumstance> Differences(const v1::Provenance& before, const v1::Provenance& now);
 
 // Compares each measured case of `validation` with the one of the same name in `baseline`; a regression fails it.

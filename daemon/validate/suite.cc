@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "base/status.h"
 #include "daemon/catalog/models.h"
+#include "daemon/report/report.h"
 #include "fmt/format.h"
 
 namespace dsocr::validate {
@@ -15,7 +16,7 @@ namespace {
 constexpr int kMaxCases = 100;
 constexpr int kDefaultRepeats = 5;
 constexpr int kDefaultWarmup = 1;
-constexpr int kMaxRequests = 200;  // of which a report keeps every module's time
+constexpr int kMaxRequests = report::kMostRepeats;
 constexpr int kMaxWarmup = 100;
 constexpr double kMaxBoundPct = 1e6;
 constexpr size_t kLongestName = 100;

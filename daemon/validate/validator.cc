@@ -66,11 +66,7 @@ absl::StatusOr<v1::CaseVerdict> Validator::RunCase(const v1::ValidationCase& of,
     return Failed(of, run.error());
   }
   DSOCR_ASSIGN_OR_RETURN(const v1::AnalyticModelReport report, store_->GetReport(run.report_id()));
-  v1::RunRepeats repeats;
-  if (of.repeats() * of.best_of() > 1) {
-    repeats = RepeatsOf(report);
-  }
-  return Judge(of, report, repeats);
+  return Judge(of, report);
 }
 
 absl::StatusOr<v1::Validation> Validator::Validate(const v1::ValidateRequest& request, run::Caller caller,

@@ -1,76 +1,21 @@
 #include "tests/analytic/law/op_table.h"
 
-#include <zlib.h>
-
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <random>
-#include <sstream>
 
 #include "analytic/law/work.h"
+#include "daemon/calibrate/operator_table.h"
 
 namespace dsocr::analytic {
-namespace {
-
-std::string Unzip(const std::string& path) {
-  std::string text;
-  gzFile file = gzopen(path.c_str(), "rb");
-  if (file == nullptr) {
-    return text;
-  }
-  std::array<char, 1 << 16> block;
-  for (int n = 0; (n = gzread(file, block.data(), block.size())) > 0;) {
-    text.append(block.data(), static_cast<size_t>(n));
-  }
-  gzclose(file);
-  return text;
-}
-
-Sample SampleOf(std::map<std::string, std::string>& cells) {
-  const auto number = [&cells](const char* name) { return std::stoll(cells[name]); };
-  Sample sample{.size = {}, .time_ns = std::stod(cells["time_us"]) * 1e3};
-  if (cells["op"] == "gemm") {
-    sample.size = GemmSize{number("m"), number("n"), number("k")};
-  } else if (cells["op"] == "attention") {
-    sample.size = AttentionSize{number("batch"),    number("seq_q"),    number("seq_kv"),      number("heads"),
-                                number("kv_heads"), number("head_dim"), cells["causal"] == "1"};
-  } else {
-    sample.size = MoeSize{number("tokens"), number("hidden"),  number("intermediate"),
-                          number("topk"),   number("experts"), cells["routing"]};
-  }
-  return sample;
-}
-
-}  // namespace
 
 std::vector<Sample> ReadOpTable(const std::string& name) {
-  std::istringstream text(Unzip(DSOCR_SHARED_DIR "/reference/op_tables/" + name + ".csv.gz"));
-  const auto cells_of = [](const std::string& line) {
-    std::vector<std::string> cells(1);
-    for (const char c : line) {
-      if (c == ',') {
-        cells.emplace_back();
-      } else if (c != '\r') {
-        cells.back() += c;
-      }
-    }
-    return cells;
-  };
-  std::string line;
-  std::getline(text, line);
-  const std::vector<std::string> columns = cells_of(line);
-  std::vector<Sample> samples;
-  while (std::getline(text, line)) {
-    const std::vector<std::string> values = cells_of(line);
-    std::map<std::string, std::string> cells;
-    for (size_t i = 0; i < columns.size(); ++i) {
-      cells[columns[i]] = values.at(i);
-    }
-    samples.push_back(SampleOf(cells));
-  }
-  return samples;
+  std::ifstream file(DSOCR_SHARED_DIR "/reference/op_tables/" + name + ".csv.gz", std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  return calibrate::ReadOperatorTable(bytes).value().rows;
 }
 
 std::vector<Sample> OfClasses(const std::vector<Sample>& samples, const std::vector<LawClass>& classes) {

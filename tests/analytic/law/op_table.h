@@ -12,7 +12,7 @@
 
 namespace dsocr::analytic {
 
-// Rows of DSOCR_SHARED_DIR/reference/op_tables/NAME.csv.gz; none where the file is not.
+// Rows of DSOCR_SHARED_DIR/reference/op_tables/NAME.csv.gz, which is there.
 std::vector<Sample> ReadOpTable(const std::string& name);
 
 // Those of some classes.

@@ -19,34 +19,18 @@
 #include "gmock/gmock.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
-#include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
 #include "proto/document.h"
-#include "tests/scratch_directory.h"
+#include "tests/daemon/service/daemon_fixture.h"
 
 namespace dsocr::service {
 namespace {
 
 using ::testing::HasSubstr;
 
-class DaemonTest : public ::testing::Test {
+class DaemonTest : public DaemonFixture {
  protected:
-  DaemonTest() : log_("/dev/null") {
-    ::signal(SIGPIPE, SIG_IGN);  // as dsocrd does
-    EXPECT_TRUE(log_.Reopen().ok());
-    config_.listen = {"unix:" + (directory_ / "s").string(), "127.0.0.1:0"};
-    config_.store = "sqlite:" + (directory_ / "db").string();
-    config_.artifacts_dir = directory_ / "daemons-own";
-    config_.runner_path = "/nonexistent/dsocr-runner";
-    config_.agent_path = "/nonexistent/libdsocr_agent.so";
-    config_.drain_deadline = absl::Seconds(1);
-    config_.runner_silence = absl::Seconds(10);
-    auto daemon = Daemon::Start(config_, surroundings_, &log_);
-    EXPECT_TRUE(daemon.ok()) << daemon.status();
-    daemon_ = *std::move(daemon);
-    channel_ = grpc::CreateChannel(config_.listen[0], grpc::InsecureChannelCredentials());
-    analytic_ = v1::AnalyticService::NewStub(channel_);
-  }
+  DaemonTest() : DaemonFixture("/nonexistent/dsocr-runner") { analytic_ = v1::AnalyticService::NewStub(channel_); }
 
   v1::DeepSeekOCRAnalyticRequest Tiny() const {
     v1::DeepSeekOCRAnalyticRequest request;
@@ -72,12 +56,6 @@ class DaemonTest : public ::testing::Test {
     return analytic_->GetReport(&context, request, report);
   }
 
-  const ScratchDirectory directory_;
-  ops::Log log_;
-  config::Config config_;
-  const config::Surroundings surroundings_{.environment = {}, .uid = ::getuid(), .executable_dir = "/opt/bin"};
-  std::unique_ptr<Daemon> daemon_;
-  std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::AnalyticService::Stub> analytic_;
 };
 

@@ -11,33 +11,18 @@
 #include "daemon/service/daemon.h"
 #include "dsocr/v1/validation.grpc.pb.h"
 #include "gmock/gmock.h"
-#include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
 #include "tests/daemon/calibrate/generated_table.h"
-#include "tests/scratch_directory.h"
+#include "tests/daemon/service/daemon_fixture.h"
 
 namespace dsocr::service {
 namespace {
 
 using ::testing::HasSubstr;
 
-class ValidationServiceTest : public ::testing::Test {
+class ValidationServiceTest : public DaemonFixture {
  protected:
-  ValidationServiceTest() : log_("/dev/null") {
-    ::signal(SIGPIPE, SIG_IGN);  // as dsocrd does
-    EXPECT_TRUE(log_.Reopen().ok());
-    config_.listen = {"unix:" + (directory_ / "s").string()};
-    config_.store = "sqlite:" + (directory_ / "db").string();
-    config_.artifacts_dir = directory_ / "artifacts";
-    config_.runner_path = DSOCR_FAKE_RUNNER;
-    config_.agent_path = "/nonexistent/libdsocr_agent.so";
-    config_.drain_deadline = absl::Seconds(1);
-    config_.runner_silence = absl::Seconds(10);
-    auto daemon = Daemon::Start(config_, surroundings_, &log_);
-    EXPECT_TRUE(daemon.ok()) << daemon.status();
-    daemon_ = *std::move(daemon);
-    stub_ = v1::ValidationService::NewStub(grpc::CreateChannel(config_.listen[0], grpc::InsecureChannelCredentials()));
-  }
+  ValidationServiceTest() : DaemonFixture(DSOCR_FAKE_RUNNER) { stub_ = v1::ValidationService::NewStub(channel_); }
 
   struct Fitted {
     v1::CalibrationSummary summary;
@@ -78,11 +63,6 @@ class ValidationServiceTest : public ::testing::Test {
     return reader->Finish();
   }
 
-  const ScratchDirectory directory_;
-  ops::Log log_;
-  config::Config config_;
-  const config::Surroundings surroundings_{.environment = {}, .uid = ::getuid(), .executable_dir = "/opt/bin"};
-  std::unique_ptr<Daemon> daemon_;
   std::unique_ptr<v1::ValidationService::Stub> stub_;
 };
 

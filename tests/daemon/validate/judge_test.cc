@@ -74,7 +74,7 @@ TEST(JudgeTest, RepeatsAreOwnTimesThatAddUpToTheRequests) {
 }
 
 TEST(JudgeTest, EachStageAndTheTotalHasItsError) {
-  const v1::CaseVerdict verdict = Judge(Case(30, 30), Report(80, 50), {});
+  const v1::CaseVerdict verdict = Judge(Case(30, 30), Report(80, 50));
   ASSERT_EQ(verdict.stages_size(), 3);
   EXPECT_EQ(verdict.stages(0).stage(), "sam");
   EXPECT_DOUBLE_EQ(verdict.stages(0).ratio(), 1.25);
@@ -88,7 +88,7 @@ TEST(JudgeTest, EachStageAndTheTotalHasItsError) {
 }
 
 TEST(JudgeTest, AStageOutsideItsBoundFailsTheCaseAndIsNamed) {
-  const v1::CaseVerdict verdict = Judge(Case(20, 100), Report(80, 50), {});
+  const v1::CaseVerdict verdict = Judge(Case(20, 100), Report(80, 50));
   EXPECT_FALSE(verdict.stages(0).within());
   EXPECT_TRUE(verdict.stages(1).within());
   EXPECT_FALSE(verdict.passed());
@@ -96,33 +96,31 @@ TEST(JudgeTest, AStageOutsideItsBoundFailsTheCaseAndIsNamed) {
 }
 
 TEST(JudgeTest, MeasuredIsTheMedianOfTheRequests) {
-  v1::RunRepeats repeats;
-  for (const char* module_id : {"vision/sam/neck", "vision/sam"}) {
-    v1::ModuleTimes& module = *repeats.add_modules();
-    module.set_module_id(module_id);
-    for (const int64_t ms : {20, 900, 40, 30}) {  // 20 30 40 900 → 30
-      module.add_self_time_ns(ms * 1'000'000);
+  v1::AnalyticModelReport report = Report(1, 50);
+  for (v1::ModuleMeasurement& module : *report.mutable_module_measurements()) {
+    for (const double ms : {40, 1800, 80, 60}) {  // 40 60 80 1800 → 60
+      module.add_repeat_times_ms(ms);
     }
   }
-  const v1::CaseVerdict verdict = Judge(Case(100, 100), Report(1, 50), repeats);
+  const v1::CaseVerdict verdict = Judge(Case(100, 100), report);
   EXPECT_DOUBLE_EQ(verdict.stages(0).measured_ms(), 60);
   EXPECT_EQ(verdict.repeats().modules_size(), 2) << "a later run is compared with them";
 }
 
 TEST(JudgeTest, OperationsAreComparedAndJudgedWhereAsked) {
   v1::ValidationCase of = Case(100, 100);
-  EXPECT_TRUE(Judge(of, Report(100, 50, 12), {}).passed());
+  EXPECT_TRUE(Judge(of, Report(100, 50, 12)).passed());
   of.mutable_bounds()->set_max_launch_error_pct(0);
-  const v1::CaseVerdict verdict = Judge(of, Report(100, 50, 12), {});
+  const v1::CaseVerdict verdict = Judge(of, Report(100, 50, 12));
   EXPECT_FALSE(verdict.passed());
   EXPECT_THAT(verdict.why(), HasSubstr("sam launched 12 operations, 10 were predicted"));
   of.mutable_bounds()->set_max_launch_error_pct(17);
-  EXPECT_TRUE(Judge(of, Report(100, 50, 12), {}).passed());
+  EXPECT_TRUE(Judge(of, Report(100, 50, 12)).passed());
 }
 
 TEST(JudgeTest, TheSummaryNamesTheFirstCaseThatFailed) {
   v1::Validation validation;
-  *validation.add_cases() = Judge(Case(100, 100), Report(80, 50), {});
+  *validation.add_cases() = Judge(Case(100, 100), Report(80, 50));
   *validation.add_cases() = Failed(Case(1, 1), "dsocr-runner was killed");
   Summarize(&validation);
   EXPECT_FALSE(validation.passed());
