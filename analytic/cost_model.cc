@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 namespace dsocr::analytic {
 namespace {
@@ -18,7 +19,14 @@ struct Sum {
   std::array<CategoryFigures, kCategoryCount> categories = {};
   std::array<bool, kCategoryCount> has_category = {};
   std::array<double, kBoundCount> time_by_bound = {};
+  std::array<double, kProvenanceCount> time_by_provenance = {};
+  double longest_ns = 0;  // of an operator, over all its calls: the one that `nearest` is told of
 };
+
+template <size_t kCount>
+size_t Largest(const std::array<double, kCount>& times) {
+  return static_cast<size_t>(std::max_element(times.begin(), times.end()) - times.begin());
+}
 
 bool Runs(const Node& node, const Frame& frame) { return node.spec.runs == nullptr || node.spec.runs(frame); }
 
@@ -34,12 +42,20 @@ void AddOperator(const Node& node, const LeafOperator& leaf_operator, const std:
       continue;
     }
     const int64_t calls = frames[i].passes * node.instances;
-    const Cost cost = CostOf(leaf_operator.at(frames[i]), precision);
-    const OperatorTime time = TimeOf(cost, leaf_operator.category, precision, device);
+    const Operator op = leaf_operator.at(frames[i]);
+    const Cost cost = CostOf(op, precision);
+    const OperatorTime time = TimeOf(op, cost, leaf_operator.category, precision, device);
     const double total_ns = time.ns * static_cast<double>(calls);
     operator_ns += total_ns;
     idle_ns += time.idle_ns * static_cast<double>(calls);
     sum.time_by_bound[static_cast<size_t>(time.bound)] += total_ns;
+    sum.time_by_provenance[static_cast<size_t>(time.provenance)] += total_ns;
+    category.spread += SpreadOf(total_ns, time.error);
+    if (total_ns > sum.longest_ns) {
+      sum.longest_ns = total_ns;
+      sum.figures.nearest = time.nearest;
+      sum.figures.nearest_distance = time.distance;
+    }
     category.flops += cost.flops * calls;
     category.vector_flops += cost.vector_flops * calls;
     category.io_bytes += cost.bytes() * calls;
@@ -115,16 +131,30 @@ void AddChild(const Sum& child, Sum& parent) {
     category.io_bytes += child.categories[i].io_bytes;
     category.time_ns += child.categories[i].time_ns;
     category.idle_ns += child.categories[i].idle_ns;
+    category.spread += child.categories[i].spread;
     parent.has_category[i] |= child.has_category[i];
   }
   for (size_t i = 0; i < kBoundCount; ++i) {
     parent.time_by_bound[i] += child.time_by_bound[i];
+  }
+  for (size_t i = 0; i < kProvenanceCount; ++i) {
+    parent.time_by_provenance[i] += child.time_by_provenance[i];
+  }
+  if (child.longest_ns > parent.longest_ns) {
+    parent.longest_ns = child.longest_ns;
+    to.nearest = from.nearest;
+    to.nearest_distance = from.nearest_distance;
   }
 }
 
 // Totals over the categories, once all children are in.
 void Finish(const Node& node, Sum& sum) {
   ModuleFigures& figures = sum.figures;
+  std::array<TimeSpread, kCategoryCount> spreads;
+  for (size_t i = 0; i < kCategoryCount; ++i) {
+    spreads[i] = sum.categories[i].spread;
+  }
+  figures.spread = InQuadrature(spreads);
   for (size_t i = 0; i < kCategoryCount; ++i) {
     if (!sum.has_category[i]) {
       continue;
@@ -141,8 +171,10 @@ void Finish(const Node& node, Sum& sum) {
   }
   figures.peak_activation_bytes = *std::max_element(sum.peak_bytes.begin(), sum.peak_bytes.end());
   figures.self_time_ns = node.is_leaf() ? figures.time_ns : 0;
-  const auto longest = std::max_element(sum.time_by_bound.begin(), sum.time_by_bound.end());
-  figures.bound = *longest > 0 ? static_cast<Bound>(longest - sum.time_by_bound.begin()) : Bound::kMemory;
+  if (sum.longest_ns > 0) {
+    figures.bound = static_cast<Bound>(Largest(sum.time_by_bound));
+    figures.provenance = static_cast<Provenance>(Largest(sum.time_by_provenance));
+  }
 }
 
 bool IsMatrix(CategoryId category) {
@@ -150,6 +182,30 @@ bool IsMatrix(CategoryId category) {
 }
 
 }  // namespace
+
+TimeSpread& TimeSpread::operator+=(const TimeSpread& other) {
+  below_50 += other.below_50;
+  above_50 += other.above_50;
+  below_90 += other.below_90;
+  above_90 += other.above_90;
+  return *this;
+}
+
+TimeSpread SpreadOf(double ns, const PredictionError& error) {
+  return {-ns * std::expm1(-error.half_50), ns * std::expm1(error.half_50), -ns * std::expm1(-error.half_90),
+          ns * std::expm1(error.half_90)};
+}
+
+TimeSpread InQuadrature(const std::array<TimeSpread, kCategoryCount>& spreads) {
+  TimeSpread sum;
+  for (const TimeSpread& spread : spreads) {
+    sum.below_50 += spread.below_50 * spread.below_50;
+    sum.above_50 += spread.above_50 * spread.above_50;
+    sum.below_90 += spread.below_90 * spread.below_90;
+    sum.above_90 += spread.above_90 * spread.above_90;
+  }
+  return {std::sqrt(sum.below_50), std::sqrt(sum.above_50), std::sqrt(sum.below_90), std::sqrt(sum.above_90)};
+}
 
 int64_t WeightBytes(const Node& leaf, Precision precision) {
   const std::vector<LeafOperator>& operators = leaf.spec.operators;

@@ -2,16 +2,31 @@
 #ifndef DSOCR_ANALYTIC_COST_MODEL_H_
 #define DSOCR_ANALYTIC_COST_MODEL_H_
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 #include <vector>
 
+#include "analytic/category.h"
 #include "analytic/device/device.h"
 #include "analytic/module/tree.h"
 #include "analytic/operator_time.h"
 #include "analytic/workload.h"
 
 namespace dsocr::analytic {
+
+// How far below and above a predicted time its 50 % and its 90 % interval reach, in ns.
+struct TimeSpread {
+  double below_50 = 0;
+  double above_50 = 0;
+  double below_90 = 0;
+  double above_90 = 0;
+
+  TimeSpread& operator+=(const TimeSpread& other);  // of operators that err together
+};
+TimeSpread SpreadOf(double ns, const PredictionError& error);
+// Of categories, which err on their own.
+TimeSpread InQuadrature(const std::array<TimeSpread, kCategoryCount>& spreads);
 
 // One operator category in a module, children included.
 struct CategoryFigures {
@@ -22,6 +37,7 @@ struct CategoryFigures {
   int64_t io_bytes = 0;      // read + written
   double time_ns = 0;
   double idle_ns = 0;  // of that, a GPU waits for the host
+  TimeSpread spread;
 };
 
 // Totals over one request, all instances and calls, children included.
@@ -37,8 +53,14 @@ struct ModuleFigures {
   int64_t kv_cache_bytes = 0;         // added by the module
   int64_t activation_elements = 0;    // written by matmul and convolution outputs
   double time_ns = 0;
-  double self_time_ns = 0;                 // 0 for a module with children
-  Bound bound = Bound::kMemory;            // of the largest part of its time
+  double self_time_ns = 0;  // 0 for a module with children
+  TimeSpread spread;        // operators of one category err together, categories on their own
+  // Of the largest part of its time.
+  Bound bound = Bound::kMemory;
+  Provenance provenance = Provenance::kDatasheet;
+  // The measured operator closest to the one with most of its time, of Device::laws' samples; -1: none. In octaves.
+  int nearest = -1;
+  double nearest_distance = 0;
   std::vector<CategoryFigures> operators;  // in the order of the category list; never empty
 };
 

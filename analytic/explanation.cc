@@ -25,7 +25,7 @@ DistinctCall CallOf(const Node& node, const std::vector<Frame>& frames, size_t i
   for (const LeafOperator& leaf_operator : node.spec.operators) {
     const Operator op = leaf_operator.at(frame);
     call.operators.push_back({leaf_operator.category, Describe(op, precision),
-                              ExplainTime(CostOf(op, precision), leaf_operator.category, precision, device)});
+                              ExplainTime(op, CostOf(op, precision), leaf_operator.category, precision, device)});
     call.peak_bytes = std::max(call.peak_bytes, call.operators.back().description.live_bytes.Integer());
   }
   return call;
@@ -90,7 +90,8 @@ std::string FrameLabel(FrameSet set, const std::vector<Frame>& frames, size_t in
   return "call";
 }
 
-TimeTerms ExplainTime(const Cost& cost, CategoryId category, Precision precision, const Device& device) {
+TimeTerms ExplainTime(const Operator& op, const Cost& cost, CategoryId category, Precision precision,
+                      const Device& device) {
   constexpr double kNsPerS = 1e9;
   TimeTerms terms;
   terms.share = EfficiencyOf(category, precision, device);
@@ -102,7 +103,7 @@ TimeTerms ExplainTime(const Cost& cost, CategoryId category, Precision precision
   terms.floor_ns =
       device.min_kernel_ns * (device.kind == DeviceKind::kCpu ? cost.pieces : static_cast<double>(cost.launches));
   terms.datasheet_ns = DatasheetTime(cost, category, precision, device).ns;
-  const OperatorTime time = TimeOf(cost, category, precision, device);
+  const OperatorTime time = TimeOf(op, cost, category, precision, device);
   terms.correction = terms.datasheet_ns > 0 ? time.ns / terms.datasheet_ns : 1;
   terms.ns = time.ns;
   terms.bound = time.bound;

@@ -35,7 +35,8 @@ struct TimeTerms {
   double ns = 0;  // TimeOf
   Bound bound = Bound::kMemory;
 };
-TimeTerms ExplainTime(const Cost& cost, CategoryId category, Precision precision, const Device& device);
+TimeTerms ExplainTime(const Operator& op, const Cost& cost, CategoryId category, Precision precision,
+                      const Device& device);
 
 struct OperatorUse {
   CategoryId category;

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
-#include <utility>
+
+#include "analytic/law/device_laws.h"
 
 namespace dsocr::analytic {
 namespace {
@@ -67,37 +67,6 @@ double IdleNs(const PieceWork& work, const TimeRates& rates) {
   return rates.is_cpu ? 0 : PieceNs(work, rates) - PieceNs(work, ahead);
 }
 
-double Log2OfWork(double work) { return std::log2(work + 1); }
-
-// Correction at one place from the nearest measured points, weighted by the inverse square of their distance in
-// octaves. Outside the measured range the nearest correction holds: the roofline carries the trend.
-double Log2Ratio(const std::vector<CurvePoint>& curve, double log2_flops, double log2_bytes) {
-  constexpr size_t kNeighbours = 3;
-  constexpr double kSameShape = 1e-4;  // squared octaves under which a point is this very operator
-  double distances[kNeighbours] = {HUGE_VAL, HUGE_VAL, HUGE_VAL};
-  double ratios[kNeighbours] = {0, 0, 0};
-  for (const CurvePoint& point : curve) {
-    const double df = point.log2_flops - log2_flops;
-    const double db = point.log2_bytes - log2_bytes;
-    double distance = df * df + db * db;
-    double ratio = point.log2_ratio;
-    for (size_t i = 0; i < kNeighbours; ++i) {
-      if (distance < distances[i]) {
-        std::swap(distance, distances[i]);
-        std::swap(ratio, ratios[i]);
-      }
-    }
-  }
-  double weight_sum = 0;
-  double sum = 0;
-  for (size_t i = 0; i < std::min(kNeighbours, curve.size()); ++i) {
-    const double weight = 1 / (distances[i] + kSameShape);
-    weight_sum += weight;
-    sum += weight * ratios[i];
-  }
-  return sum / weight_sum;
-}
-
 }  // namespace
 
 Efficiency EfficiencyOf(CategoryId category, Precision precision, const Device& device) {
@@ -132,20 +101,31 @@ OperatorTime DatasheetTime(const Cost& cost, CategoryId category, Precision prec
   return {PieceNs(work, rates) * cost.pieces, IdleNs(work, rates) * cost.pieces, BoundOf(work, rates)};
 }
 
-double CurveRatio(const PieceWork& piece, const std::vector<CurvePoint>& curve) {
-  return std::exp2(Log2Ratio(curve, Log2OfWork(piece.flops + piece.vector_flops), Log2OfWork(piece.bytes)));
-}
-
-OperatorTime TimeOf(const Cost& cost, CategoryId category, Precision precision, const Device& device) {
+OperatorTime TimeOf(const Operator& op, const Cost& cost, CategoryId category, Precision precision,
+                    const Device& device) {
   OperatorTime time = DatasheetTime(cost, category, precision, device);
-  const std::vector<CurvePoint>& curve = device.curves[static_cast<size_t>(category)];
-  if (!curve.empty() && cost.pieces > 0) {
-    const double ratio = CurveRatio(PieceOf(cost), curve);
-    time.ns =
-        std::max(time.ns * ratio, static_cast<double>(cost.flops) * (kNsPerS / device.fastest_flops_per_s(precision)));
-    time.idle_ns *= ratio;
+  if (device.laws == nullptr || cost.pieces <= 0) {
+    return time;
   }
-  return time;
+  const LawAnswer answer = AskLaws(*device.laws, op, cost, category, precision);
+  if (!answer.is_known) {
+    return time;
+  }
+  const TimeRates rates = RatesOf(precision, device);
+  const PieceWork piece = PieceOf(cost);
+  const PieceWork over = Over(piece, EfficiencyOf(category, precision, device));
+  const double least_ns_per_flop = kNsPerS / device.fastest_flops_per_s(precision);
+  TimeRates ahead = rates;
+  ahead.launch_ns = rates.is_cpu ? rates.launch_ns : 0;
+  const double ns = MeasuredNs(piece, over, rates, answer.ratio, least_ns_per_flop);
+  const double device_ns = MeasuredNs(piece, over, ahead, answer.ratio, least_ns_per_flop);
+  return {.ns = ns * cost.pieces,
+          .idle_ns = (ns - device_ns) * cost.pieces,
+          .bound = ns > device_ns ? Bound::kLaunch : answer.bound,
+          .error = answer.error,
+          .provenance = answer.provenance,
+          .nearest = answer.nearest,
+          .distance = answer.distance};
 }
 
 }  // namespace dsocr::analytic

@@ -2,11 +2,10 @@
 #ifndef DSOCR_ANALYTIC_OPERATOR_TIME_H_
 #define DSOCR_ANALYTIC_OPERATOR_TIME_H_
 
-#include <vector>
-
 #include "analytic/category.h"
 #include "analytic/device/device.h"
 #include "analytic/op/cost.h"
+#include "analytic/op/operator.h"
 #include "analytic/precision.h"
 
 namespace dsocr::analytic {
@@ -16,10 +15,26 @@ namespace dsocr::analytic {
 enum class Bound { kCompute, kMemory, kLatency, kLaunch, kHost, kL2 };
 inline constexpr int kBoundCount = 6;
 
+// Where a predicted time comes from, the best first.
+enum class Provenance { kExact, kInterpolated, kExtrapolated, kTransferred, kDatasheet };
+inline constexpr int kProvenanceCount = 5;
+
+// Half widths of the 50 % and the 90 % interval of a time, as logarithms: [ns / e^x, ns e^x].
+struct PredictionError {
+  double half_50 = 0;
+  double half_90 = 0;
+};
+// Of a time that the datasheet alone predicts.
+inline constexpr PredictionError kDatasheetError = {0.35 * 0.6745, 0.35 * 1.6449};
+
 struct OperatorTime {
   double ns = 0;
   double idle_ns = 0;  // of that, a GPU waits for the host to start the operator
   Bound bound = Bound::kMemory;
+  PredictionError error = kDatasheetError;
+  Provenance provenance = Provenance::kDatasheet;
+  int nearest = -1;     // of the laws' samples, the one closest in size; -1: none
+  double distance = 0;  // to it, in octaves
 };
 
 // Shares of the device's peaks that well-shaped operators of a category reach.
@@ -66,15 +81,28 @@ inline double PieceNs(const PieceWork& work, const TimeRates& rates) {
   return max(max(max(matrix_ns, vector_ns), memory_ns), work.launches * max(rates.launch_ns, rates.min_kernel_ns));
 }
 
-// What a measured curve makes of a datasheet time. REQUIRES: the curve has a point.
-double CurveRatio(const PieceWork& piece, const std::vector<CurvePoint>& curve);
+// Of that, what the device takes once it has been told what to do. A CPU tells itself.
+inline double DeviceNs(const PieceWork& work, TimeRates rates) {
+  rates.launch_ns = rates.is_cpu ? rates.launch_ns : 0;
+  return PieceNs(work, rates);
+}
+
+// A piece on a device that was measured to take `ratio` times its DeviceNs. `piece`: its work, and `over` that over the
+// shares of the peaks; never faster than `least_ns_per_flop`.
+inline double MeasuredNs(const PieceWork& piece, const PieceWork& over, const TimeRates& rates, double ratio,
+                         double least_ns_per_flop) {
+  const auto max = [](double a, double b) { return a > b ? a : b; };
+  const double device_ns = max(DeviceNs(over, rates) * ratio, piece.flops * least_ns_per_flop);
+  return rates.is_cpu ? device_ns : max(device_ns, over.launches * rates.launch_ns);
+}
 
 // Roofline with launch cost and minimum kernel time, from the datasheet and flat efficiencies.
 OperatorTime DatasheetTime(const Cost& cost, CategoryId category, Precision precision, const Device& device);
 
-// DatasheetTime, corrected by the device's measured curve of the category where it has one. Deterministic; never faster
-// than the device's peak.
-OperatorTime TimeOf(const Cost& cost, CategoryId category, Precision precision, const Device& device);
+// DatasheetTime, corrected by the device's laws where it has one for the operator. Deterministic; never faster than the
+// device's peak. `cost`: CostOf(op, precision).
+OperatorTime TimeOf(const Operator& op, const Cost& cost, CategoryId category, Precision precision,
+                    const Device& device);
 
 }  // namespace dsocr::analytic
 

@@ -3,8 +3,8 @@
 #ifndef DSOCR_ANALYTIC_DEVICE_DEVICE_H_
 #define DSOCR_ANALYTIC_DEVICE_DEVICE_H_
 
-#include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,12 +27,7 @@ struct CalibrationPoint {
   double time_ns = 0;
 };
 
-// A measured time over the time that the datasheet predicts, at one place of the plane of arithmetic and traffic.
-struct CurvePoint {
-  double log2_flops = 0;  // of flops + vector_flops
-  double log2_bytes = 0;
-  double log2_ratio = 0;  // measured / predicted
-};
+struct DeviceLaws;  // law/device_laws.h
 
 struct Device {
   std::string name;
@@ -58,9 +53,9 @@ struct Device {
   double boost_clock_hz = 0;
   int64_t l2_bytes = 0;
   std::string source;
-  // Learnt from measured points, indexed by category; empty where the device is known by its datasheet alone.
-  std::array<std::vector<CurvePoint>, kCategoryCount> curves;
-  double measured_flops_per_s = 0;  // the fastest matrix product or convolution among those points
+  // Learnt from measured operators; null where the device is known by its datasheet alone.
+  std::shared_ptr<const DeviceLaws> laws;
+  double measured_flops_per_s = 0;  // the fastest matrix product or convolution among those
   std::string calibration_id;       // empty: datasheet figures alone
 
   double matrix_flops_per_s(Precision precision) const {
@@ -83,8 +78,8 @@ struct Device {
 const std::vector<Device>& DeviceCatalogue();
 absl::StatusOr<Device> FindDevice(std::string_view name);  // NOT_FOUND suggests the nearest name
 
-// A copy of `datasheet` with curves from points measured in `precision`; predictions in another precision use the same
-// curves. INVALID_ARGUMENT, naming the point, for a category that does not exist, a time that is not positive or work
+// A copy of `datasheet` with laws from points measured in `precision`; predictions in another precision use the same
+// laws. INVALID_ARGUMENT, naming the point, for a category that does not exist, a time that is not positive or work
 // that is negative.
 absl::StatusOr<Device> Calibrate(const Device& datasheet, Precision precision,
                                  const std::vector<CalibrationPoint>& points, std::string calibration_id);

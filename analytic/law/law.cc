@@ -23,6 +23,9 @@ bool IsPositive(const OperatorSize& size) {
   if (const auto* a = std::get_if<AttentionSize>(&size)) {
     return std::min({a->batch, a->seq_q, a->seq_kv, a->heads, a->kv_heads, a->head_dim}) > 0;
   }
+  if (const auto* work = std::get_if<WorkSize>(&size)) {
+    return std::min({work->flops, work->vector_flops, work->bytes, work->launches}) >= 0;
+  }
   const auto& moe = std::get<MoeSize>(size);
   return std::min({moe.tokens, moe.hidden, moe.intermediate, moe.topk, moe.experts}) > 0;
 }
@@ -64,13 +67,37 @@ LawClass LawClassOf(const OperatorSize& size) {
     }
     return attention->seq_q == 1 && attention->seq_kv > 1 ? LawClass::kDecodeAttention : LawClass::kPrefillAttention;
   }
-  return LawClass::kMoe;
+  const auto* work = std::get_if<WorkSize>(&size);
+  return work != nullptr ? WorkClass(work->category) : LawClass::kMoe;
+}
+
+LawClass WorkClass(CategoryId category) {
+  return static_cast<LawClass>(static_cast<int>(LawClass::kWork) + static_cast<int>(category));
 }
 
 std::string_view LawClassName(LawClass law_class) {
-  constexpr std::array<std::string_view, kLawClassCount> kNames = {
+  constexpr std::array<std::string_view, kTableLawClassCount> kNames = {
       "gemm", "skinny_gemm", "encoder_attention", "prefill_attention", "decode_attention", "moe"};
-  return kNames[static_cast<size_t>(law_class)];
+  return law_class < LawClass::kWork ? kNames[static_cast<size_t>(law_class)]
+                                     : CategoryName(static_cast<CategoryId>(static_cast<int>(law_class) -
+                                                                            static_cast<int>(LawClass::kWork)));
+}
+
+std::string DescribeSize(const OperatorSize& size) {
+  if (const auto* gemm = std::get_if<GemmSize>(&size)) {
+    return fmt::format("gemm m={} n={} k={}", gemm->m, gemm->n, gemm->k);
+  }
+  if (const auto* a = std::get_if<AttentionSize>(&size)) {
+    return fmt::format("attention batch={} queries={} keys={} heads={} head_dim={}{}", a->batch, a->seq_q, a->seq_kv,
+                       a->heads, a->head_dim, a->is_causal ? " causal" : "");
+  }
+  if (const auto* moe = std::get_if<MoeSize>(&size)) {
+    return fmt::format("moe tokens={} hidden={} intermediate={} experts={}/{}", moe->tokens, moe->hidden,
+                       moe->intermediate, moe->topk, moe->experts);
+  }
+  const auto& work = std::get<WorkSize>(size);
+  return fmt::format("{} {:.3g} MFLOP, {:.3g} MB", CategoryName(work.category), (work.flops + work.vector_flops) / 1e6,
+                     work.bytes / 1e6);
 }
 
 std::string_view ProvenanceName(Provenance provenance) {

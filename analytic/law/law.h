@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "analytic/category.h"
 #include "analytic/device/device.h"
 #include "analytic/operator_time.h"
 #include "analytic/precision.h"
@@ -50,13 +51,27 @@ struct MoeSize {
   auto operator<=>(const MoeSize&) const = default;
 };
 
-using OperatorSize = std::variant<GemmSize, AttentionSize, MoeSize>;
+// Any operator, by the work of a call (or of one of its equal pieces) in the definitions of op/cost.h.
+struct WorkSize {
+  CategoryId category = CategoryId::kOther;
+  double flops = 0;
+  double vector_flops = 0;
+  double bytes = 0;
+  double launches = 1;
+  auto operator<=>(const WorkSize&) const = default;
+};
+
+using OperatorSize = std::variant<GemmSize, AttentionSize, MoeSize, WorkSize>;
 
 // What accuracy is reported by. Skinny: at most 16 rows of x. Encoder: no mask; decode: one query against more keys.
-enum class LawClass { kGemm, kSkinnyGemm, kEncoderAttention, kPrefillAttention, kDecodeAttention, kMoe };
-inline constexpr int kLawClassCount = 6;
+// The last stands for as many as there are categories: operators by their work.
+enum class LawClass { kGemm, kSkinnyGemm, kEncoderAttention, kPrefillAttention, kDecodeAttention, kMoe, kWork };
+inline constexpr int kTableLawClassCount = 6;  // of sizes that tables of measured operators have
+LawClass WorkClass(CategoryId category);
 LawClass LawClassOf(const OperatorSize& size);
 std::string_view LawClassName(LawClass law_class);  // "gemm", "skinny_gemm", "encoder_attention", …
+
+std::string DescribeSize(const OperatorSize& size);  // "gemm m=512 n=1280 k=896", for a reader
 
 struct Sample {
   OperatorSize size;
@@ -92,8 +107,6 @@ struct LawModel {
 // routing, a time that no device of this profile can reach.
 absl::StatusOr<LawModel> FitLaws(const Device& profile, std::vector<Sample> samples);
 
-// Where an estimate comes from, the best first.
-enum class Provenance { kExact, kInterpolated, kExtrapolated, kTransferred, kDatasheet };
 std::string_view ProvenanceName(Provenance provenance);
 
 struct Estimate {

@@ -17,6 +17,8 @@ constexpr double kNeverSplit = 60;
 // e_c: no kernel of the public tables passes 0.89 of the dense peak. e_b: 0.74 to 0.91 for cold weights.
 constexpr double kMostCompute = 0.95;
 constexpr double kMostMemory = 1.05;  // part of the operands is warm
+// The catalogue's CPU stands for many, and what fits into its caches does not come from memory.
+constexpr double kMostOfACpu = 50;
 
 double ClockShare(const Device& device) {
   return device.boost_clock_hz > 0 ? kReferenceClockHz / device.boost_clock_hz : 1;
@@ -38,11 +40,31 @@ double ColdShare(double reuse, double size) {
   return fourth / (1 + fourth);
 }
 
+// Of operators that are known by their work, and of all on a CPU: wide, because a category is many kernels, and a
+// catalogue CPU many machines.
+LawPrior WorkPriorOf(const Device& device) {
+  const bool is_cpu = device.kind == DeviceKind::kCpu;
+  LawPrior prior;
+  prior.mean = {std::log(std::max(is_cpu ? device.launch_ns : device.min_kernel_ns, 1.0)),
+                std::log(0.7),
+                std::log(0.8),
+                std::log(3.0),
+                0,
+                kNothing,
+                kNeverSplit,
+                0};
+  prior.sigma = is_cpu ? LawParameters{1, 1.5, 1, 0.5, 0, 0, 0, 0} : LawParameters{0.5, 0.5, 0.5, 0.5, 0, 0, 0, 0};
+  return prior;
+}
+
 }  // namespace
 
 LawClass FamilyOf(LawClass law_class) { return law_class == LawClass::kSkinnyGemm ? LawClass::kGemm : law_class; }
 
 LawPrior PriorOf(LawClass family, const Device& device) {
+  if (device.kind == DeviceKind::kCpu) {
+    return WorkPriorOf(device);
+  }
   const double floor = device.min_kernel_ns > 0 ? device.min_kernel_ns : 2500;
   const double clock = ClockShare(device);
   // Floors of whole operators in multiples of the smallest kernel: attention starts several, a mixture a dozen.
@@ -72,8 +94,9 @@ LawPrior PriorOf(LawClass family, const Device& device) {
       return without_steps(prior(4 * floor, 0.3, 0.6, 2, 1));  // keys are split over the device
     case LawClass::kMoe:
       return without_steps(prior(10 * floor, 0.55, 0.75, 2, 1));
+    default:
+      return WorkPriorOf(device);
   }
-  return {};
 }
 
 bool IsOneGeneration(const Device& a, const Device& b) {
@@ -92,24 +115,33 @@ LawParameters Transferred(LawClass family, const LawParameters& parameters, cons
 }
 
 LawRates LawRatesOf(const Device& device, Precision precision) {
+  // What vector arithmetic reaches of its peak over what matrix products reach of theirs (operator_time.cc).
+  constexpr double kCpuVectorShare = 0.25 / 0.9, kGpuVectorShare = 0.5 / 0.7;
+  const bool is_cpu = device.kind == DeviceKind::kCpu;
   const double boost = device.tensor_clock_hz > 0 ? std::max(device.boost_clock_hz / device.tensor_clock_hz, 1.0) : 1.0;
   return {.flops = device.matrix_flops_per_s(precision) * kPerNs,
+          .vector_flops = device.vector_flops_per_s * (is_cpu ? kCpuVectorShare : kGpuVectorShare) * kPerNs,
           .fastest_flops = device.fastest_flops_per_s(precision) * boost * kPerNs,
           .bytes = device.memory_bytes_per_s * kPerNs,
           .l2_bandwidth = static_cast<double>(device.sm_count) * kL2BytesPerClock * device.boost_clock_hz * kPerNs,
-          .l2_bytes = static_cast<double>(device.l2_bytes)};
+          .l2_bytes = static_cast<double>(device.l2_bytes),
+          .most_compute = is_cpu ? kMostOfACpu : kMostCompute,
+          .most_memory = is_cpu ? kMostOfACpu : kMostMemory};
 }
 
 LawTerms TermsOf(const LawParameters& parameters, const LawWork& work, const LawRates& rates) {
   const double p = std::exp(std::clamp(parameters[kLogP], 0.0, std::log(8.0)));
-  const double e_c = std::min(std::exp(parameters[kLogEc]), kMostCompute);
-  const double e_b = std::min(std::exp(parameters[kLogEb]), kMostMemory);
+  const double e_c = std::min(std::exp(parameters[kLogEc]), rates.most_compute);
+  const double e_b = std::min(std::exp(parameters[kLogEb]), rates.most_memory);
   const double cache = std::exp(parameters[kLogRho]) * rates.l2_bytes;
   const double rows = work.bytes - work.weight_bytes;
   LawTerms terms;
-  terms.latency = std::exp(parameters[kLogT0]) +
+  terms.latency = std::exp(parameters[kLogT0]) * work.launches +
                   std::exp(parameters[kLogTau]) * work.steps / (1 + work.steps * std::exp(-parameters[kLogS0]));
   terms.compute = work.flops / (e_c * rates.flops);
+  if (work.vector_flops > 0) {
+    terms.compute += work.vector_flops / (e_c * rates.vector_flops);
+  }
   double cold = work.bytes;
   if (work.reuse_bytes > 0 && rates.l2_bandwidth > 0) {
     cold = work.weight_bytes * ColdShare(work.reuse_bytes, cache) + rows * ColdShare(rows, cache);

@@ -1,10 +1,10 @@
 // The physics of a law: a floor and a soft roofline.
 //
-//   t = t0 + tau * s / (1 + s / s0) + (C^p + (M + L)^p)^(1/p)
-//   C = flops / (e_c P),   M = bytes from memory / (e_b W),   L = bytes from the L2 / (e_2 W_2)
+//   t = l t0 + tau * s / (1 + s / s0) + (C^p + (M + L)^p)^(1/p)
+//   C = (flops / P + vector flops / V) / e_c,   M = bytes from memory / (e_b W),   L = bytes from the L2 / (e_2 W_2)
 //
-// s is what a kernel has to do one step after another, whatever the width of the device: the k of a matrix product (s0:
-// where libraries begin to split it), keys of attention. P and W are the device's peaks, W_2 is
+// l is how many operators the host starts, 1 but for operators that are known by their work alone. s is what a kernel has to do one step after another, whatever the width of the device: the k of a matrix product (s0:
+// where libraries begin to split it), keys of attention. P, V and W are the device's peaks, W_2 is
 // 64 bytes a clock and multiprocessor. docs/operator-laws.md says what each term buys.
 #ifndef DSOCR_ANALYTIC_LAW_PHYSICS_H_
 #define DSOCR_ANALYTIC_LAW_PHYSICS_H_
@@ -42,10 +42,13 @@ LawParameters Transferred(LawClass family, const LawParameters& parameters, cons
 // A device's peaks, in units a ns.
 struct LawRates {
   double flops = 0;
+  double vector_flops = 0;   // in matrix FLOPs' stead: less what well-shaped operators reach of that peak
   double fastest_flops = 0;  // at the boost clock: no kernel is faster
   double bytes = 0;
   double l2_bandwidth = 0;  // 0: no such cache
   double l2_bytes = 0;
+  double most_compute = 0;  // shares of the peaks that no operator passes
+  double most_memory = 0;
 };
 LawRates LawRatesOf(const Device& device, Precision precision);
 

@@ -15,6 +15,8 @@ namespace {
 // Standard deviations of ln(time), on top of what the law's own errors are: of a repeat of a measurement; of another
 // format; of another device of the generation and of another generation; of a datasheet alone.
 constexpr double kRepeatSigma = 0.02;
+// Of a CPU: an operator among others of the model against the same one alone, weighted by time (docs/operator-laws.md).
+constexpr double kCpuRepeatSigma = 0.15;
 constexpr double kFormatSigma = 0.25;
 constexpr double kGenerationSigma = 0.06;
 constexpr double kAcrossSigma = 0.22;
@@ -146,7 +148,8 @@ Estimate PredictOperator(const LawModel& model, const Device& target, const Oper
   if (exact >= 0 && !is_transfer) {
     estimate.ns = model.samples[static_cast<size_t>(exact)].time_ns;
     estimate.provenance = Provenance::kExact;
-    SetIntervals(kNormal50 * kRepeatSigma, kNormal90 * kRepeatSigma, &estimate);
+    const double sigma = target.kind == DeviceKind::kCpu ? kCpuRepeatSigma : kRepeatSigma;
+    SetIntervals(kNormal50 * sigma, kNormal90 * sigma, &estimate);
     return estimate;
   }
 

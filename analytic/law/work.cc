@@ -62,6 +62,13 @@ LawWork Work(const MoeSize& size, Precision precision) {
   return {.flops = 6 * pairs * hidden * intermediate, .bytes = weights + rows, .weight_bytes = weights};
 }
 
+LawWork Work(const WorkSize& size, Precision) {
+  return {.flops = size.flops,
+          .vector_flops = size.vector_flops,
+          .bytes = size.bytes,
+          .launches = std::max(size.launches, 1.0)};
+}
+
 double Log2(int64_t value) { return std::log2(Real(value)); }
 
 LawCoordinates Coordinates(const GemmSize& size) { return {Log2(size.m), Log2(size.n), Log2(size.k)}; }
@@ -82,11 +89,21 @@ LawCoordinates Coordinates(const MoeSize& size) {
           ExponentOf(size.routing).value_or(0)};
 }
 
+LawCoordinates Coordinates(const WorkSize& size) {
+  return {std::log2(size.flops + size.vector_flops + 1), std::log2(size.bytes + 1),
+          std::log2(std::max(size.launches, 1.0))};
+}
+
 std::array<int64_t, 7> Unit(const GemmSize& size) { return {size.n, size.k}; }
 std::array<int64_t, 7> Unit(const AttentionSize& size) {
   return {size.batch, size.seq_q, size.seq_kv, size.heads, size.kv_heads, size.head_dim, size.is_causal ? 1 : 0};
 }
 std::array<int64_t, 7> Unit(const MoeSize& size) { return {size.hidden, size.intermediate, size.topk, size.experts}; }
+
+std::array<int64_t, 7> Unit(const WorkSize& size) {
+  return {static_cast<int64_t>(size.flops), static_cast<int64_t>(size.vector_flops), static_cast<int64_t>(size.bytes),
+          static_cast<int64_t>(size.launches)};
+}
 
 }  // namespace
 
@@ -126,7 +143,9 @@ LawCoordinates CoordinatesOf(const OperatorSize& size) {
   return std::visit([](const auto& s) { return Coordinates(s); }, size);
 }
 
-int CoordinateCount(LawClass family) { return family == LawClass::kGemm || family == LawClass::kSkinnyGemm ? 3 : 6; }
+int CoordinateCount(LawClass family) {
+  return family == LawClass::kGemm || family == LawClass::kSkinnyGemm || family >= LawClass::kWork ? 3 : 6;
+}
 
 LawCoordinates LengthsOf(LawClass family) {
   switch (family) {

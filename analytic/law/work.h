@@ -11,10 +11,12 @@ namespace dsocr::analytic {
 
 struct LawWork {
   double flops = 0;
+  double vector_flops = 0;
   double bytes = 0;         // each operand once, weights of the experts that are used
   double weight_bytes = 0;  // of those, what is the same in every call
   double reuse_bytes = 0;   // touched until the weights are used again; 0: they are not
   double steps = 0;         // one after another, however wide the device: see physics.h
+  double launches = 1;      // each has the floor
 };
 LawWork WorkOf(const OperatorSize& size, Precision precision);
 

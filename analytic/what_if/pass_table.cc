@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "analytic/device/device.h"
+#include "analytic/law/device_laws.h"
 
 static_assert(sizeof(dsocr::analytic::EntryPrice) == 2 * sizeof(double));
 
@@ -80,6 +81,11 @@ struct Probes {
     }
   }
 };
+
+OperatorSize SizeIn(const Slot& slot, const Frame& frame, Precision precision) {
+  const Operator op = slot.leaf_operator->at(frame);
+  return SizeOf(op, CostOf(op, precision), slot.leaf_operator->category);
+}
 
 // One slot as a polynomial, or nothing.
 class Fit {
@@ -196,6 +202,7 @@ void PassTable::AddClass(size_t slot, const Class& added) {
   const auto known = std::find(classes_.begin(), classes_.end(), added);
   entry_of_slot_[slot] = static_cast<uint32_t>(known - classes_.begin());
   if (known == classes_.end()) {
+    first_slots_.push_back(slot);
     classes_.push_back(added);
   }
 }
@@ -212,7 +219,8 @@ PassTable::PassTable(const ModuleTree& tree, const std::vector<Slot>& slots, Pre
                    .split = slots[i].split,
                    .polynomials = *polynomials,
                    .launches = fit.launches(),
-                   .calls = fit.runs() ? leaf.instances : 0});
+                   .calls = fit.runs() ? leaf.instances : 0,
+                   .size = fit.runs() ? SizeIn(slots[i], probes.witnesses.front(), precision) : OperatorSize()});
     } else {
       free_slots_.push_back(i);
       free_slots_depend_on_rows_ &= fit.DependsOnRowsAlone();
@@ -336,10 +344,10 @@ struct PassTable::Kernel {
         ns = Max(Max(Max(matrix_ns, vector_ns), memory_ns), launches * pace_ns);
       }
       if (kKeepsWork) {
-        // The curves come between the price of a call and that of all.
+        // The laws come between the price of a call and that of all.
         StoreInTurn(ns, all_flops, EntryAt(i));
         for (size_t lane = 0; lane < kLanes; ++lane) {
-          price->work[i + lane] = {flops[lane], vector_flops[lane], bytes[lane], 1};
+          price->work[i + lane] = {flops[lane], vector_flops[lane], bytes[lane], launches[lane]};
         }
       } else {
         StoreInTurn(ns * calls, all_flops, EntryAt(i));

@@ -7,7 +7,7 @@
 // experts hit or a logarithm, stays a function and is run each time. The tree's functions remain the one description of
 // the work; tests hold the tables against them at thousands of random passes.
 //
-// Slots with the same work, category and calls are one class, priced once: the layers of a decoder have far more
+// Slots with the same work, size, category and calls are one class, priced once: the layers of a decoder have far more
 // operators than they have shapes. Figures are integers held in doubles: exact below kExactLimit, beyond which Price
 // says so. A table is immutable once built; any number of threads may read it.
 #ifndef DSOCR_ANALYTIC_WHAT_IF_PASS_TABLE_H_
@@ -18,6 +18,7 @@
 #include <functional>
 #include <vector>
 
+#include "analytic/law/law.h"
 #include "analytic/module/frame.h"
 #include "analytic/module/tree.h"
 #include "analytic/op/cost.h"
@@ -50,7 +51,8 @@ struct PassPrice {
   std::vector<EntryPrice> entries;
   // The work of a call as it was priced, by class; filled only if Price is asked to.
   std::vector<PieceWork> work;
-  double peak_bytes = 0;  // activations alive in the largest moment
+  std::vector<PredictionError> errors;  // by entry; filled by who asks the laws
+  double peak_bytes = 0;                // activations alive in the largest moment
 };
 
 class PassTable {
@@ -73,6 +75,7 @@ class PassTable {
 
   size_t classes() const { return classes_.size(); }
   CategoryId category(size_t index) const { return classes_[index].category; }
+  size_t first_slot(size_t index) const { return first_slots_[index]; }  // of those that are the class
   // Calls of a class in one pass.
   double calls(size_t index) const { return calls_[index]; }
 
@@ -92,6 +95,7 @@ class PassTable {
     std::array<std::array<int64_t, 8>, kFigures> polynomials;
     int64_t launches;
     int64_t calls;
+    OperatorSize size;  // of one pass: a product and its transpose are one work, and not one law
 
     bool operator==(const Class&) const = default;
   };
@@ -105,6 +109,7 @@ class PassTable {
   void LayOut(Precision precision);
 
   std::vector<Class> classes_;
+  std::vector<size_t> first_slots_;
   // The monomials that any class has, figure after figure: those of figure f are from first_column_[f] on.
   std::vector<size_t> monomial_of_column_;
   std::array<size_t, kFigures + 1> first_column_ = {};

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "analytic/cost_model.h"
+#include "analytic/law/device_laws.h"
 #include "analytic/module/tree.h"
 #include "analytic/operator_time.h"
 #include "analytic/what_if/parallel.h"
@@ -88,9 +89,10 @@ double& MatrixPeak(Precision precision, Device& device) {
 // What a device gives in one scenario.
 struct DeviceRates {
   TimeRates time;
-  double peak_ns_per_flop = 0;  // of the fastest matrix product that a curve may predict
+  TimeRates ahead;              // of a GPU whose host runs ahead: what laws are told over
+  double peak_ns_per_flop = 0;  // of the fastest matrix product that a law may predict
   const Device* device = nullptr;
-  bool has_curves = false;
+  const DeviceLaws* laws = nullptr;
 };
 
 absl::StatusOr<DeviceRates> RatesOf(const Device& device, Precision precision, const Scenario& scenario) {
@@ -106,9 +108,10 @@ absl::StatusOr<DeviceRates> RatesOf(const Device& device, Precision precision, c
     rates.time.ns_per_byte = 1e9 / (*scenario.memory_bandwidth_gbs * 1e9);
   }
   rates.peak_ns_per_flop = 1e9 / (device.measured_flops_per_s > peak ? device.measured_flops_per_s : peak);
+  rates.ahead = rates.time;
+  rates.ahead.launch_ns = rates.time.is_cpu ? rates.time.launch_ns : 0;
   rates.device = &device;
-  rates.has_curves = std::any_of(device.curves.begin(), device.curves.end(),
-                                 [](const std::vector<CurvePoint>& curve) { return !curve.empty(); });
+  rates.laws = device.laws.get();
   return rates;
 }
 
@@ -117,6 +120,16 @@ struct FreeWork {
   Cost cost;
   PieceWork piece;
   PieceWork over;  // over the shares of the peaks of one kind of device
+  LawAnswer answer;
+};
+
+// What the laws said of one class of operators: of the sizes that were asked for last.
+struct KnownAnswers {
+  static constexpr size_t kSizes = 8;
+
+  std::array<OperatorSize, kSizes> sizes;
+  std::array<LawAnswer, kSizes> answers;
+  size_t count = 0;  // asked for so far
 };
 
 // A table, with what was priced last and the free work of passes met before.
@@ -126,8 +139,19 @@ struct PassMemory {
   PassTable table;
   std::array<int64_t, kPasses> rows = {};  // batch * tokens, and the kind of device; 0: nothing yet
   std::vector<FreeWork> free_work;         // by place in `rows`, then by free slot
+  std::vector<KnownAnswers> answers;       // by class
+  const DeviceLaws* laws = nullptr;        // whose those are
 
-  explicit PassMemory(PassTable t) : table(std::move(t)), free_work((kPasses + 1) * table.free_slots().size()) {}
+  explicit PassMemory(PassTable t)
+      : table(std::move(t)), free_work((kPasses + 1) * table.free_slots().size()), answers(table.classes()) {}
+
+  void SetLaws(const DeviceLaws* wanted) {
+    if (laws != wanted) {
+      laws = wanted;
+      rows = {};
+      std::fill(answers.begin(), answers.end(), KnownAnswers());
+    }
+  }
 };
 
 // The operators of one set of frames.
@@ -203,7 +227,8 @@ struct WhatIf::Impl {
   FreeWork WorkOfFree(const Slot& slot, const Frame& frame) const;
   double TimeOfFree(const Slot& slot, const FreeWork& work) const;
   void PriceFree(const PassKind& kind, const Frame& frame, PassMemory& known, PassPrice* price) const;
-  void CorrectByCurves(const PassTable& table, double passes, PassPrice* price) const;
+  const LawAnswer& AnswerFor(const Slot& slot, const Frame& frame, KnownAnswers* known) const;
+  void CorrectByLaws(const PassKind& kind, const Frame& frame, PassMemory* known, PassPrice* price) const;
   // False: some figure is beyond what doubles hold exactly.
   bool PricePasses(double* peak_bytes);
   bool CountFlops();
@@ -214,6 +239,7 @@ struct WhatIf::Impl {
   void Take(std::vector<ModulePrice>* modules) const;
   void PriceEverySlot(std::vector<ModulePrice>* modules, double* peak_bytes) const;
   double AddCommunication(std::vector<ModulePrice>* modules) const;
+  TimeSpread TotalSpread() const;
   void SumUp(std::vector<ModulePrice>* modules) const;
   MemoryPrice MemoryFor(double peak_bytes) const;
   absl::Status Price(const Scenario& scenario, ScenarioPrice* price);
@@ -305,6 +331,10 @@ FreeWork WhatIf::Impl::WorkOfFree(const Slot& slot, const Frame& frame) const {
   work.cost = CostOfSlot(slot, frame, workload.precision);
   work.piece = PieceOf(work.cost);
   work.over = Over(work.piece, EfficiencyOf(slot.leaf_operator->category, workload.precision, *rates.device));
+  if (rates.laws != nullptr && work.cost.pieces > 0) {
+    work.answer = AskLaws(*rates.laws, slot.leaf_operator->at(frame), work.cost, slot.leaf_operator->category,
+                          workload.precision);
+  }
   return work;
 }
 
@@ -327,13 +357,16 @@ double WhatIf::Impl::TimeOfFree(const Slot& slot, const FreeWork& work) const {
       pieces = std::max(1.0, pieces * ShareOfExperts(parallel, baseline.model.decoder));
     }
   }
-  const double ns = PieceNs(over, rates.time) * pieces;
-  const std::vector<CurvePoint>& curve = rates.device->curves[static_cast<size_t>(slot.leaf_operator->category)];
-  return curve.empty() ? ns : std::max(ns * CurveRatio(piece, curve), piece.flops * pieces * rates.peak_ns_per_flop);
+  return (work.answer.is_known ? MeasuredNs(piece, over, rates.time, work.answer.ratio, rates.peak_ns_per_flop)
+                               : PieceNs(over, rates.time)) *
+         pieces;
 }
 
 void WhatIf::Impl::PriceFree(const PassKind& kind, const Frame& frame, PassMemory& known, PassPrice* price) const {
   const std::vector<size_t>& slots = known.table.free_slots();
+  if (rates.laws != nullptr) {
+    price->errors.resize(known.table.entries(), kDatasheetError);
+  }
   // Requests of other devices send rows to this one's experts.
   Frame group = frame;
   group.batch = std::max(frame.batch, parallel.GroupBatch(workload.batch));
@@ -354,20 +387,46 @@ void WhatIf::Impl::PriceFree(const PassKind& kind, const Frame& frame, PassMemor
     }
     const auto calls = static_cast<double>(frame.passes * leaf.instances);
     const size_t entry = known.table.first_free_entry() + i;
+    if (rates.laws != nullptr) {
+      price->errors[entry] = works[i].answer.error;
+    }
     price->entries[entry] = {TimeOfFree(slot, works[i]) * calls, static_cast<double>(works[i].cost.flops) * calls};
     price->peak_bytes = std::max(price->peak_bytes, static_cast<double>(works[i].cost.live_bytes));
   }
 }
 
-void WhatIf::Impl::CorrectByCurves(const PassTable& table, double passes, PassPrice* price) const {
-  for (size_t i = 0; i < table.classes(); ++i) {
-    const std::vector<CurvePoint>& curve = rates.device->curves[static_cast<size_t>(table.category(i))];
-    double& time_ns = price->entries[i].time_ns;
-    double ns = time_ns;
-    if (!curve.empty()) {
-      ns = std::max(ns * CurveRatio(price->work[i], curve), price->work[i].flops * rates.peak_ns_per_flop);
+// Of the operator as it is on one device: scenarios deal out the work, and laws are of whole operators.
+const LawAnswer& WhatIf::Impl::AnswerFor(const Slot& slot, const Frame& frame, KnownAnswers* known) const {
+  const CategoryId category = slot.leaf_operator->category;
+  const Operator op = slot.leaf_operator->at(frame);
+  const Cost cost = CostOf(op, workload.precision);
+  const OperatorSize size = SizeOf(op, cost, category);
+  for (size_t i = 0; i < std::min(known->count, KnownAnswers::kSizes); ++i) {
+    if (known->sizes[i] == size) {
+      return known->answers[i];
     }
-    time_ns = ns * (table.calls(i) * passes);
+  }
+  const size_t place = known->count++ % KnownAnswers::kSizes;
+  known->sizes[place] = size;
+  return known->answers[place] = AskLaws(*rates.laws, op, cost, category, workload.precision);
+}
+
+void WhatIf::Impl::CorrectByLaws(const PassKind& kind, const Frame& frame, PassMemory* known, PassPrice* price) const {
+  const PassTable& table = known->table;
+  price->errors.assign(table.entries(), kDatasheetError);
+  for (size_t i = 0; i < table.classes(); ++i) {
+    const double calls = table.calls(i) * static_cast<double>(frame.passes);
+    double& time_ns = price->entries[i].time_ns;
+    double ns = time_ns;  // of a call, as MeasuredNs has it
+    if (calls > 0) {
+      const LawAnswer& answer = AnswerFor(kind.slots[table.first_slot(i)], frame, &known->answers[i]);
+      price->errors[i] = answer.error;
+      if (answer.is_known) {
+        ns = std::max(ns * answer.ratio, price->work[i].flops * rates.peak_ns_per_flop);
+      }
+      ns = rates.time.is_cpu ? ns : std::max(ns, price->work[i].launches * rates.time.launch_ns);
+    }
+    time_ns = ns * calls;
   }
 }
 
@@ -379,9 +438,10 @@ bool WhatIf::Impl::ForEachPass(PriceClasses price_classes) {
     kind.pass_count = passes.size();
     for (size_t i = 0; i < passes.size(); ++i) {
       PassMemory& known = MemoryOf(kind, passes[i]);
+      known.SetLaws(rates.laws);
       PassPrice& price = kind.passes[i].price;
       kind.passes[i].table = &known.table;
-      is_exact &= price_classes(known.table, passes[i], &price);
+      is_exact &= price_classes(kind, known, passes[i], &price);
       PriceFree(kind, passes[i], known, &price);
     }
   }
@@ -389,18 +449,22 @@ bool WhatIf::Impl::ForEachPass(PriceClasses price_classes) {
 }
 
 bool WhatIf::Impl::CountFlops() {
-  return ForEachPass(
-      [](const PassTable& table, const Frame& pass, PassPrice* price) { return table.CountFlops(pass, price); });
+  return ForEachPass([](const PassKind&, const PassMemory& known, const Frame& pass, PassPrice* price) {
+    return known.table.CountFlops(pass, price);
+  });
 }
 
 bool WhatIf::Impl::PricePasses(double* peak_bytes) {
-  const bool is_exact = ForEachPass([this](const PassTable& table, const Frame& pass, PassPrice* price) {
-    const bool is_exact_pass = table.Price(pass, rates.time, shares, rates.has_curves, price);
-    if (rates.has_curves) {
-      CorrectByCurves(table, static_cast<double>(pass.passes), price);
-    }
-    return is_exact_pass;
-  });
+  const bool has_laws = rates.laws != nullptr;
+  const TimeRates& priced = has_laws ? rates.ahead : rates.time;
+  const bool is_exact =
+      ForEachPass([&, this](const PassKind& kind, PassMemory& known, const Frame& pass, PassPrice* price) {
+        const bool is_exact_pass = known.table.Price(pass, priced, shares, has_laws, price);
+        if (has_laws) {
+          CorrectByLaws(kind, pass, &known, price);
+        }
+        return is_exact_pass;
+      });
   for (const PassKind& kind : kinds) {
     for (size_t i = 0; i < kind.pass_count; ++i) {
       *peak_bytes = std::max(*peak_bytes, kind.passes[i].price.peak_bytes);
@@ -495,6 +559,22 @@ double WhatIf::Impl::AddCommunication(std::vector<ModulePrice>* modules) const {
     }
   }
   return total_ns;
+}
+
+TimeSpread WhatIf::Impl::TotalSpread() const {
+  std::array<TimeSpread, kCategoryCount> by_category;
+  for (const PassKind& kind : kinds) {
+    for (size_t i = 0; i < kind.pass_count; ++i) {
+      const PassPrice& price = kind.passes[i].price;
+      const std::vector<uint32_t>& entry_of_slot = kind.passes[i].table->entry_of_slot();
+      for (size_t slot = 0; slot < kind.slots.size(); ++slot) {
+        const uint32_t entry = entry_of_slot[slot];
+        by_category[static_cast<size_t>(kind.slots[slot].leaf_operator->category)] +=
+            SpreadOf(price.entries[entry].time_ns, rates.laws != nullptr ? price.errors[entry] : kDatasheetError);
+      }
+    }
+  }
+  return InQuadrature(by_category);
 }
 
 void WhatIf::Impl::SumUp(std::vector<ModulePrice>* modules) const {
@@ -598,6 +678,8 @@ absl::StatusOr<WhatIf> WhatIf::Create(Baseline baseline) {
 
 const Baseline& WhatIf::baseline() const { return impl_->baseline; }
 const std::vector<std::string>& WhatIf::module_ids() const { return impl_->module_ids; }
+
+TimeSpread WhatIf::TotalSpread() const { return impl_->TotalSpread(); }
 
 absl::Status WhatIf::Price(const Scenario& scenario, ScenarioPrice* price) { return impl_->Price(scenario, price); }
 

@@ -10,7 +10,7 @@
 //   auto priced = what_if->Price(scenario);   // priced->total_time_ns, priced->modules[i].time_ns
 //
 // From a stored report: `model` is the configuration behind model.config_path (a report holds a summary of it alone),
-// `workload` its OCRWorkloadProfile, `device` FindDevice(provenance.device.name) with the curves of
+// `workload` its OCRWorkloadProfile, `device` FindDevice(provenance.device.name) with the laws of
 // provenance.calibration_id, if any (Calibrate). A report whose device or calibration is not at hand cannot be priced
 // again exactly; the caller says so.
 #ifndef DSOCR_ANALYTIC_WHAT_IF_WHAT_IF_H_
@@ -23,6 +23,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "analytic/cost_model.h"
 #include "analytic/device/device.h"
 #include "analytic/model_spec.h"
 #include "analytic/what_if/scenario.h"
@@ -88,6 +89,10 @@ class WhatIf {
   // is then unspecified.
   absl::Status Price(const Scenario& scenario, ScenarioPrice* price);
   absl::StatusOr<ScenarioPrice> Price(const Scenario& scenario);
+
+  // How far the intervals of the total reach, of the scenario that was priced last; communication is taken as certain.
+  // REQUIRES: Price gave OK.
+  TimeSpread TotalSpread() const;
 
  private:
   struct Impl;

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "base/status.h"
+#include "daemon/calibrate/law_file.h"
 #include "daemon/store/new_id.h"
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
@@ -69,9 +70,9 @@ absl::StatusOr<std::string> ReadCalibrationFile(const std::string& path) {
     return absl::NotFoundError(
         fmt::format("calibration '{}': {}; name an existing file, an id, or none", path, error.message()));
   }
-  if (size > kMaxCalibrationBytes) {
+  if (size > kMaxLawFileBytes) {
     return absl::InvalidArgumentError(fmt::format(
-        "calibration '{}': {} bytes, expected at most {}; is it another file?", path, size, kMaxCalibrationBytes));
+        "calibration '{}': {} bytes, expected at most {}; is it another file?", path, size, kMaxLawFileBytes));
   }
   std::ifstream stream(path, std::ios::binary);
   return std::string{std::istreambuf_iterator<char>(stream), {}};
@@ -126,6 +127,12 @@ absl::StatusOr<analytic::Device> ApplyCalibration(const analytic::Device& datash
     json = newest->json;
   } else if (request.starts_with('/')) {
     DSOCR_ASSIGN_OR_RETURN(json, ReadCalibrationFile(request));
+    if (ClaimsToBeLawFile(json)) {
+      absl::StatusOr<analytic::Device> device = WithLawFile(datasheet, json, id);
+      return device.ok() ? device
+                         : absl::InvalidArgumentError(fmt::format("calibration '{}': {}", id,
+                                                                  std::string(device.status().message())));
+    }
   } else {
     DSOCR_ASSIGN_OR_RETURN(const store::StoredCalibration stored, store->GetCalibration(request));
     json = stored.json;

@@ -61,8 +61,9 @@ std::string_view KindName(analytic::LawClass law_class) {
       return "attention_decode";
     case analytic::LawClass::kMoe:
       return "moe";
+    default:  // tables have no others
+      return "";
   }
-  return "";
 }
 
 void Count(const Sample& row, const Estimate& estimate, const RowErrors& errors, bool has_nearest, Tally* tally) {

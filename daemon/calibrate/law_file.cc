@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "analytic/law/physics.h"
 #include "analytic/law/work.h"
+#include "analytic/law/device_laws.h"
 #include "base/status.h"
 #include "daemon/calibrate/operator_table.h"
 #include "daemon/calibrate/strict_json.h"
@@ -186,7 +187,7 @@ absl::Status ReadFit(const nlohmann::json& json, const std::string& path, size_t
   reader.Text("class", &law_class);
   reader.Text("dtype", &dtype);
   bool is_class = false;
-  for (int i = 0; i < analytic::kLawClassCount; ++i) {
+  for (int i = 0; i < analytic::kTableLawClassCount; ++i) {
     if (law_class == analytic::LawClassName(analytic::LawClass{i})) {
       fit->law_class = analytic::LawClass{i};
       is_class = true;
@@ -292,7 +293,7 @@ absl::StatusOr<LawFile> ReadLawFile(std::string_view text) {
   reader.Text("tool_version", &file.tool_version);
   const nlohmann::json* device = reader.Object("device");
   const nlohmann::json* table = reader.Object("table");
-  const nlohmann::json* fits = reader.Array("fits", analytic::kLawClassCount * kDtypeCount);
+  const nlohmann::json* fits = reader.Array("fits", analytic::kTableLawClassCount * kDtypeCount);
   const nlohmann::json* samples = reader.Array("samples", kMaxTableRows);
   DSOCR_RETURN_IF_ERROR(reader.Finish());
   DSOCR_RETURN_IF_ERROR(ReadDevice(*device, &file.model.device));
@@ -303,6 +304,20 @@ absl::StatusOr<LawFile> ReadLawFile(std::string_view text) {
     DSOCR_RETURN_IF_ERROR(ReadFits(*fits, file.model.samples.size(), &file.model.fits));
   }
   return file;
+}
+
+bool ClaimsToBeLawFile(std::string_view text) {
+  const absl::StatusOr<nlohmann::json> root = ParseJsonObject(text, kMaxLawFileBytes);
+  return root.ok() && root->contains("kind") && root->at("kind") == kLawKind;
+}
+
+absl::StatusOr<analytic::Device> WithLawFile(const analytic::Device& datasheet, std::string_view text, std::string id) {
+  DSOCR_ASSIGN_OR_RETURN(LawFile file, ReadLawFile(text));
+  if (file.law_revision != kLawRevision) {
+    return absl::InvalidArgumentError(fmt::format("law_revision: {}: this program has {}; fit the table again",
+                                                  file.law_revision, kLawRevision));
+  }
+  return analytic::WithLaws(datasheet, std::move(file.model), std::move(id));
 }
 
 }  // namespace dsocr::calibrate

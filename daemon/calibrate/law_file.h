@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "analytic/device/device.h"
 #include "analytic/law/law.h"
 #include "daemon/calibrate/device_profile.h"
 
@@ -39,6 +40,13 @@ std::string WriteLawFile(const LawFile& file);
 
 // INVALID_ARGUMENT, naming the key, for anything else than what WriteLawFile writes.
 absl::StatusOr<LawFile> ReadLawFile(std::string_view text);
+
+// Whether the text says that it is one, whatever else is wrong with it.
+bool ClaimsToBeLawFile(std::string_view text);
+
+// `datasheet` with the laws of such a file, transferred where they are another device's. INVALID_ARGUMENT as above, and
+// for laws of another revision.
+absl::StatusOr<analytic::Device> WithLawFile(const analytic::Device& datasheet, std::string_view text, std::string id);
 
 }  // namespace dsocr::calibrate
 

@@ -130,7 +130,7 @@ std::string TimeTable(const Origin& origin, const std::vector<DistinctCall>& cal
   if (!device.calibration_id.empty()) {
     term("roofline", is_cpu ? "launch + max(matrix + vector, memory, shortest kernels)" : "the largest of them",
          &TimeTerms::datasheet_ns);
-    row("correction", "measured over roofline, from the nearest measured points",
+    row("correction", "time by the laws of this device over roofline",
         [](const TimeTerms& time) { return fmt::format("{}", time.correction); });
   }
   term("**time**",

@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-#include "analytic/category.h"
+#include "analytic/law/device_laws.h"
 #include "analytic/precision.h"
 #include "daemon/catalog/model_config.h"
 #include "daemon/catalog/sha256.h"
@@ -70,12 +70,16 @@ void AddDevice(const analytic::Device& device, Canonical* out) {
   out->Add("device_source", device.source);
   out->Add("calibration_id", device.calibration_id);
   out->Add("measured_flops_per_s", device.measured_flops_per_s);
-  for (size_t category = 0; category < device.curves.size(); ++category) {
-    for (const analytic::CurvePoint& point : device.curves[category]) {
-      out->Add("curve", analytic::Categories()[category].id);
-      out->Add("log2_flops", point.log2_flops);
-      out->Add("log2_bytes", point.log2_bytes);
-      out->Add("log2_ratio", point.log2_ratio);
+  if (device.laws != nullptr) {
+    out->Add("laws_of", device.laws->model.device.name);
+    for (const analytic::LawFit& fit : device.laws->model.fits) {
+      out->Add("law", static_cast<int64_t>(fit.law_class));
+      out->Add("law_dtype", static_cast<int64_t>(fit.precision));
+      for (const std::vector<double>* numbers : {&fit.law, &fit.weights, &fit.spread}) {
+        for (const double number : *numbers) {
+          out->Add("number", number);
+        }
+      }
     }
   }
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "analytic/law/device_laws.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/analytic/models.h"
@@ -243,6 +244,39 @@ TEST(Predict, ExecutesTheFixturesShapes) {
   EXPECT_THAT(Module(prediction, "vision/clip").output_shapes,
               ElementsAre(ElementsAre(6, 10, 64), ElementsAre(1, 17, 64)));
   EXPECT_THAT(Module(prediction, "projector").output_shapes, ElementsAre(ElementsAre(1, 81, 64)));
+}
+
+TEST(Predict, EveryTimeHasItsIntervalsAndItsSource) {
+  const Workload workload = *FindWorkload("dsocr-standard-v1");
+  const Device datasheet = *FindDevice("h100-sxm");
+  const LawModel model = *FitLaws(datasheet, {{GemmSize{2048, 3072, 768}, Precision::kBf16, 2.1e4},
+                                              {GemmSize{8192, 3072, 768}, Precision::kBf16, 8.1e4}});
+  for (const Device& device : {datasheet, WithLaws(datasheet, model, "c-1")}) {
+    const Prediction prediction = *Predict(ModelSpec(), workload, device);
+    for (const PredictedModule& module : prediction.modules) {
+      const ModuleFigures& figures = module.figures;
+      const TimeSpread& spread = figures.spread;
+      EXPECT_LE(spread.below_50, spread.below_90) << module.module_id;
+      EXPECT_LE(spread.above_50, spread.above_90) << module.module_id;
+      EXPECT_EQ(figures.time_ns > 0, spread.below_50 > 0) << module.module_id;
+      EXPECT_LE(spread.below_90, figures.time_ns) << module.module_id;
+      // Categories err on their own, modules of a category together: between the root of squares and the sum.
+      double squares = 0, sum = 0;
+      for (const CategoryFigures& category : figures.operators) {
+        squares += category.spread.above_90 * category.spread.above_90;
+        sum += category.spread.above_90;
+      }
+      EXPECT_NEAR(spread.above_90, std::sqrt(squares), 1e-9 * sum) << module.module_id;
+    }
+  }
+  const Prediction prediction = *Predict(ModelSpec(), workload, WithLaws(datasheet, model, "c-1"));
+  for (const PredictedModule& module : prediction.modules) {
+    if (module.module_id == "vision/sam/block[2,5,8,11]/mlp/lin1") {
+      EXPECT_EQ(module.figures.provenance, Provenance::kInterpolated);
+      EXPECT_NEAR(module.figures.nearest_distance, 1, 1e-9);  // 1024 pixels: 64 x 64 patches
+    }
+  }
+  EXPECT_EQ(Predict(ModelSpec(), workload, datasheet)->modules[0].figures.provenance, Provenance::kDatasheet);
 }
 
 TEST(Predict, IsDeterministic) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "analytic/law/device_laws.h"
 #include "analytic/op/operator.h"
 #include "analytic/operator_time.h"
 #include "analytic/prediction.h"
@@ -90,47 +91,78 @@ TEST(DatasheetTime, PiecesRunOneAfterAnother) {
               6 * DatasheetTime(one, CategoryId::kGemm, Precision::kBf16, device).ns, 1e-6);
 }
 
+OperatorTime TimeOn(const Device& device, const Operator& op, CategoryId category = CategoryId::kGemm) {
+  return TimeOf(op, CostOf(op, Precision::kBf16), category, Precision::kBf16, device);
+}
+
+CalibrationPoint Measured(const Operator& op, double time_ns) {
+  return PointOf(CategoryId::kGemm, CostOf(op, Precision::kBf16), time_ns);
+}
+
 TEST(Calibrate, ReturnsAMeasuredOperatorsTime) {
   const Device datasheet = *FindDevice("cpu");
-  const Cost small = CostOf(Gemm{.m = 64, .n = 1280, .k = 1280}, Precision::kBf16);
-  const Cost large = CostOf(Gemm{.m = 4096, .n = 3072, .k = 768}, Precision::kBf16);
-  const auto device =
-      Calibrate(datasheet, Precision::kBf16,
-                {PointOf(CategoryId::kGemm, small, 2.0e6), PointOf(CategoryId::kGemm, large, 6.0e7)}, "c-1");
+  const Gemm small{.m = 64, .n = 1280, .k = 1280}, large{.m = 4096, .n = 3072, .k = 768};
+  const auto device = Calibrate(datasheet, Precision::kBf16, {Measured(small, 2.0e6), Measured(large, 6.0e7)}, "c-1");
   ASSERT_TRUE(device.ok()) << device.status();
   EXPECT_EQ(device->calibration_id, "c-1");
-  EXPECT_NEAR(TimeOf(small, CategoryId::kGemm, Precision::kBf16, *device).ns, 2.0e6, 2e4);
-  EXPECT_NEAR(TimeOf(large, CategoryId::kGemm, Precision::kBf16, *device).ns, 6.0e7, 6e5);
+  EXPECT_NEAR(TimeOn(*device, small).ns, 2.0e6, 1e-3);
+  EXPECT_NEAR(TimeOn(*device, large).ns, 6.0e7, 1e-3);
+  EXPECT_EQ(TimeOn(*device, large).provenance, Provenance::kExact);
+  EXPECT_EQ(TimeOn(*device, large).distance, 0);
   // Between the two, and where nothing was measured, the roofline.
-  const Cost between = CostOf(Gemm{.m = 512, .n = 2048, .k = 1024}, Precision::kBf16);
-  const double between_ns = TimeOf(between, CategoryId::kGemm, Precision::kBf16, *device).ns;
-  EXPECT_GT(between_ns, 2.0e6);
-  EXPECT_LT(between_ns, 6.0e7);
-  EXPECT_EQ(TimeOf(small, CategoryId::kConv, Precision::kBf16, *device).ns,
-            DatasheetTime(small, CategoryId::kConv, Precision::kBf16, datasheet).ns);
+  const OperatorTime between = TimeOn(*device, Gemm{.m = 512, .n = 2048, .k = 1024});
+  EXPECT_GT(between.ns, 2.0e6);
+  EXPECT_LT(between.ns, 6.0e7);
+  EXPECT_EQ(between.provenance, Provenance::kInterpolated);
+  EXPECT_GE(between.error.half_90, between.error.half_50);
+  const OperatorTime conv = TimeOn(*device, small, CategoryId::kConv);
+  EXPECT_EQ(conv.ns, DatasheetTime(CostOf(small, Precision::kBf16), CategoryId::kConv, Precision::kBf16, datasheet).ns);
+  EXPECT_EQ(conv.provenance, Provenance::kDatasheet);
 }
 
 TEST(Calibrate, FarOutsideTheMeasuredRangeTheRooflineCarriesTheTrend) {
   const Device datasheet = *FindDevice("cpu");
-  const Cost measured = CostOf(Gemm{.m = 256, .n = 1024, .k = 1024}, Precision::kBf16);
-  const double datasheet_ns = DatasheetTime(measured, CategoryId::kGemm, Precision::kBf16, datasheet).ns;
-  const auto device =
-      Calibrate(datasheet, Precision::kBf16, {PointOf(CategoryId::kGemm, measured, 2 * datasheet_ns)}, "c-1");
+  const Gemm measured{.m = 256, .n = 1024, .k = 1024};
+  const double datasheet_ns = TimeOn(datasheet, measured).ns;
+  const auto device = Calibrate(datasheet, Precision::kBf16, {Measured(measured, 8 * datasheet_ns)}, "c-1");
   ASSERT_TRUE(device.ok());
-  const Cost huge = CostOf(Gemm{.m = 65536, .n = 8192, .k = 8192}, Precision::kBf16);
-  const double ratio = TimeOf(huge, CategoryId::kGemm, Precision::kBf16, *device).ns /
-                       DatasheetTime(huge, CategoryId::kGemm, Precision::kBf16, datasheet).ns;
-  EXPECT_NEAR(ratio, 2, 1e-9);
+  const Gemm huge{.m = 65536, .n = 8192, .k = 8192};
+  const OperatorTime time = TimeOn(*device, huge);
+  EXPECT_EQ(time.provenance, Provenance::kExtrapolated);
+  EXPECT_GT(time.ns, 4 * TimeOn(datasheet, huge).ns);
+  EXPECT_LT(time.ns, 16 * TimeOn(datasheet, huge).ns);
 }
 
 TEST(Calibrate, NoPredictionIsFasterThanThePeak) {
   const Device datasheet = *FindDevice("cpu");
-  const Cost tiny = CostOf(Gemm{.m = 1, .n = 16, .k = 16}, Precision::kBf16);
-  const auto device = Calibrate(datasheet, Precision::kBf16, {PointOf(CategoryId::kGemm, tiny, 1)}, "c-1");
+  const auto device =
+      Calibrate(datasheet, Precision::kBf16, {Measured(Gemm{.m = 1, .n = 16, .k = 16}, 1)}, "c-1");
   ASSERT_TRUE(device.ok());
-  const Cost huge = CostOf(Gemm{.m = 8192, .n = 8192, .k = 8192}, Precision::kBf16);
-  EXPECT_GE(TimeOf(huge, CategoryId::kGemm, Precision::kBf16, *device).ns,
-            huge.flops * 1e9 / device->fastest_flops_per_s(Precision::kBf16));
+  const Gemm huge{.m = 8192, .n = 8192, .k = 8192};
+  EXPECT_GE(TimeOn(*device, huge).ns,
+            2e9 * 8192 * 8192 * 8192 / device->fastest_flops_per_s(Precision::kBf16));
+}
+
+// Laws are of device times; what a GPU waits for its host comes on top, and is told apart.
+TEST(WithLaws, AShortKernelStillWaitsForTheHost) {
+  const Device datasheet = *FindDevice("h100-sxm");
+  const Device device = WithLaws(
+      datasheet, *FitLaws(datasheet, {{GemmSize{1, 1280, 1280}, Precision::kBf16, 3000}}), "c-1");
+  const OperatorTime time = TimeOn(device, Gemm{.m = 1, .n = 1280, .k = 1280}, CategoryId::kGemv);
+  EXPECT_EQ(time.ns, datasheet.launch_ns);
+  EXPECT_NEAR(time.idle_ns, datasheet.launch_ns - 3000, 1e-6);
+  EXPECT_EQ(time.bound, Bound::kLaunch);
+  EXPECT_EQ(time.provenance, Provenance::kExact);
+}
+
+TEST(WithLaws, TransfersThoseOfAnotherDevice) {
+  const Device h100 = *FindDevice("h100-sxm"), h200 = *FindDevice("h200-sxm");
+  const LawModel model = *FitLaws(h100, {{GemmSize{4096, 4096, 4096}, Precision::kBf16, 250'000}});
+  const Gemm gemm{.m = 4096, .n = 4096, .k = 4096};
+  EXPECT_EQ(TimeOn(WithLaws(h100, model, "c-1"), gemm).provenance, Provenance::kExact);
+  const OperatorTime time = TimeOn(WithLaws(h200, model, "c-1"), gemm);
+  EXPECT_EQ(time.provenance, Provenance::kTransferred);
+  EXPECT_NEAR(time.ns, 250'000, 25'000);  // the two differ in memory alone
 }
 
 TEST(Calibrate, RefusesPointsThatAreNoMeasurement) {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <string>
 
+#include "analytic/law/device_laws.h"
 #include "analytic/prediction.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -37,6 +38,9 @@ void ExpectEqualToAFreshReport(WhatIf& what_if, const Scenario& scenario) {
   EXPECT_EQ(price->memory.activation_bytes, root.peak_activation_bytes);
   EXPECT_EQ(price->memory.kv_cache_bytes, root.kv_cache_bytes);
   EXPECT_EQ(price->device_memory_bytes, changed->device.memory_bytes);
+  const TimeSpread spread = what_if.TotalSpread();
+  EXPECT_NEAR(spread.below_50, root.spread.below_50, 1e-9 * root.time_ns);
+  EXPECT_NEAR(spread.above_90, root.spread.above_90, 1e-9 * root.time_ns);
 }
 
 TEST(WhatIf, AnyMixOfKnobsEqualsAFreshReportToTheLastBit) {
@@ -71,6 +75,29 @@ TEST(WhatIf, ACalibratedDeviceAndTheSecondModelEqualFreshReportsToo) {
       Scenario scenario = random.Next();
       scenario.device = nullptr;
       ExpectEqualToAFreshReport(*what_if, scenario);
+    }
+  }
+}
+
+// Laws of whole operators, by their sizes, on a device whose host has to be waited for.
+TEST(WhatIf, AGpuWithLawsEqualsFreshReportsToo) {
+  const Device datasheet = *FindDevice("h200-sxm");
+  const LawModel model = *FitLaws(
+      *FindDevice("h100-sxm"),
+      {{GemmSize{1, 1280, 1280}, Precision::kBf16, 3.1e3},
+       {GemmSize{512, 3420, 1280}, Precision::kBf16, 9.5e3},
+       {GemmSize{4096, 3072, 768}, Precision::kBf16, 4.1e4},
+       {AttentionSize{
+            .batch = 1, .seq_q = 512, .seq_kv = 512, .heads = 10, .kv_heads = 10, .head_dim = 128, .is_causal = true},
+        Precision::kBf16, 1.9e4}});
+  for (const bool is_transfer : {false, true}) {
+    const Device& device = is_transfer ? datasheet : model.device;
+    auto what_if = WhatIf::Create({ModelSpec(), *FindWorkload("dsocr-standard-v1"), WithLaws(device, model, "c-1")});
+    ASSERT_TRUE(what_if.ok()) << what_if.status();
+    RandomScenarios random(13);
+    for (int i = 0; i < 300 && !HasFailure(); ++i) {
+      SCOPED_TRACE(i);
+      ExpectEqualToAFreshReport(*what_if, random.Next());
     }
   }
 }

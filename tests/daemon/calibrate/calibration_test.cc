@@ -3,6 +3,8 @@
 #include <memory>
 #include <string>
 
+#include "analytic/law/device_laws.h"
+#include "daemon/calibrate/law_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/scratch_directory.h"
@@ -74,6 +76,25 @@ TEST_F(ApplyCalibrationTest, FileIsReadByItsPath) {
 TEST_F(ApplyCalibrationTest, UnknownIdOrFileIsNotFound) {
   EXPECT_EQ(Apply("c-000000000000").status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(Apply(directory_ / "none.json").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(ApplyCalibrationTest, LawsOfATableAreTransferredToTheDeviceAskedFor) {
+  const analytic::Device h100 = *analytic::FindDevice("h100-sxm");
+  LawFile file{.tool_version = "1", .table_device = "X", .rows = 1};
+  file.model = *analytic::FitLaws(h100, {{analytic::GemmSize{64, 1280, 1280}, analytic::Precision::kBf16, 4000}});
+  file.rows_sha256 = std::string(64, '0');
+  const std::string path = directory_.Write("laws.json", WriteLawFile(file));
+  const auto device = Apply(path);
+  ASSERT_TRUE(device.ok()) << device.status();
+  EXPECT_EQ(device->calibration_id, path);
+  ASSERT_NE(device->laws, nullptr);
+  EXPECT_EQ(device->laws->model.device.name, "h100-sxm");
+  EXPECT_EQ(device->laws->device.name, analytic::DeviceCatalogue().front().name);
+
+  file.law_revision = kLawRevision + 1;
+  directory_.Write("laws.json", WriteLawFile(file));
+  EXPECT_EQ(Apply(path).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(Apply(path).status().message()), HasSubstr("fit the table again"));
 }
 
 TEST_F(ApplyCalibrationTest, AnotherDtypeIsInvalid) {

@@ -10,6 +10,10 @@
 namespace dsocr::report {
 namespace {
 
+analytic::Device Measured(const analytic::Device& device, const std::vector<analytic::CalibrationPoint>& points) {
+  return *analytic::Calibrate(device, analytic::Precision::kBf16, points, "c-2");
+}
+
 TEST(InputDigest, IsSixtyFourHexDigitsOfTheInputAlone) {
   const std::string digest = InputDigest(SampleInput());
   EXPECT_EQ(digest.size(), 64u);
@@ -42,12 +46,9 @@ TEST(InputDigest, ChangesWithEverythingThatDecidesThePrediction) {
       [](ReportInput* i) { i->device.name = "other"; },
       [](ReportInput* i) { i->device.memory_bytes_per_s *= 1 + 1e-15; },
       [](ReportInput* i) { i->device.calibration_id = "c-1"; },
-      [](ReportInput* i) {
-        i->device.curves[0].push_back({1, 2, 3});
-      },
-      [](ReportInput* i) {
-        i->device.curves[1].push_back({1, 2, 3});
-      },
+      [](ReportInput* i) { i->device = Measured(i->device, {{.category_id = "gemm", .flops = 1000, .time_ns = 1e3}}); },
+      [](ReportInput* i) { i->device = Measured(i->device, {{.category_id = "gemm", .flops = 1000, .time_ns = 2e3}}); },
+      [](ReportInput* i) { i->device = Measured(i->device, {{.category_id = "conv", .flops = 1000, .time_ns = 1e3}}); },
       [](ReportInput* i) { i->provenance.mutable_weights()->set_random_seed(1); },
       [](ReportInput* i) { i->provenance.mutable_weights()->clear_random_seed(); },
       [](ReportInput* i) { i->provenance.mutable_weights()->set_path("/weights"); },
