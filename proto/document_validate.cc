@@ -243,6 +243,12 @@ class Validator {
     }
   }
 
+  void CheckInterval(const google::protobuf::RepeatedField<double>& interval, const std::string& path) {
+    if (!interval.empty() && (interval.size() != 2 || interval[0] > interval[1])) {
+      Add(path, fmt::format("[{}]", interval.size()), "must be [low, high], or empty");
+    }
+  }
+
   void CheckReachable(int root) {
     std::vector<bool> is_reached(report_.modules_size());
     std::vector<int> open = {root};
@@ -312,6 +318,12 @@ class Validator {
         Add(path + ".operator_breakdown", "[]", "must not be empty");
       }
       CheckBreakdown(metrics.operator_breakdown(), path);
+      CheckInterval(metrics.interval_50_ms(), path + ".interval_50_ms");
+      CheckInterval(metrics.interval_90_ms(), path + ".interval_90_ms");
+      for (int k = 0; k < metrics.operator_breakdown_size(); ++k) {
+        CheckInterval(metrics.operator_breakdown(k).interval_90_ms(),
+                      fmt::format("{}.operator_breakdown[{}].interval_90_ms", path, k));
+      }
     }
   }
 

@@ -39,7 +39,7 @@ Style StyleOfRatio(std::optional<double> ratio) {
 Table FiguresTable(const std::string& title, const std::vector<Figures>& figures, const Figures& total,
                    bool is_measured) {
   Table table;
-  table.columns = {{title, "name"}, {"PREDICTED", "predicted_ms", true}};
+  table.columns = {{title, "name"}, {"PREDICTED", "predicted_ms", true}, {"90 %", "interval_90_share", true}};
   if (is_measured) {
     table.columns.push_back({"MEASURED", "measured_ms", true});
     table.columns.push_back({"RATIO", "ratio", true});
@@ -55,6 +55,8 @@ Table FiguresTable(const std::string& title, const std::vector<Figures>& figures
     std::vector<Cell> row;
     row.emplace_back(Shortened(line.label, kLabelWidth), line.label, style);
     row.emplace_back(HumanMs(line.predicted_ms), Exact(line.predicted_ms), style);
+    row.emplace_back(line.interval_90_share ? "±" + HumanShare(*line.interval_90_share) : "",
+                     Exact(line.interval_90_share), Style::kDim);
     if (is_measured) {
       row.emplace_back(HumanMs(line.measured_ms), Exact(line.measured_ms), style);
       row.emplace_back(HumanRatio(line.Ratio()), Exact(line.Ratio()),
@@ -97,6 +99,7 @@ std::vector<Table> Tables(const ReportView& view) {
       FiguresTable("OPERATORS", view.Categories(), categories_total, view.is_measured()),
   };
   for (Table& table : tables) {
+    DropEmptyColumn("interval_90_share", &table);
     DropEmptyColumn("bound", &table);
   }
   return tables;

@@ -33,6 +33,12 @@ auto FindOrNull(const Map& map, const std::string& key) {
   return found == map.end() ? nullptr : found->second;
 }
 
+std::optional<double> ReachOf(const google::protobuf::RepeatedField<double>& interval, double time_ms) {
+  return interval.size() == 2 && time_ms > 0
+             ? std::optional(std::max(time_ms - interval[0], interval[1] - time_ms) / time_ms)
+             : std::nullopt;
+}
+
 }  // namespace
 
 std::optional<double> Figures::Ratio() const {
@@ -94,6 +100,7 @@ Figures ReportView::OfModule(const v1::AnalyticModuleNode& node) const {
     figures.predicted_ms = metrics->total_time_ms();
     figures.calls = metrics->calls();
     figures.bound = metrics->bound();
+    figures.interval_90_share = ReachOf(metrics->interval_90_ms(), metrics->total_time_ms());
   }
   if (const v1::ModuleMeasurement* measured = FindOrNull(measurements_, node.module_id())) {
     figures.measured_ms = measured->busy_time_ms() + measured->gap_time_ms();
@@ -185,6 +192,7 @@ std::vector<Figures> ReportView::Categories() const {
     for (const v1::OperatorMetrics& part : metrics->operator_breakdown()) {
       at(part.category_id()).predicted_ms = part.time_ms();
       at(part.category_id()).calls = part.calls();
+      at(part.category_id()).interval_90_share = ReachOf(part.interval_90_ms(), part.time_ms());
     }
   }
   if (const v1::ModuleMeasurement* measured = RootMeasurement()) {

@@ -20,6 +20,7 @@ struct Figures {
   std::optional<double> predicted_ms;
   std::optional<double> measured_ms;  // busy + gap: the span that the prediction predicts
   std::optional<int64_t> calls;
+  std::optional<double> interval_90_share;  // how far the 90 % interval reaches from the prediction, on its wider side
   v1::Bound bound = v1::BOUND_UNSPECIFIED;
 
   std::optional<double> Ratio() const;  // predicted / measured, where both are more than nothing

@@ -114,6 +114,11 @@ void Add(int64_t figure, int64_t count, int64_t* sum) {
   }
 }
 
+// Passes err together.
+void AddSpread(const analytic::TimeSpread& spread, double times, analytic::TimeSpread* sum) {
+  *sum += {spread.below_50 * times, spread.above_50 * times, spread.below_90 * times, spread.above_90 * times};
+}
+
 // The figures of a window while they are summed.
 class WindowSum {
  public:
@@ -122,6 +127,7 @@ class WindowSum {
     const std::vector<ModuleFigures> nothing = analytic::Evaluate(tree_, Frames(), precision, device);
     figures_ = nothing;
     time_by_bound_.resize(nothing.size());
+    longest_ns_.resize(nothing.size());
   }
 
   // The passes of `sets` of that request, `count` times; nothing where the sizes are beyond any that can be.
@@ -176,6 +182,13 @@ class WindowSum {
     const auto times = static_cast<double>(count);
     sum.time_ns += added.time_ns * times;
     sum.self_time_ns += added.self_time_ns * times;
+    AddSpread(added.spread, times, &sum.spread);
+    if (added.time_ns > longest_ns_[index]) {
+      longest_ns_[index] = added.time_ns;
+      sum.provenance = added.provenance;
+      sum.nearest = added.nearest;
+      sum.nearest_distance = added.nearest_distance;
+    }
     time_by_bound_[index][static_cast<size_t>(added.bound)] += added.time_ns * times;
     // A node has its categories whether it runs or not.
     for (size_t i = 0; i < sum.operators.size(); ++i) {
@@ -185,6 +198,7 @@ class WindowSum {
       Add(added.operators[i].vector_flops, count, &category.vector_flops);
       Add(added.operators[i].io_bytes, count, &category.io_bytes);
       category.time_ns += added.operators[i].time_ns * times;
+      AddSpread(added.operators[i].spread, times, &category.spread);
     }
   }
 
@@ -194,6 +208,7 @@ class WindowSum {
   const analytic::ModuleTree tree_;
   std::vector<ModuleFigures> figures_;
   std::vector<std::array<double, kBounds>> time_by_bound_;
+  std::vector<double> longest_ns_;  // of one pass
 };
 
 // What its layout says of rows and tokens; one page of one sequence.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "analytic/category.h"
+#include "analytic/law/device_laws.h"
 #include "base/status.h"
 #include "daemon/catalog/models.h"
 #include "daemon/catalog/operator_snapshot.h"
@@ -101,8 +102,29 @@ v1::AnalyticModuleNode NodeOf(const Prediction& prediction, const PredictedModul
   return node;
 }
 
-v1::ModuleMetricsSnapshot MetricsOf(const PredictedModule& module, const std::string& profile_id,
-                                    double model_time_ns) {
+v1::PredictionSource SourceOf(analytic::Provenance provenance) {
+  switch (provenance) {
+    case analytic::Provenance::kExact:
+      return v1::PREDICTION_SOURCE_EXACT;
+    case analytic::Provenance::kInterpolated:
+      return v1::PREDICTION_SOURCE_INTERPOLATED;
+    case analytic::Provenance::kExtrapolated:
+      return v1::PREDICTION_SOURCE_EXTRAPOLATED;
+    case analytic::Provenance::kTransferred:
+      return v1::PREDICTION_SOURCE_TRANSFERRED;
+    case analytic::Provenance::kDatasheet:
+      return v1::PREDICTION_SOURCE_DATASHEET;
+  }
+  return v1::PREDICTION_SOURCE_UNSPECIFIED;
+}
+
+void AddInterval(double ns, double below_ns, double above_ns, google::protobuf::RepeatedField<double>* interval) {
+  interval->Add(Milliseconds(ns - below_ns));
+  interval->Add(Milliseconds(ns + above_ns));
+}
+
+v1::ModuleMetricsSnapshot MetricsOf(const PredictedModule& module, const std::string& profile_id, double model_time_ns,
+                                    const analytic::DeviceLaws* laws) {
   const ModuleFigures& figures = module.figures;
   v1::ModuleMetricsSnapshot metrics;
   metrics.set_module_id(module.module_id);
@@ -123,11 +145,19 @@ v1::ModuleMetricsSnapshot MetricsOf(const PredictedModule& module, const std::st
     op.set_io_tb(Terabits(category.io_bytes));
     op.set_share_of_module_flops(Share(static_cast<double>(category.flops), static_cast<double>(figures.flops)));
     op.set_time_ms(Milliseconds(category.time_ns));
+    AddInterval(category.time_ns, category.spread.below_90, category.spread.above_90, op.mutable_interval_90_ms());
   }
   metrics.set_self_time_ms(Milliseconds(figures.self_time_ns));
   metrics.set_vector_flops_tflops(Tflops(figures.vector_flops));
   metrics.set_launches(figures.launches);
   metrics.set_bound(BoundOf(figures.bound));
+  AddInterval(figures.time_ns, figures.spread.below_50, figures.spread.above_50, metrics.mutable_interval_50_ms());
+  AddInterval(figures.time_ns, figures.spread.below_90, figures.spread.above_90, metrics.mutable_interval_90_ms());
+  metrics.set_prediction_source(SourceOf(figures.provenance));
+  if (laws != nullptr && figures.nearest >= 0) {
+    metrics.set_nearest_operator(DescribeSize(laws->model.samples[static_cast<size_t>(figures.nearest)].size));
+    metrics.set_nearest_distance_octaves(figures.nearest_distance);
+  }
   return metrics;
 }
 
@@ -155,8 +185,9 @@ v1::Bound BoundOf(analytic::Bound bound) {
     case analytic::Bound::kCompute:
       return v1::BOUND_COMPUTE;
     case analytic::Bound::kMemory:
-    case analytic::Bound::kL2:  // reports know one kind of memory
       return v1::BOUND_MEMORY;
+    case analytic::Bound::kL2:
+      return v1::BOUND_L2;
     case analytic::Bound::kLatency:
       return v1::BOUND_LATENCY;
     case analytic::Bound::kLaunch:
@@ -215,7 +246,8 @@ v1::AnalyticModelReport BuildReport(const ReportInput& input, const Prediction& 
   report.mutable_module_metrics()->Reserve(static_cast<int>(prediction.modules.size()));
   for (const PredictedModule& module : prediction.modules) {
     *report.add_modules() = NodeOf(prediction, module);
-    *report.add_module_metrics() = MetricsOf(module, input.workload.profile_id, model_time_ns);
+    *report.add_module_metrics() =
+        MetricsOf(module, input.workload.profile_id, model_time_ns, input.device.laws.get());
   }
   if (input.operators) {
     for (v1::OperatorCategory& category : catalog::CategoriesOf(*input.operators)) {

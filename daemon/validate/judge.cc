@@ -196,8 +196,10 @@ v1::CaseVerdict Judge(const v1::ValidationCase& of, const v1::AnalyticModelRepor
     if (node.predicted == nullptr || node.measured == nullptr) {
       continue;
     }
-    *verdict.add_stages() = JudgeTime(stage, node.predicted->total_time_ms(), MedianMs(*node.measured),
-                                      limit(bounds.has_max_stage_error_pct(), bounds.max_stage_error_pct()));
+    v1::StageVerdict& judged = *verdict.add_stages() =
+        JudgeTime(stage, node.predicted->total_time_ms(), MedianMs(*node.measured),
+                  limit(bounds.has_max_stage_error_pct(), bounds.max_stage_error_pct()));
+    *judged.mutable_interval_90() = node.predicted->interval_90_ms();
     *verdict.add_launches() = JudgeLaunches(stage, node, bounds);
   }
   *verdict.add_stages() = JudgeTime(kTotal, report.predicted_total_time_ms(), report.measured_total_time_ms(),

@@ -113,6 +113,20 @@ TEST(Validate, BoundsWhatIsSaidOfTheRecording) {
   EXPECT_THAT(Problems(report), ElementsAre("attribution.sampling.device_time_95_ms: [2]: must be [low, high]"));
 }
 
+TEST(Validate, WantsIntervalsToHaveTwoEndsInOrder) {
+  v1::AnalyticModelReport report = SampleReport();
+  v1::ModuleMetricsSnapshot* metrics = report.mutable_module_metrics(0);
+  metrics->add_interval_90_ms(1);
+  metrics->add_interval_50_ms(2);
+  metrics->add_interval_50_ms(1);
+  metrics->mutable_operator_breakdown(0)->add_interval_90_ms(1);
+  EXPECT_THAT(
+      Problems(report),
+      ElementsAre("module_metrics[0].interval_50_ms: [2]: must be [low, high], or empty",
+                  "module_metrics[0].interval_90_ms: [1]: must be [low, high], or empty",
+                  "module_metrics[0].operator_breakdown[0].interval_90_ms: [1]: must be [low, high], or empty"));
+}
+
 TEST(Validate, WantsTheResidualToAddUp) {
   v1::AnalyticModelReport report = SampleReport();
   v1::Residual* residual = report.mutable_residual();
@@ -128,8 +142,7 @@ TEST(Validate, WantsTheResidualToAddUp) {
   residual->mutable_parts(0)->clear_module_id();
   residual->mutable_parts(1)->clear_category_id();
   report.clear_measured_total_time_ms();
-  EXPECT_THAT(Problems(report),
-              ElementsAre("residual: {…}: must be null where nothing was measured or predicted"));
+  EXPECT_THAT(Problems(report), ElementsAre("residual: {…}: must be null where nothing was measured or predicted"));
 }
 
 TEST(Validate, RefusesWhatIsEmptyOrMissing) {

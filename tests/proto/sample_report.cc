@@ -108,6 +108,7 @@ void AddMetrics(const Row& row, v1::AnalyticModelReport* report) {
   metrics->set_share_of_model_time(row.predicted_ms / 12000);
   metrics->set_launches(4 * row.calls);
   metrics->set_bound(row.bound);
+  metrics->set_prediction_source(v1::PREDICTION_SOURCE_DATASHEET);
   v1::OperatorMetrics* part = metrics->add_operator_breakdown();
   part->set_category_id(row.category);
   part->set_calls(row.calls);

@@ -36,8 +36,24 @@ TEST(ReportText, SaysThatLaunchesWereNotCounted) {
               HasSubstr("ledger     1,204,316 recorded + 12 dropped + 0 invalid; launches were not counted\n"));
 }
 
-TEST(ReportText, FitsAHundredColumns) {
+// Every prediction with an interval from three quarters of it to one and a half times.
+v1::AnalyticModelReport WithIntervals() {
   v1::AnalyticModelReport report = SampleReport();
+  for (v1::ModuleMetricsSnapshot& metrics : *report.mutable_module_metrics()) {
+    metrics.add_interval_90_ms(0.75 * metrics.total_time_ms());
+    metrics.add_interval_90_ms(1.5 * metrics.total_time_ms());
+  }
+  return report;
+}
+
+TEST(ReportText, SaysHowSureAPredictionIs) {
+  const std::string text = ReportText(WithIntervals(), false);
+  EXPECT_THAT(text, HasSubstr("PREDICTED     90 %"));
+  EXPECT_THAT(text, HasSubstr("±50.0 %"));
+}
+
+TEST(ReportText, FitsAHundredColumns) {
+  v1::AnalyticModelReport report = WithIntervals();
   report.mutable_residual()->mutable_parts(0)->set_text("elementwise operators 100 % faster than predicted");
   report.mutable_residual()->mutable_parts(0)->set_module_id("vision/sam/block[0-1,3-4,6-7,9-10]/attn/rel_pos/bias");
   const std::string longest = "vision/sam/block[0-1,3-4,6-7,9-10]/attn/rel_pos/scores_of_both_sides";
