@@ -17,6 +17,13 @@ namespace dsocr::analytic {
 
 enum class DeviceKind { kCpu, kCuda };
 
+// The size that a matrix product or attention was measured at. `values` are, of gemm, m, n, k and how many products a
+// call does; of attention batch, seq_q, seq_kv, heads, kv_heads, head_dim and causal (0 or 1).
+struct PointSize {
+  std::string kind;  // gemm, attention; empty: none
+  std::vector<int64_t> values;
+};
+
 // One measured operator: the work of a call, in the definitions of docs/cost-model.md, and the time it took.
 struct CalibrationPoint {
   std::string category_id;
@@ -25,6 +32,7 @@ struct CalibrationPoint {
   int64_t io_bytes = 0;
   int64_t launches = 1;
   double time_ns = 0;
+  PointSize size;
 };
 
 struct DeviceLaws;  // law/device_laws.h

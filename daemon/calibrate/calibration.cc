@@ -1,8 +1,11 @@
 #include "daemon/calibrate/calibration.h"
 
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <initializer_list>
 #include <iterator>
+#include <limits>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -10,6 +13,7 @@
 #include "absl/status/status.h"
 #include "base/status.h"
 #include "daemon/calibrate/law_file.h"
+#include "daemon/calibrate/strict_json.h"
 #include "daemon/store/new_id.h"
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
@@ -19,48 +23,96 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kMaxNesting = 8;  // the document has three levels
+constexpr int64_t kMostWork = 9'000'000'000'000'000'000;
+constexpr int64_t kLargestPointSize = int64_t{1} << 31;
+constexpr double kLongestNs = 1e15;  // eleven days
+constexpr size_t kMaxPoints = 100'000;
 
-absl::Status Malformed(std::string_view path, std::string_view why) {
-  return absl::InvalidArgumentError(fmt::format("calibration: {} {}; measure the device again", path, why));
+absl::Status Malformed(std::string_view why) {
+  return absl::InvalidArgumentError(fmt::format("calibration: {}; measure the device again", why));
 }
 
-// A number that is there, finite and not negative.
-absl::Status ReadCount(const Json& point, const std::string& path, const char* key, int64_t* out) {
-  const auto found = point.find(key);
-  if (found == point.end() || !found->is_number_integer() || (found->is_number_integer() && found->get<double>() < 0) ||
-      found->get<double>() > 9e18) {
-    return Malformed(fmt::format("{}.{}", path, key), "is not a count");
+absl::StatusOr<analytic::PointSize> ReadSize(const Json& json, const std::string& path) {
+  ObjectReader reader(json, path + ".");
+  analytic::PointSize size;
+  const auto read = [&](std::initializer_list<const char*> keys) {
+    for (const char* key : keys) {
+      reader.Integer(key, 1, kLargestPointSize, &size.values.emplace_back());
+    }
+  };
+  if (reader.Has("m")) {
+    size.kind = "gemm";
+    read({"m", "n", "k", "count"});
+  } else {
+    size.kind = "attention";
+    read({"batch", "seq_q", "seq_kv", "heads", "kv_heads", "head_dim"});
+    bool is_causal = false;
+    reader.Bool("causal", &is_causal);
+    size.values.push_back(is_causal ? 1 : 0);
   }
-  *out = found->get<int64_t>();
-  return absl::OkStatus();
+  DSOCR_RETURN_IF_ERROR(reader.Finish());
+  return size;
 }
 
 absl::StatusOr<analytic::CalibrationPoint> ReadPoint(const Json& json, const std::string& path) {
-  if (!json.is_object()) {
-    return Malformed(path, "is not an object");
-  }
+  ObjectReader reader(json, path + ".");
   analytic::CalibrationPoint point;
-  const auto category = json.find("category");
-  if (category == json.end() || !category->is_string()) {
-    return Malformed(path + ".category", "is not a word");
+  std::string name;
+  reader.Text("category", &point.category_id);
+  if (reader.Has("name")) {
+    reader.Text("name", &name);
   }
-  point.category_id = category->get<std::string>();
-  DSOCR_RETURN_IF_ERROR(ReadCount(json, path, "flops", &point.flops));
-  DSOCR_RETURN_IF_ERROR(ReadCount(json, path, "vector_flops", &point.vector_flops));
-  DSOCR_RETURN_IF_ERROR(ReadCount(json, path, "bytes", &point.io_bytes));
-  DSOCR_RETURN_IF_ERROR(ReadCount(json, path, "launches", &point.launches));
-  const auto time = json.find("time_ns");
-  if (time == json.end() || !time->is_number() || !(time->get<double>() > 0)) {
-    return Malformed(path + ".time_ns", "is not a positive number");
+  reader.Integer("flops", 0, kMostWork, &point.flops);
+  reader.Integer("vector_flops", 0, kMostWork, &point.vector_flops);
+  reader.Integer("bytes", 0, kMostWork, &point.io_bytes);
+  reader.Integer("launches", 0, kMostWork, &point.launches);
+  reader.Number("time_ns", std::numeric_limits<double>::min(), kLongestNs, &point.time_ns);
+  if (reader.Has("size")) {
+    if (const Json* size = reader.Object("size")) {
+      DSOCR_ASSIGN_OR_RETURN(point.size, ReadSize(*size, path + ".size"));
+    }
   }
-  point.time_ns = time->get<double>();
+  DSOCR_RETURN_IF_ERROR(reader.Finish());
   return point;
 }
 
-std::string TextOf(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+absl::Status ReadDevice(const Json& json, v1::DeviceInfo* device) {
+  ObjectReader reader(json, "device.");
+  int64_t cores = 0;
+  reader.Text("name", device->mutable_name());
+  reader.Text("kind", device->mutable_kind());
+  reader.Text("driver", device->mutable_driver());
+  reader.Integer("cores", 0, kLargestPointSize, &cores);
+  return reader.Finish();
+}
+
+absl::StatusOr<Calibration> ReadDocument(std::string_view text) {
+  DSOCR_ASSIGN_OR_RETURN(const Json root, ParseJsonObject(text, kMaxCalibrationBytes));
+  ObjectReader reader(root, "");
+  Calibration calibration;
+  if (reader.Has("device")) {
+    if (const Json* device = reader.Object("device")) {
+      DSOCR_RETURN_IF_ERROR(ReadDevice(*device, &calibration.device));
+    }
+  }
+  reader.Text("dtype", &calibration.dtype);
+  if (calibration.dtype != "fp32" && calibration.dtype != "bf16") {
+    reader.Refuse("dtype", fmt::format("'{}', expected fp32 or bf16", calibration.dtype));
+  }
+  if (reader.Has("seconds")) {
+    double seconds = 0;
+    reader.Number("seconds", 0, kLongestNs, &seconds);
+  }
+  const Json* points = reader.Array("points", kMaxPoints);
+  if (points != nullptr && points->empty()) {
+    reader.Refuse("points", "a list without points");
+  }
+  DSOCR_RETURN_IF_ERROR(reader.Finish());
+  for (size_t i = 0; i < points->size(); ++i) {
+    DSOCR_ASSIGN_OR_RETURN(analytic::CalibrationPoint point, ReadPoint((*points)[i], fmt::format("points[{}]", i)));
+    calibration.points.push_back(std::move(point));
+  }
+  return calibration;
 }
 
 absl::StatusOr<std::string> ReadCalibrationFile(const std::string& path) {
@@ -80,35 +132,9 @@ absl::StatusOr<std::string> ReadCalibrationFile(const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<Calibration> ParseCalibration(std::string_view json_text) {
-  if (json_text.size() > kMaxCalibrationBytes) {
-    return Malformed("document",
-                     fmt::format("has {} bytes, expected at most {}", json_text.size(), kMaxCalibrationBytes));
-  }
-  const auto limit_nesting = [](int depth, Json::parse_event_t, Json&) { return depth <= kMaxNesting; };
-  const Json root = Json::parse(json_text, limit_nesting, /*allow_exceptions=*/false);
-  if (!root.is_object()) {
-    return Malformed("document", "is no JSON object");
-  }
-  Calibration calibration;
-  if (const auto device = root.find("device"); device != root.end() && device->is_object()) {
-    calibration.device.set_name(TextOf(*device, "name"));
-    calibration.device.set_kind(TextOf(*device, "kind"));
-    calibration.device.set_driver(TextOf(*device, "driver"));
-  }
-  calibration.dtype = TextOf(root, "dtype");
-  if (calibration.dtype != "fp32" && calibration.dtype != "bf16") {
-    return Malformed("dtype", fmt::format("is '{}', expected fp32 or bf16", calibration.dtype));
-  }
-  const auto points = root.find("points");
-  if (points == root.end() || !points->is_array() || points->empty()) {
-    return Malformed("points", "is not a list with points");
-  }
-  for (size_t i = 0; i < points->size(); ++i) {
-    DSOCR_ASSIGN_OR_RETURN(analytic::CalibrationPoint point, ReadPoint((*points)[i], fmt::format("points[{}]", i)));
-    calibration.points.push_back(std::move(point));
-  }
-  return calibration;
+absl::StatusOr<Calibration> ParseCalibration(std::string_view json) {
+  absl::StatusOr<Calibration> calibration = ReadDocument(json);
+  return calibration.ok() ? std::move(calibration) : Malformed(std::string(calibration.status().message()));
 }
 
 absl::StatusOr<analytic::Device> ApplyCalibration(const analytic::Device& datasheet, const std::string& request,
@@ -130,8 +156,8 @@ absl::StatusOr<analytic::Device> ApplyCalibration(const analytic::Device& datash
     if (ClaimsToBeLawFile(json)) {
       absl::StatusOr<analytic::Device> device = WithLawFile(datasheet, json, id);
       return device.ok() ? device
-                         : absl::InvalidArgumentError(fmt::format("calibration '{}': {}", id,
-                                                                  std::string(device.status().message())));
+                         : absl::InvalidArgumentError(
+                               fmt::format("calibration '{}': {}", id, std::string(device.status().message())));
     }
   } else {
     DSOCR_ASSIGN_OR_RETURN(const store::StoredCalibration stored, store->GetCalibration(request));
@@ -151,7 +177,7 @@ absl::StatusOr<std::string> KeepCalibration(const std::string& json, const store
                                             store::Store* store) {
   DSOCR_ASSIGN_OR_RETURN(const Calibration calibration, ParseCalibration(json));
   if (calibration.dtype != key.dtype) {
-    return Malformed("dtype", fmt::format("is '{}', expected '{}'", calibration.dtype, key.dtype));
+    return Malformed(fmt::format("dtype: '{}', expected '{}'", calibration.dtype, key.dtype));
   }
   const std::string id = store::NewId("c");
   DSOCR_RETURN_IF_ERROR(store->PutCalibration({id, key, json}));

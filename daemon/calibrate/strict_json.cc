@@ -93,6 +93,12 @@ void ObjectReader::Number(const char* key, double smallest, double largest, doub
   }
 }
 
+void ObjectReader::Bool(const char* key, bool* out) {
+  if (const nlohmann::json* value = Find(key, &nlohmann::json::is_boolean, "true or false")) {
+    *out = value->get<bool>();
+  }
+}
+
 void ObjectReader::Numbers(const char* key, std::vector<double>* out) {
   const nlohmann::json* list = Find(key, &nlohmann::json::is_array, "a list");
   if (list == nullptr) {

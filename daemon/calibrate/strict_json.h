@@ -29,6 +29,7 @@ class ObjectReader {
   void Text(const char* key, std::string* out);
   void Integer(const char* key, int64_t smallest, int64_t largest, int64_t* out);
   void Number(const char* key, double smallest, double largest, double* out);
+  void Bool(const char* key, bool* out);
   void Numbers(const char* key, std::vector<double>* out);  // finite ones
   // Null where the key is missing or of another type, and in an optional key that is not there.
   const nlohmann::json* Object(const char* key);

@@ -59,6 +59,7 @@ struct Point {
   std::string name;      // e.g. "sam 1024 window qkv"
   Work work;
   std::function<Body(Bench&)> prepare;  // makes the operands; the body runs the operator once
+  PointSize size;
 };
 
 // Points that are measured in turn, one call each, so that each finds the caches as its neighbours leave them.

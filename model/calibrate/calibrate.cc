@@ -18,6 +18,8 @@ constexpr int kBurst = 16;
 
 constexpr double kNsPerSecond = 1e9;
 
+using Json = nlohmann::ordered_json;
+
 struct Series {
   const Point* point = nullptr;
   Body body;                    // made at the first turn
@@ -29,6 +31,29 @@ double Median(std::vector<double> samples) {
   const auto middle = samples.begin() + static_cast<std::ptrdiff_t>((samples.size() - 1) / 2);
   std::nth_element(samples.begin(), middle, samples.end());
   return *middle;
+}
+
+// Null where the point has none.
+Json ToJson(const PointSize& size) {
+  if (const auto* gemm = std::get_if<GemmShape>(&size)) {
+    return {{"m", gemm->m}, {"n", gemm->n}, {"k", gemm->k}, {"count", gemm->batch}};
+  }
+  if (const auto* core = std::get_if<AttentionShape>(&size)) {
+    return {{"batch", core->batch},    {"seq_q", core->query_len},   {"seq_kv", core->kv_len},   {"heads", core->heads},
+            {"kv_heads", core->heads}, {"head_dim", core->head_dim}, {"causal", core->is_causal}};
+  }
+  return {};
+}
+
+Json ToJson(const MeasuredPoint& point) {
+  Json json = {{"category", point.category}, {"name", point.name},
+               {"flops", point.work.flops},  {"vector_flops", point.work.vector_flops},
+               {"bytes", point.work.bytes},  {"launches", point.work.launches},
+               {"time_ns", point.time_ns}};
+  if (Json size = ToJson(point.size); !size.is_null()) {
+    json["size"] = std::move(size);
+  }
+  return json;
 }
 
 class Session {
@@ -116,7 +141,7 @@ std::vector<MeasuredPoint> Measure(const std::vector<Group>& groups, Bench& benc
     for (const Series& one : group) {
       if (!one.samples.empty()) {
         const double time_ns = std::max(1.0, Median(one.samples) * kNsPerSecond);
-        measured.push_back({one.point->category, one.point->name, one.point->work, time_ns});
+        measured.push_back({one.point->category, one.point->name, one.point->work, one.point->size, time_ns});
       }
     }
   }
@@ -139,20 +164,14 @@ int RunCalibrate(at::Device device, const DeviceInfo& info, at::ScalarType dtype
   const Clock clock = SteadyClock();
   const double start = clock();
   Bench bench(device, dtype);
-  nlohmann::ordered_json document;
+  Json document;
   document["device"] = {{"name", info.name}, {"kind", info.kind}, {"driver", info.driver}, {"cores", info.cores}};
   document["dtype"] = dtype == at::kFloat ? "fp32" : "bf16";
   const std::vector<MeasuredPoint> points = Measure(PublishedGroups(bench), bench, budget_s, clock);
   document["seconds"] = clock() - start;
-  document["points"] = nlohmann::ordered_json::array();
+  document["points"] = Json::array();
   for (const MeasuredPoint& point : points) {
-    document["points"].push_back({{"category", point.category},
-                                  {"name", point.name},
-                                  {"flops", point.work.flops},
-                                  {"vector_flops", point.work.vector_flops},
-                                  {"bytes", point.work.bytes},
-                                  {"launches", point.work.launches},
-                                  {"time_ns", point.time_ns}});
+    document["points"].push_back(ToJson(point));
   }
   out << document.dump() << std::endl;
   return 0;

@@ -24,6 +24,7 @@ struct MeasuredPoint {
   std::string category;
   std::string name;
   Work work;
+  PointSize size;
   double time_ns = 0;  // median over the calls made
 };
 

@@ -18,12 +18,14 @@ constexpr double kEps = 1e-5;
 constexpr double kQuickGeluSlope = 1.702;
 
 Point LinearPoint(const std::string& name, int64_t rows, int64_t in, int64_t out, int64_t element) {
-  return {"gemm", name, GemmWork({.m = rows, .n = out, .k = in, .has_bias = true}, element),
+  const GemmShape shape = {.m = rows, .n = out, .k = in, .has_bias = true};
+  return {"gemm", name, GemmWork(shape, element),
           [rows, in, out](Bench& bench) {
             return [x = bench.Filled({1, rows, in}, 0.5), w = bench.Weight({out, in}), b = bench.Filled({out}, 0.5)] {
               Linear{w->Next(), b}(x);
             };
-          }};
+          },
+          shape};
 }
 
 Point PositionResize(const std::string& name, int64_t queries, int64_t element) {
@@ -51,17 +53,19 @@ std::vector<Point> ClipPoints(const Bench& bench, int64_t queries) {
   const int64_t rows = patches + 1;  // the class token
   const std::string clip = "clip " + std::to_string(rows) + " ";
   const std::string projector = "projector " + std::to_string(patches) + " ";
+  const AttentionShape core = {1, kHeads, rows, rows, kHeadDim};
   std::vector<Point> points = {
       LinearPoint(clip + "qkv_proj", rows, kWidth, 3 * kWidth, element),
       LinearPoint(clip + "out_proj", rows, kWidth, kWidth, element),
       LinearPoint(clip + "fc1", rows, kWidth, kHidden, element),
       LinearPoint(clip + "fc2", rows, kHidden, kWidth, element),
       LinearPoint(projector + "matmul", patches, 2 * kWidth, kLanguageWidth, element),
-      {"attention", clip + "core", AttentionWork({1, kHeads, rows, rows, kHeadDim}, element),
+      {"attention", clip + "core", AttentionWork(core, element),
        [rows](Bench& b) {
          return [q = b.Filled({1, kHeads, rows, kHeadDim}, 0.5), k = b.Filled({1, kHeads, rows, kHeadDim}, 0.5),
                  v = b.Filled({1, kHeads, rows, kHeadDim}, 0.5)] { AttentionProduct(q, k, v); };
-       }},
+       },
+       core},
       {"activation", clip + "quick_gelu", QuickGeluWork(rows * kHidden, element),
        [rows](Bench& b) {
          return [x = b.Filled({rows, kHidden}, 8)] { x.mul_(at::mul(x, kQuickGeluSlope).sigmoid_()); };

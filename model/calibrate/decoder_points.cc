@@ -45,18 +45,21 @@ class DecoderTable {
   }
 
  private:
-  void Add(const std::string& category, const std::string& name, const Work& work,
-           std::function<Body(Bench&)> prepare) {
-    points_.push_back({category, prefix_ + " " + name, work, std::move(prepare)});
+  void Add(const std::string& category, const std::string& name, const Work& work, std::function<Body(Bench&)> prepare,
+           const PointSize& size = {}) {
+    points_.push_back({category, prefix_ + " " + name, work, std::move(prepare), size});
   }
 
   void AddLinear(const std::string& name, int64_t rows, int64_t in, int64_t out) {
-    Add(rows == 1 ? "gemv" : "gemm", name, GemmWork({.m = rows, .n = out, .k = in}, element_),
+    const GemmShape shape = {.m = rows, .n = out, .k = in};
+    Add(
+        rows == 1 ? "gemv" : "gemm", name, GemmWork(shape, element_),
         [rows, in, out](Bench& bench) {
           return [x = bench.Filled({rows, in}, 0.5), w = bench.Weight({out, in})] {
             Linear{w->Next(), std::nullopt}(x);
           };
-        });
+        },
+        shape);
   }
 
   void AddLinears() {
@@ -73,7 +76,9 @@ class DecoderTable {
   }
 
   void AddAttention() {
-    Add("attention", "core", AttentionWork({1, kHeads, tokens_, keys_, kHeadDim}, element_),
+    const AttentionShape core = {1, kHeads, tokens_, keys_, kHeadDim, /*has_bias=*/false, /*is_causal=*/tokens_ > 1};
+    Add(
+        "attention", "core", AttentionWork(core, element_),
         [tokens = tokens_, keys = keys_](Bench& bench) {
           return [q = bench.Filled({1, tokens, kHeads, kHeadDim}, 0.5),
                   k = bench.Filled({1, kHeads, keys + 1, kHeadDim}, 0.5),
@@ -81,7 +86,8 @@ class DecoderTable {
             AttentionProduct(q.transpose(1, 2), k.narrow(2, 0, keys), v.narrow(2, 0, keys), {},
                              /*is_causal=*/tokens > 1);
           };
-        });
+        },
+        core);
     Add("rope", "rope", RopeWork(tokens_, 2 * kHeads, kHeadDim, element_), [tokens = tokens_](Bench& bench) {
       return
           [q = bench.Filled({1, tokens, kHeads, kHeadDim}, 0.5), k = bench.Filled({1, tokens, kHeads, kHeadDim}, 0.5),
@@ -150,11 +156,14 @@ class DecoderTable {
 
   void AddRouting() {
     const GemmShape gate = {.m = tokens_, .n = kExperts, .k = kHidden};
-    Add(tokens_ == 1 ? "gemv" : "gemm", "gate", GemmWork(gate, element_), [tokens = tokens_](Bench& bench) {
-      return [x = bench.Filled({tokens, kHidden}, 0.5), w = bench.Weight({kExperts, kHidden})] {
-        Linear{w->Next()}(x).to(at::kFloat);
-      };
-    });
+    Add(
+        tokens_ == 1 ? "gemv" : "gemm", "gate", GemmWork(gate, element_),
+        [tokens = tokens_](Bench& bench) {
+          return [x = bench.Filled({tokens, kHidden}, 0.5), w = bench.Weight({kExperts, kHidden})] {
+            Linear{w->Next()}(x).to(at::kFloat);
+          };
+        },
+        gate);
     Add("softmax", "softmax", SoftmaxWork(tokens_, kExperts, element_), [tokens = tokens_](Bench& bench) {
       return [x = bench.Float({tokens, kExperts}, 0.5)] { at::softmax(x, -1); };
     });

@@ -37,18 +37,21 @@ class SamTable {
   }
 
  private:
-  void Add(const std::string& category, const std::string& name, const Work& work,
-           std::function<Body(Bench&)> prepare) {
-    points_.push_back({category, prefix_ + " " + name, work, std::move(prepare)});
+  void Add(const std::string& category, const std::string& name, const Work& work, std::function<Body(Bench&)> prepare,
+           const PointSize& size = {}) {
+    points_.push_back({category, prefix_ + " " + name, work, std::move(prepare), size});
   }
 
   void AddLinear(const std::string& name, int64_t rows, int64_t in, int64_t out) {
-    Add("gemm", name, GemmWork({.m = rows, .n = out, .k = in, .has_bias = true}, element_),
+    const GemmShape shape = {.m = rows, .n = out, .k = in, .has_bias = true};
+    Add(
+        "gemm", name, GemmWork(shape, element_),
         [rows, in, out](Bench& bench) {
           return [x = bench.Filled({rows, in}, 0.5), w = bench.Weight({out, in}), b = bench.Filled({out}, 0.5)] {
             Linear{w->Next(), b}(x);
           };
-        });
+        },
+        shape);
   }
 
   void AddConv(const std::string& name, int64_t in, int64_t out, int64_t in_side, int64_t kernel, int64_t stride) {
@@ -172,8 +175,9 @@ class SamTable {
         w.index_select(0, index);
       };
     });
-    Add("gemm", kind + " scores",
-        GemmWork({.m = squares * side, .n = side, .k = kHeadDim, .batch = 2 * side}, element_),
+    const GemmShape scores = {.m = squares * side, .n = side, .k = kHeadDim, .batch = 2 * side};
+    Add(
+        "gemm", kind + " scores", GemmWork(scores, element_),
         [squares, side](Bench& bench) {
           return [q = bench.Filled({squares, side, side, kHeadDim}, 0.5), r = bench.Filled({side, side, kHeadDim}, 0.5),
                   squares, side] {
@@ -181,7 +185,8 @@ class SamTable {
             BatchedProduct(q.permute({1, 0, 2, 3}).reshape({side, squares * side, kHeadDim}), keys);
             BatchedProduct(q.permute({2, 0, 1, 3}).reshape({side, squares * side, kHeadDim}), keys);
           };
-        });
+        },
+        scores);
     Add("elementwise", kind + " bias",
         ElementwiseWork(2 * squares * length * side, squares * length * length, element_),
         [squares, side](Bench& bench) {
@@ -191,14 +196,16 @@ class SamTable {
             at::add_out(bias, h, w);
           };
         });
-    Add("attention", kind + " core",
-        AttentionWork({sequences, kHeads, length, length, kHeadDim, /*has_bias=*/true}, element_),
+    const AttentionShape core = {sequences, kHeads, length, length, kHeadDim, /*has_bias=*/true};
+    Add(
+        "attention", kind + " core", AttentionWork(core, element_),
         [sequences, length](Bench& bench) {
           return [q = bench.Filled({sequences, kHeads, length, kHeadDim}, 0.5),
                   k = bench.Filled({sequences, kHeads, length, kHeadDim}, 0.5),
                   v = bench.Filled({sequences, kHeads, length, kHeadDim}, 0.5),
                   bias = bench.Filled({sequences, kHeads, length, length}, 0.5)] { AttentionProduct(q, k, v, bias); };
-        });
+        },
+        core);
   }
 
   const int64_t element_;

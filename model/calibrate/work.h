@@ -8,6 +8,7 @@
 #define DSOCR_MODEL_CALIBRATE_WORK_H_
 
 #include <cstdint>
+#include <variant>
 
 namespace dsocr::model {
 
@@ -41,7 +42,7 @@ struct ConvShape {
 };
 Work ConvWork(const ConvShape& shape, int64_t element);
 
-// Counted as a full square, causal or not.
+// Counted as a full square, causal or not. Every head has keys of its own.
 struct AttentionShape {
   int64_t batch = 1;
   int64_t heads = 1;
@@ -49,8 +50,12 @@ struct AttentionShape {
   int64_t kv_len = 1;
   int64_t head_dim = 1;
   bool has_bias = false;
+  bool is_causal = false;
 };
 Work AttentionWork(const AttentionShape& shape, int64_t element);
+
+// What an operator's time is a function of, besides its work; none where the work says it all.
+using PointSize = std::variant<std::monostate, GemmShape, AttentionShape>;
 
 // Launches of norms and other composites are those of the reference, which writes them as separate operators.
 Work LayerNormWork(int64_t rows, int64_t width, int64_t element);

@@ -5,6 +5,7 @@
 
 #include "analytic/law/device_laws.h"
 #include "daemon/calibrate/law_file.h"
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/scratch_directory.h"
@@ -12,6 +13,7 @@
 namespace dsocr::calibrate {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr std::string_view kDocument =
@@ -28,6 +30,26 @@ TEST(ParseCalibrationTest, ReadsTheDocumentOfTheProtocol) {
   EXPECT_EQ(calibration->points[0].time_ns, 5e6);
 }
 
+std::string WithSize(std::string_view size) {
+  return fmt::format(
+      R"({{"dtype": "bf16", "points": [{{"category": "gemm", "flops": 1, "vector_flops": 0, "bytes": 1, )"
+      R"("launches": 1, "time_ns": 1.5, "size": {}}}]}})",
+      size);
+}
+
+TEST(ParseCalibrationTest, SizesArePartOfAPointWhereItHasThem) {
+  EXPECT_EQ(ParseCalibration(kDocument)->points[0].size.kind, "");
+  const absl::StatusOr<Calibration> gemm = ParseCalibration(WithSize(R"({"m": 1, "n": 2, "k": 3, "count": 4})"));
+  ASSERT_TRUE(gemm.ok()) << gemm.status();
+  EXPECT_EQ(gemm->points[0].size.kind, "gemm");
+  EXPECT_THAT(gemm->points[0].size.values, ElementsAre(1, 2, 3, 4));
+  const absl::StatusOr<Calibration> attention = ParseCalibration(
+      WithSize(R"({"batch": 1, "seq_q": 2, "seq_kv": 3, "heads": 4, "kv_heads": 5, "head_dim": 6, "causal": true})"));
+  ASSERT_TRUE(attention.ok()) << attention.status();
+  EXPECT_EQ(attention->points[0].size.kind, "attention");
+  EXPECT_THAT(attention->points[0].size.values, ElementsAre(1, 2, 3, 4, 5, 6, 1));
+}
+
 TEST(ParseCalibrationTest, HostileDocumentsAreErrorsThatNameThePath) {
   const std::pair<std::string, std::string> cases[] = {
       {"", "no JSON object"},
@@ -40,6 +62,14 @@ TEST(ParseCalibrationTest, HostileDocumentsAreErrorsThatNameThePath) {
       {R"({"dtype": "bf16", "points": [{"category": "gemm", "flops": 1, "vector_flops": 0, "bytes": 1, "launches": 1, "time_ns": 0}]})",
        "points[0].time_ns"},
       {std::string(100'000, '['), "no JSON object"},
+      {R"({"dtype": "bf16", "pionts": [], "points": [{}]})", "pionts"},
+      {WithSize("[]"), "points[0].size"},
+      {WithSize("{}"), "points[0].size.batch"},
+      {WithSize(R"({"m": 0, "n": 2, "k": 3, "count": 4})"), "points[0].size.m"},
+      {WithSize(R"({"m": 1, "n": 4294967296, "k": 3, "count": 4})"), "points[0].size.n"},
+      {WithSize(R"({"m": 1, "n": 2, "k": 3, "count": 4, "causal": true})"), "points[0].size.causal"},
+      {WithSize(R"({"batch": 1, "seq_q": 2, "seq_kv": 3, "heads": 4, "kv_heads": 5, "head_dim": 6, "causal": 1})"),
+       "points[0].size.causal"},
   };
   for (const auto& [text, named] : cases) {
     const absl::Status status = ParseCalibration(text).status();

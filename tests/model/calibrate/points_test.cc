@@ -4,6 +4,7 @@
 
 #include <set>
 #include <string>
+#include <variant>
 
 #include "model/calibrate/calibrate.h"
 
@@ -62,6 +63,22 @@ TEST(PublishedGroups, CountTheWorkOfTheModel) {
   EXPECT_EQ(flops(ClipPoints(bench, 16), "projector 256 matmul"), 1'342'177'280);
   EXPECT_EQ(flops(SamPoints(bench, 1024), "sam 1024 global core"), int64_t{4} * 4096 * 4096 * 768);
   EXPECT_EQ(flops(DecoderPoints(bench, 1, 512), "decode 512 lm_head"), 330'956'800);
+}
+
+TEST(PublishedGroups, GiveEveryProductAndAttentionTheSizeOfItsWork) {
+  for (const Group& group : PublishedGroups(Bench(at::kCPU, at::kBFloat16))) {
+    for (const Point& point : group.points) {
+      SCOPED_TRACE(point.name);
+      const bool is_product = point.category == "gemm" || point.category == "gemv";
+      if (is_product) {
+        EXPECT_EQ(GemmWork(std::get<GemmShape>(point.size), 2), point.work);
+      } else if (point.category == "attention") {
+        EXPECT_EQ(AttentionWork(std::get<AttentionShape>(point.size), 2), point.work);
+      } else {
+        EXPECT_TRUE(std::holds_alternative<std::monostate>(point.size));
+      }
+    }
+  }
 }
 
 // Operators of a tiny decode step and a short prompt: they run, on this machine's ATen, in both dtypes.
