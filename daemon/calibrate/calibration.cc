@@ -86,6 +86,15 @@ absl::Status ReadDevice(const Json& json, v1::DeviceInfo* device) {
   return reader.Finish();
 }
 
+// Checked, and of no use to a prediction.
+absl::Status ReadProbe(const Json& json) {
+  ObjectReader reader(json, "probe.");
+  double time_ns = 0;
+  reader.Number("gemm_ns", 0, kLongestNs, &time_ns);
+  reader.Number("copy_ns", 0, kLongestNs, &time_ns);
+  return reader.Finish();
+}
+
 absl::StatusOr<Calibration> ReadDocument(std::string_view text) {
   DSOCR_ASSIGN_OR_RETURN(const Json root, ParseJsonObject(text, kMaxCalibrationBytes));
   ObjectReader reader(root, "");
@@ -102,6 +111,14 @@ absl::StatusOr<Calibration> ReadDocument(std::string_view text) {
   if (reader.Has("seconds")) {
     double seconds = 0;
     reader.Number("seconds", 0, kLongestNs, &seconds);
+  }
+  if (reader.Has("probe")) {
+    if (const Json* probe = reader.Object("probe")) {
+      DSOCR_RETURN_IF_ERROR(ReadProbe(*probe));
+    }
+  }
+  if (reader.Has("discarded_share")) {
+    reader.Number("discarded_share", 0, 1, &calibration.discarded_share.emplace());
   }
   const Json* points = reader.Array("points", kMaxPoints);
   if (points != nullptr && points->empty()) {

@@ -3,6 +3,7 @@
 #ifndef DSOCR_DAEMON_CALIBRATE_CALIBRATION_H_
 #define DSOCR_DAEMON_CALIBRATE_CALIBRATION_H_
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,7 +17,8 @@ namespace dsocr::calibrate {
 
 struct Calibration {
   v1::DeviceInfo device;
-  std::string dtype;  // fp32, bf16
+  std::string dtype;                      // fp32, bf16
+  std::optional<double> discarded_share;  // of samples: another took part of the device; nullopt in older documents
   std::vector<analytic::CalibrationPoint> points;
 };
 

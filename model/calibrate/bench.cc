@@ -42,9 +42,9 @@ std::shared_ptr<ColdWeight> Bench::Weight(at::IntArrayRef shape) {
   return std::make_shared<ColdWeight>(std::move(copies));
 }
 
-void Bench::Synchronize() const {
-  if (!device_.is_cpu()) {
-    c10::impl::VirtualGuardImpl(device_.type()).synchronizeDevice(device_.index());
+void Synchronize(at::Device device) {
+  if (!device.is_cpu()) {
+    c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
   }
 }
 

@@ -30,6 +30,9 @@ class ColdWeight {
   size_t next_ = 0;
 };
 
+// Waits until the device has done what was started; nothing on a CPU.
+void Synchronize(at::Device device);
+
 // Makes operands of one dtype on one device.
 class Bench {
  public:
@@ -43,8 +46,7 @@ class Bench {
   at::Tensor Indices(int64_t count, int64_t below) const;     // 0, 1, …, wrapping at `below`; int64
   std::shared_ptr<ColdWeight> Weight(at::IntArrayRef shape);  // REQUIRES: at most kArenaElements
 
-  // Waits until the device has done what was started; nothing on a CPU.
-  void Synchronize() const;
+  void Synchronize() const { model::Synchronize(device_); }
 
  private:
   at::Device device_;
@@ -65,15 +67,19 @@ struct Point {
 // Points that are measured in turn, one call each, so that each finds the caches as its neighbours leave them.
 struct Group {
   std::vector<Point> points;
-  int turns = 1;  // in a row, per round
+  int turns = 2;  // of a visit
 };
 
-// vision/sam for one view of `side` pixels: 1024 or 640.
-std::vector<Point> SamPoints(const Bench& bench, int64_t side);
-// vision/clip and projector for a view of queries x queries tokens.
-std::vector<Point> ClipPoints(const Bench& bench, int64_t queries);
+// vision/sam for `views` views of `side` pixels.
+std::vector<Point> SamPoints(const Bench& bench, int64_t side, int64_t views = 1);
+// vision/clip and projector for `views` views of queries x queries tokens.
+std::vector<Point> ClipPoints(const Bench& bench, int64_t queries, int64_t views = 1);
 // prefill over `tokens` positions, or one step of decode (tokens 1) with `keys` positions in the cache.
 std::vector<Point> DecoderPoints(const Bench& bench, int64_t tokens, int64_t keys);
+// What of a step of decode depends on the positions in the cache.
+std::vector<Point> DecodeCorePoints(const Bench& bench, int64_t keys);
+// Square matrix products, smaller than the model's.
+std::vector<Point> ProductPoints(const Bench& bench);
 
 }  // namespace dsocr::model
 

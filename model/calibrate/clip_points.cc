@@ -1,4 +1,4 @@
-// The operators of model/clip.cc and model/projector.cc, one view at a time.
+// The operators of model/clip.cc and model/projector.cc, for views of one size.
 #include <ATen/ATen.h>
 
 #include "model/calibrate/bench.h"
@@ -17,13 +17,14 @@ constexpr int64_t kLanguageWidth = 1280;
 constexpr double kEps = 1e-5;
 constexpr double kQuickGeluSlope = 1.702;
 
-Point LinearPoint(const std::string& name, int64_t rows, int64_t in, int64_t out, int64_t element) {
-  const GemmShape shape = {.m = rows, .n = out, .k = in, .has_bias = true};
+Point LinearPoint(const std::string& name, int64_t views, int64_t rows, int64_t in, int64_t out, int64_t element) {
+  const GemmShape shape = {.m = views * rows, .n = out, .k = in, .has_bias = true};
   return {"gemm", name, GemmWork(shape, element),
-          [rows, in, out](Bench& bench) {
-            return [x = bench.Filled({1, rows, in}, 0.5), w = bench.Weight({out, in}), b = bench.Filled({out}, 0.5)] {
-              Linear{w->Next(), b}(x);
-            };
+          [views, rows, in, out](Bench& bench) {
+            return
+                [x = bench.Filled({views, rows, in}, 0.5), w = bench.Weight({out, in}), b = bench.Filled({out}, 0.5)] {
+                  Linear{w->Next(), b}(x);
+                };
           },
           shape};
 }
@@ -47,23 +48,26 @@ Point PositionResize(const std::string& name, int64_t queries, int64_t element) 
 
 }  // namespace
 
-std::vector<Point> ClipPoints(const Bench& bench, int64_t queries) {
+std::vector<Point> ClipPoints(const Bench& bench, int64_t queries, int64_t views) {
   const int64_t element = bench.element_bytes();
   const int64_t patches = queries * queries;
-  const int64_t rows = patches + 1;  // the class token
-  const std::string clip = "clip " + std::to_string(rows) + " ";
-  const std::string projector = "projector " + std::to_string(patches) + " ";
-  const AttentionShape core = {1, kHeads, rows, rows, kHeadDim};
+  const int64_t length = patches + 1;  // the class token
+  const int64_t rows = views * length;
+  const std::string count = views > 1 ? std::to_string(views) + "x" : "";
+  const std::string clip = "clip " + count + std::to_string(length) + " ";
+  const std::string projector = "projector " + count + std::to_string(patches) + " ";
+  const AttentionShape core = {views, kHeads, length, length, kHeadDim};
   std::vector<Point> points = {
-      LinearPoint(clip + "qkv_proj", rows, kWidth, 3 * kWidth, element),
-      LinearPoint(clip + "out_proj", rows, kWidth, kWidth, element),
-      LinearPoint(clip + "fc1", rows, kWidth, kHidden, element),
-      LinearPoint(clip + "fc2", rows, kHidden, kWidth, element),
-      LinearPoint(projector + "matmul", patches, 2 * kWidth, kLanguageWidth, element),
+      LinearPoint(clip + "qkv_proj", views, length, kWidth, 3 * kWidth, element),
+      LinearPoint(clip + "out_proj", views, length, kWidth, kWidth, element),
+      LinearPoint(clip + "fc1", views, length, kWidth, kHidden, element),
+      LinearPoint(clip + "fc2", views, length, kHidden, kWidth, element),
+      LinearPoint(projector + "matmul", views, patches, 2 * kWidth, kLanguageWidth, element),
       {"attention", clip + "core", AttentionWork(core, element),
-       [rows](Bench& b) {
-         return [q = b.Filled({1, kHeads, rows, kHeadDim}, 0.5), k = b.Filled({1, kHeads, rows, kHeadDim}, 0.5),
-                 v = b.Filled({1, kHeads, rows, kHeadDim}, 0.5)] { AttentionProduct(q, k, v); };
+       [views, length](Bench& b) {
+         return [q = b.Filled({views, kHeads, length, kHeadDim}, 0.5),
+                 k = b.Filled({views, kHeads, length, kHeadDim}, 0.5),
+                 v = b.Filled({views, kHeads, length, kHeadDim}, 0.5)] { AttentionProduct(q, k, v); };
        },
        core},
       {"activation", clip + "quick_gelu", QuickGeluWork(rows * kHidden, element),
@@ -81,22 +85,22 @@ std::vector<Point> ClipPoints(const Bench& bench, int64_t queries) {
          return [x = b.Filled({rows, kWidth}, 1), y = b.Filled({rows, kWidth}, 0)] { x.add_(y); };
        }},
       {"copy", clip + "split_heads", CopyWork(3 * rows * kWidth, 3 * rows * kWidth, element),
-       [rows](Bench& b) {
-         return [x = b.Filled({1, rows, 3, kHeads, kHeadDim}, 0.5)] { x.permute({2, 0, 3, 1, 4}).contiguous(); };
+       [views, length](Bench& b) {
+         return [x = b.Filled({views, length, 3, kHeads, kHeadDim}, 0.5)] { x.permute({2, 0, 3, 1, 4}).contiguous(); };
        }},
       {"copy", clip + "merge_heads", CopyWork(rows * kWidth, rows * kWidth, element),
-       [rows](Bench& b) {
-         return [x = b.Filled({1, kHeads, rows, kHeadDim}, 0.5)] { x.transpose(1, 2).contiguous(); };
+       [views, length](Bench& b) {
+         return [x = b.Filled({views, kHeads, length, kHeadDim}, 0.5)] { x.transpose(1, 2).contiguous(); };
        }},
       {"copy", clip + "concat", CopyWork(rows * kWidth, rows * kWidth, element),
-       [patches](Bench& b) {
-         return [first = b.Filled({1, 1, kWidth}, 0.5), rest = b.Filled({1, patches, kWidth}, 0.5)] {
+       [views, patches](Bench& b) {
+         return [first = b.Filled({views, 1, kWidth}, 0.5), rest = b.Filled({views, patches, kWidth}, 0.5)] {
            at::cat({first, rest}, 1);
          };
        }},
-      {"copy", projector + "concat", CopyWork(2 * patches * kWidth, 2 * patches * kWidth, element),
-       [patches](Bench& b) {
-         return [clip = b.Filled({1, patches, kWidth}, 0.5), sam = b.Filled({1, patches, kWidth}, 0.5)] {
+      {"copy", projector + "concat", CopyWork(2 * views * patches * kWidth, 2 * views * patches * kWidth, element),
+       [views, patches](Bench& b) {
+         return [clip = b.Filled({views, patches, kWidth}, 0.5), sam = b.Filled({views, patches, kWidth}, 0.5)] {
            at::cat({clip, sam}, -1);
          };
        }},

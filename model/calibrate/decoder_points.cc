@@ -23,6 +23,16 @@ constexpr int64_t kExpertsPerToken = 6;
 constexpr int64_t kVocabulary = 129'280;
 constexpr double kEps = 1e-6;
 
+Point ProductPoint(const std::string& name, const GemmShape& shape, int64_t element) {
+  return {shape.m == 1 ? "gemv" : "gemm", name, GemmWork(shape, element),
+          [shape](Bench& bench) {
+            return [x = bench.Filled({shape.m, shape.k}, 0.5), w = bench.Weight({shape.n, shape.k})] {
+              Linear{w->Next()}(x);
+            };
+          },
+          shape};
+}
+
 class DecoderTable {
  public:
   DecoderTable(int64_t element_bytes, int64_t tokens, int64_t keys)
@@ -31,6 +41,11 @@ class DecoderTable {
         keys_(keys),
         expert_rows_(std::max<int64_t>(1, tokens * kExpertsPerToken / kExperts)),
         prefix_(tokens == 1 ? "decode " + std::to_string(keys) : "prefill " + std::to_string(tokens)) {}
+
+  std::vector<Point> CorePoints() {
+    AddCore();
+    return std::move(points_);
+  }
 
   std::vector<Point> Points() {
     AddLinears();
@@ -52,14 +67,7 @@ class DecoderTable {
 
   void AddLinear(const std::string& name, int64_t rows, int64_t in, int64_t out) {
     const GemmShape shape = {.m = rows, .n = out, .k = in};
-    Add(
-        rows == 1 ? "gemv" : "gemm", name, GemmWork(shape, element_),
-        [rows, in, out](Bench& bench) {
-          return [x = bench.Filled({rows, in}, 0.5), w = bench.Weight({out, in})] {
-            Linear{w->Next(), std::nullopt}(x);
-          };
-        },
-        shape);
+    points_.push_back(ProductPoint(prefix_ + " " + name, shape, element_));
   }
 
   void AddLinears() {
@@ -75,7 +83,7 @@ class DecoderTable {
     }
   }
 
-  void AddAttention() {
+  void AddCore() {
     const AttentionShape core = {1, kHeads, tokens_, keys_, kHeadDim, /*has_bias=*/false, /*is_causal=*/tokens_ > 1};
     Add(
         "attention", "core", AttentionWork(core, element_),
@@ -88,6 +96,10 @@ class DecoderTable {
           };
         },
         core);
+  }
+
+  void AddAttention() {
+    AddCore();
     Add("rope", "rope", RopeWork(tokens_, 2 * kHeads, kHeadDim, element_), [tokens = tokens_](Bench& bench) {
       return
           [q = bench.Filled({1, tokens, kHeads, kHeadDim}, 0.5), k = bench.Filled({1, tokens, kHeads, kHeadDim}, 0.5),
@@ -233,6 +245,22 @@ class DecoderTable {
 
 std::vector<Point> DecoderPoints(const Bench& bench, int64_t tokens, int64_t keys) {
   return DecoderTable(bench.element_bytes(), tokens, keys).Points();
+}
+
+std::vector<Point> DecodeCorePoints(const Bench& bench, int64_t keys) {
+  return DecoderTable(bench.element_bytes(), 1, keys).CorePoints();
+}
+
+std::vector<Point> ProductPoints(const Bench& bench) {
+  std::vector<Point> points;
+  for (const int64_t side : {64, 256, 1024}) {
+    for (const int64_t rows : {1, 16, 256, 4096}) {
+      const GemmShape shape = {.m = rows, .n = side, .k = side};
+      const std::string name = "product " + std::to_string(rows) + "x" + std::to_string(side) + " square";
+      points.push_back(ProductPoint(name, shape, bench.element_bytes()));
+    }
+  }
+  return points;
 }
 
 }  // namespace dsocr::model

@@ -1,4 +1,4 @@
-// The operators of model/sam.cc, one view at a time.
+// The operators of model/sam.cc, for views of one size.
 #include <ATen/ATen.h>
 
 #include "model/calibrate/bench.h"
@@ -20,8 +20,11 @@ constexpr double kEps = 1e-6;
 
 class SamTable {
  public:
-  SamTable(int64_t element_bytes, int64_t side)
-      : element_(element_bytes), grid_(side / kPatch), prefix_("sam " + std::to_string(side)) {}
+  SamTable(int64_t element_bytes, int64_t side, int64_t views)
+      : element_(element_bytes),
+        grid_(side / kPatch),
+        views_(views),
+        prefix_("sam " + (views > 1 ? std::to_string(views) + "x" : "") + std::to_string(side)) {}
 
   std::vector<Point> Points() {
     AddConvolutions();
@@ -31,8 +34,8 @@ class SamTable {
     AddBlock();
     const int64_t across = (grid_ + kWindow - 1) / kWindow;
     AddPartition(across);
-    AddAttention("window", across * across, kWindow);
-    AddAttention("global", 1, grid_);
+    AddAttention("window", views_ * across * across, kWindow);
+    AddAttention("global", views_, grid_);
     return std::move(points_);
   }
 
@@ -57,14 +60,14 @@ class SamTable {
   void AddConv(const std::string& name, int64_t in, int64_t out, int64_t in_side, int64_t kernel, int64_t stride) {
     const bool is_patch = stride == kernel && kernel > 1;
     const int64_t out_side = (in_side + stride - 1) / stride;
-    const ConvShape shape = {in, out, in_side, out_side, kernel, is_patch};
+    const ConvShape shape = {in, out, in_side, out_side, kernel, is_patch, views_};
     Add("conv", name, ConvWork(shape, element_), [shape, stride, is_patch](Bench& bench) {
       const int64_t padding = is_patch ? 0 : shape.kernel / 2;
       std::optional<at::Tensor> bias;
       if (is_patch) {
         bias = bench.Filled({shape.out_channels}, 0.5);
       }
-      const at::Tensor x = bench.Filled({1, shape.in_side, shape.in_side, shape.in_channels}, 0.5);
+      const at::Tensor x = bench.Filled({shape.images, shape.in_side, shape.in_side, shape.in_channels}, 0.5);
       return [x = x.permute({0, 3, 1, 2}), bias, stride, padding,
               w = bench.Weight({shape.out_channels, shape.in_channels, shape.kernel, shape.kernel})] {
         ConvProduct(x, w->Next(), bias, stride, padding);
@@ -111,7 +114,7 @@ class SamTable {
 
   // What both kinds of block do to all tokens.
   void AddBlock() {
-    const int64_t tokens = grid_ * grid_;
+    const int64_t tokens = views_ * grid_ * grid_;
     AddLinear("lin1", tokens, kWidth, kHidden);
     AddLinear("lin2", tokens, kHidden, kWidth);
     Add("activation", "gelu", GeluWork(tokens * kHidden, element_), [tokens](Bench& bench) {
@@ -134,19 +137,21 @@ class SamTable {
   }
 
   void AddPartition(int64_t across) {
-    const int64_t tokens = grid_ * grid_ * kWidth;
-    const int64_t padded = across * across * kWindow * kWindow * kWidth;
-    Add("copy", "window_partition", CopyWork(tokens, padded, element_), [across, grid = grid_](Bench& bench) {
-      return [x = bench.Filled({1, grid, grid, kWidth}, 0.5), across, padding = across * kWindow - grid] {
-        at::constant_pad_nd(x, {0, 0, 0, padding, 0, padding})
-            .view({1, across, kWindow, across, kWindow, kWidth})
-            .permute({0, 1, 3, 2, 4, 5})
-            .reshape({across * across, kWindow, kWindow, kWidth});
-      };
-    });
-    Add("copy", "window_unpartition", CopyWork(tokens, tokens, element_), [across](Bench& bench) {
-      return [x = bench.Filled({1, across, across, kWindow, kWindow, kWidth}, 0.5), across] {
-        x.permute({0, 1, 3, 2, 4, 5}).reshape({1, across * kWindow, across * kWindow, kWidth});
+    const int64_t tokens = views_ * grid_ * grid_ * kWidth;
+    const int64_t padded = views_ * across * across * kWindow * kWindow * kWidth;
+    Add("copy", "window_partition", CopyWork(tokens, padded, element_),
+        [across, grid = grid_, views = views_](Bench& bench) {
+          return
+              [x = bench.Filled({views, grid, grid, kWidth}, 0.5), across, padding = across * kWindow - grid, views] {
+                at::constant_pad_nd(x, {0, 0, 0, padding, 0, padding})
+                    .view({views, across, kWindow, across, kWindow, kWidth})
+                    .permute({0, 1, 3, 2, 4, 5})
+                    .reshape({views * across * across, kWindow, kWindow, kWidth});
+              };
+        });
+    Add("copy", "window_unpartition", CopyWork(tokens, tokens, element_), [across, views = views_](Bench& bench) {
+      return [x = bench.Filled({views, across, across, kWindow, kWindow, kWidth}, 0.5), across, views] {
+        x.permute({0, 1, 3, 2, 4, 5}).reshape({views, across * kWindow, across * kWindow, kWidth});
       };
     });
   }
@@ -210,14 +215,15 @@ class SamTable {
 
   const int64_t element_;
   const int64_t grid_;
+  const int64_t views_;
   const std::string prefix_;
   std::vector<Point> points_;
 };
 
 }  // namespace
 
-std::vector<Point> SamPoints(const Bench& bench, int64_t side) {
-  return SamTable(bench.element_bytes(), side).Points();
+std::vector<Point> SamPoints(const Bench& bench, int64_t side, int64_t views) {
+  return SamTable(bench.element_bytes(), side, views).Points();
 }
 
 }  // namespace dsocr::model

@@ -55,8 +55,8 @@ Work GemmWork(const GemmShape& shape, int64_t element) {
 }
 
 Work ConvWork(const ConvShape& shape, int64_t element) {
-  const int64_t in = shape.in_channels * shape.in_side * shape.in_side;
-  const int64_t out = shape.out_channels * shape.out_side * shape.out_side;
+  const int64_t in = shape.images * shape.in_channels * shape.in_side * shape.in_side;
+  const int64_t out = shape.images * shape.out_channels * shape.out_side * shape.out_side;
   const int64_t depth = shape.in_channels * shape.kernel * shape.kernel;
   const int64_t weights = shape.out_channels * (depth + (shape.has_bias ? 1 : 0));
   return {.flops = 2 * out * depth, .vector_flops = shape.has_bias ? out : 0, .bytes = (in + weights + out) * element};

@@ -31,7 +31,7 @@ struct GemmShape {
 };
 Work GemmWork(const GemmShape& shape, int64_t element);
 
-// A square convolution of one image; padding kernel / 2 unless the stride is the kernel.
+// A square convolution; padding kernel / 2 unless the stride is the kernel.
 struct ConvShape {
   int64_t in_channels = 1;
   int64_t out_channels = 1;
@@ -39,6 +39,7 @@ struct ConvShape {
   int64_t out_side = 1;
   int64_t kernel = 1;
   bool has_bias = false;
+  int64_t images = 1;
 };
 Work ConvWork(const ConvShape& shape, int64_t element);
 

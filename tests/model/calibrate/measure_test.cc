@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "model/calibrate/calibrate.h"
+#include "model/calibrate/measure.h"
 
 namespace dsocr::model {
 namespace {
@@ -25,11 +25,20 @@ class FakeMachine {
             }};
   }
 
+  // As fast as told, one entry a probe; the last entry repeats.
+  std::function<Speed()> probe(std::vector<double> gemm_ns = {100}) {
+    return [this, gemm_ns] {
+      now_s_ += 0.01;
+      return Speed{gemm_ns[std::min(probes_++, gemm_ns.size() - 1)], 50};
+    };
+  }
+
   double now_s() const { return now_s_; }
   const std::vector<std::string>& calls() const { return calls_; }
 
  private:
   double now_s_ = 1000;
+  size_t probes_ = 0;
   std::vector<std::string> calls_;
 };
 
@@ -38,9 +47,9 @@ Bench CpuBench() { return Bench(at::kCPU, at::kBFloat16); }
 TEST(Measure, TakesTheMedianAndLeavesTheFirstCallOut) {
   FakeMachine machine;
   Bench bench = CpuBench();
-  const std::vector<Group> groups = {{{machine.Operator("a", {0.1, 0.003, 0.001, 0.002})}}};
+  const std::vector<Group> groups = {{{machine.Operator("a", {0.1, 0.003, 0.001, 0.002})}, 3}};
 
-  const std::vector<MeasuredPoint> points = Measure(groups, bench, 10, machine.clock());
+  const std::vector<MeasuredPoint> points = Measure(groups, bench, 10, machine.clock(), machine.probe()).points;
 
   ASSERT_EQ(points.size(), 1u);
   EXPECT_EQ(points[0].name, "a");
@@ -51,7 +60,7 @@ TEST(Measure, PointWithoutTimeForASecondCallIsNoPoint) {
   FakeMachine machine;
   Bench bench = CpuBench();
 
-  EXPECT_TRUE(Measure({{{machine.Operator("a", {3})}}}, bench, 4, machine.clock()).empty());
+  EXPECT_TRUE(Measure({{{machine.Operator("a", {3})}}}, bench, 4, machine.clock(), machine.probe()).points.empty());
 
   EXPECT_EQ(machine.calls().size(), 1u);
 }
@@ -61,7 +70,7 @@ TEST(Measure, TakesPointsOfAGroupInTurn) {
   Bench bench = CpuBench();
   const std::vector<Group> groups = {{{machine.Operator("a", {0.01}), machine.Operator("b", {0.01})}, 2}};
 
-  Measure(groups, bench, 100, machine.clock());
+  Measure(groups, bench, 100, machine.clock(), machine.probe());
 
   const std::vector<std::string> first(machine.calls().begin(), machine.calls().begin() + 6);
   EXPECT_EQ(first, (std::vector<std::string>{"a", "a", "b", "b", "a", "b"}));  // each is warmed once
@@ -72,7 +81,7 @@ TEST(Measure, StartsNothingThatWouldEndAfterTheBudget) {
   Bench bench = CpuBench();
   const std::vector<Group> groups = {{{machine.Operator("a", {0.7}), machine.Operator("b", {0.1})}}};
 
-  const auto points = Measure(groups, bench, 2, machine.clock());
+  const auto points = Measure(groups, bench, 2, machine.clock(), machine.probe()).points;
 
   EXPECT_LE(machine.now_s(), 1002);
   EXPECT_EQ(points.size(), 2u);
@@ -85,7 +94,7 @@ TEST(Measure, JudgesANewPointByTheSlowestRateSeen) {
       {{machine.Operator("a", {0.5}, 1'000'000'000), machine.Operator("too long", {50}, 100'000'000'000),
         machine.Operator("b", {0.1}, 200'000'000)}}};
 
-  const auto points = Measure(groups, bench, 5, machine.clock());
+  const auto points = Measure(groups, bench, 5, machine.clock(), machine.probe()).points;
 
   ASSERT_EQ(points.size(), 2u);
   EXPECT_EQ(points[1].name, "b");
@@ -95,8 +104,76 @@ TEST(Measure, GivesNothingWithoutABudget) {
   FakeMachine machine;
   Bench bench = CpuBench();
 
-  EXPECT_TRUE(Measure({{{machine.Operator("a", {0.1})}}}, bench, 0, machine.clock()).empty());
+  EXPECT_TRUE(Measure({{{machine.Operator("a", {0.1})}}}, bench, 0, machine.clock(), machine.probe()).points.empty());
   EXPECT_TRUE(machine.calls().empty());
+}
+
+TEST(Measure, RepeatsWhatWasMeasuredWhileTheDeviceWasSlow) {
+  FakeMachine machine;
+  Bench bench = CpuBench();
+  // The second probe, after two calls of 1.5 s, is slow: the first samples do not count.
+  const std::vector<Group> groups = {{{machine.Operator("a", {1.5})}, 1}};
+
+  const Measurement measured = Measure(groups, bench, 100, machine.clock(), machine.probe({100, 200, 100}));
+
+  ASSERT_EQ(measured.points.size(), 1u);
+  EXPECT_GT(measured.discarded_share, 0);
+  EXPECT_LT(measured.discarded_share, 0.5);
+  EXPECT_EQ(measured.speed.gemm_ns, 100);
+  EXPECT_EQ(measured.speed.copy_ns, 50);
+}
+
+TEST(Measure, TakesOnlyQuietSamplesForAPoint) {
+  FakeMachine machine;
+  Bench bench = CpuBench();
+  // Visits make a warm call and a sample: disturbed ones take 9 s.
+  int visits = 0;
+  const Point point = {"gemm", "a", {}, [&](Bench& on) -> Body {
+                         return machine.Operator("a", {++visits == 1 ? 9.0 : 3.0}).prepare(on);
+                       }};
+
+  const Measurement measured = Measure({{{point}, 1}}, bench, 200, machine.clock(), machine.probe({100, 200, 100}));
+
+  ASSERT_EQ(measured.points.size(), 1u);
+  EXPECT_NEAR(measured.points[0].time_ns, 3e9, 1);
+}
+
+TEST(Measure, ADeviceThatIsNeverQuietIsMeasuredAtItsLeastDisturbed) {
+  FakeMachine machine;
+  Bench bench = CpuBench();
+
+  const Measurement measured = Measure({{{machine.Operator("a", {1})}, 1}}, bench, 20, machine.clock(),
+                                       machine.probe({300, 100, 200, 150, 200, 150}));
+
+  ASSERT_EQ(measured.points.size(), 1u);
+  EXPECT_EQ(measured.discarded_share, 1);
+}
+
+TEST(SpeedLog, AStretchIsAsQuietAsTheSlowerOfItsProbes) {
+  SpeedLog log;
+  log.Add({100, 50});
+  EXPECT_TRUE(log.IsQuiet(log.stretch()));
+  log.Add({102, 51});
+  EXPECT_TRUE(log.IsQuiet(0));
+  log.Add({100, 53});
+  EXPECT_TRUE(log.IsQuiet(0));
+  EXPECT_FALSE(log.IsQuiet(1));
+  EXPECT_DOUBLE_EQ(log.Slowdown(1), 1.06);
+}
+
+TEST(SpeedLog, WhatIsFasterLaterMakesWhatWasEarlierSlow) {
+  SpeedLog log;
+  log.Add({100, 50});
+  log.Add({100, 50});
+  log.Add({90, 50});
+  EXPECT_FALSE(log.IsQuiet(0));
+  EXPECT_EQ(log.Median().gemm_ns, 100);
+}
+
+TEST(SpeedProbe, TimesAProductAndACopy) {
+  const Speed speed = SpeedProbe(at::kCPU).Measure();
+  EXPECT_GT(speed.gemm_ns, 0);
+  EXPECT_GT(speed.copy_ns, 0);
 }
 
 }  // namespace

@@ -21,6 +21,9 @@ TEST(Work, CountsAMultiplyAddAsTwo) {
   EXPECT_EQ(ConvWork({.in_channels = 3, .out_channels = 4, .in_side = 8, .out_side = 2, .kernel = 4, .has_bias = true},
                      kBf16),
             (Work{2 * 16 * 48, 16, 2 * (192 + 4 * 49 + 16), 1}));
+  EXPECT_EQ(
+      ConvWork({.in_channels = 3, .out_channels = 4, .in_side = 8, .out_side = 2, .kernel = 4, .images = 5}, kBf16),
+      (Work{5 * 2 * 16 * 48, 0, 2 * (5 * 192 + 4 * 48 + 5 * 16), 1}));
 }
 
 TEST(Work, CountsAttentionAsAFullSquare) {

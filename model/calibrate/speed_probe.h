@@ -1,0 +1,55 @@
+// Whether a device is as fast as it can be: a matrix product and a stream copy, always the same ones, timed now and
+// then between other work. A neighbour's arithmetic and a lower clock slow the first down, a neighbour's traffic the
+// second.
+#ifndef DSOCR_MODEL_CALIBRATE_SPEED_PROBE_H_
+#define DSOCR_MODEL_CALIBRATE_SPEED_PROBE_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstddef>
+#include <vector>
+
+namespace dsocr::model {
+
+// Nanoseconds of one call.
+struct Speed {
+  double gemm_ns = 0;
+  double copy_ns = 0;
+};
+
+// Holds its operands: 70 MB on a CPU, 0.6 GB on a GPU. Not thread-safe.
+class SpeedProbe {
+ public:
+  explicit SpeedProbe(at::Device device);
+
+  Speed Measure();  // medians of five calls, some 0.1 s on a CPU
+
+ private:
+  const at::Device device_;
+  at::Tensor a_, b_, product_;
+  at::Tensor from_, to_;
+};
+
+// The probes around stretches of other work: stretch i lies between the probes i and i + 1.
+class SpeedLog {
+ public:
+  static constexpr double kQuietRatio = 1.03;
+
+  void Add(const Speed& speed) { probes_.push_back(speed); }
+
+  // REQUIRES of all below: a probe.
+  size_t stretch() const { return probes_.size() - 1; }  // the one that goes on
+  // The slower of the two probes, or of the one that there is so far, over the fastest of all: 1 and above.
+  double Slowdown(size_t stretch) const;
+  bool IsQuiet(size_t stretch) const { return Slowdown(stretch) <= kQuietRatio; }
+  Speed Median() const;
+
+ private:
+  double SlowdownOf(const Speed& probe) const;
+
+  std::vector<Speed> probes_;
+};
+
+}  // namespace dsocr::model
+
+#endif  // DSOCR_MODEL_CALIBRATE_SPEED_PROBE_H_
