@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "analytic/device/device.h"
@@ -8,6 +9,21 @@
 #include "fmt/format.h"
 
 namespace dsocr::analytic {
+namespace {
+
+// Nothing for a batch of products, which laws know by its work.
+std::optional<OperatorSize> SizeOf(const PointSize& size) {
+  const std::vector<int64_t>& v = size.values;
+  if (size.kind == "gemm" && v.size() == 4 && v[3] == 1) {
+    return GemmSize{v[0], v[1], v[2]};
+  }
+  if (size.kind == "attention" && v.size() == 7) {
+    return AttentionSize{v[0], v[1], v[2], v[3], v[4], v[5], v[6] != 0 || (v[1] == 1 && v[2] > 1)};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
 
 absl::StatusOr<Device> Calibrate(const Device& datasheet, Precision precision,
                                  const std::vector<CalibrationPoint>& points, std::string calibration_id) {
@@ -30,6 +46,9 @@ absl::StatusOr<Device> Calibrate(const Device& datasheet, Precision precision,
     samples.push_back({WorkSize{*category, static_cast<double>(point.flops), static_cast<double>(point.vector_flops),
                                 static_cast<double>(point.io_bytes), static_cast<double>(point.launches)},
                        precision, point.time_ns});
+    if (std::optional<OperatorSize> size = SizeOf(point.size)) {
+      samples.push_back({*std::move(size), precision, point.time_ns});
+    }
     device.measured_flops_per_s =
         std::max(device.measured_flops_per_s, static_cast<double>(point.flops) * 1e9 / point.time_ns);
   }

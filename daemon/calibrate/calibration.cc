@@ -58,6 +58,7 @@ absl::StatusOr<analytic::CalibrationPoint> ReadPoint(const Json& json, const std
   ObjectReader reader(json, path + ".");
   analytic::CalibrationPoint point;
   std::string name;
+  std::string source;
   reader.Text("category", &point.category_id);
   if (reader.Has("name")) {
     reader.Text("name", &name);
@@ -67,6 +68,9 @@ absl::StatusOr<analytic::CalibrationPoint> ReadPoint(const Json& json, const std
   reader.Integer("bytes", 0, kMostWork, &point.io_bytes);
   reader.Integer("launches", 0, kMostWork, &point.launches);
   reader.Number("time_ns", std::numeric_limits<double>::min(), kLongestNs, &point.time_ns);
+  if (reader.Has("source")) {
+    reader.Text("source", &source);
+  }
   if (reader.Has("size")) {
     if (const Json* size = reader.Object("size")) {
       DSOCR_ASSIGN_OR_RETURN(point.size, ReadSize(*size, path + ".size"));
@@ -107,6 +111,9 @@ absl::StatusOr<Calibration> ReadDocument(std::string_view text) {
   reader.Text("dtype", &calibration.dtype);
   if (calibration.dtype != "fp32" && calibration.dtype != "bf16") {
     reader.Refuse("dtype", fmt::format("'{}', expected fp32 or bf16", calibration.dtype));
+  }
+  if (reader.Has("torch")) {
+    reader.Text("torch", &calibration.torch_version);
   }
   if (reader.Has("seconds")) {
     double seconds = 0;

@@ -18,6 +18,7 @@ namespace dsocr::calibrate {
 struct Calibration {
   v1::DeviceInfo device;
   std::string dtype;                      // fp32, bf16
+  std::string torch_version;              // empty in older documents
   std::optional<double> discarded_share;  // of samples: another took part of the device; nullopt in older documents
   std::vector<analytic::CalibrationPoint> points;
 };

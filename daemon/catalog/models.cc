@@ -67,6 +67,16 @@ absl::StatusOr<LoadedModel> ChooseModel(std::string_view model_id, std::string_v
   return model;
 }
 
+absl::StatusOr<ModelSpec> ModelOf(const v1::DeepSeekOCRModelSpec& model) {
+  const std::filesystem::path config = model.config_path();
+  std::error_code error;
+  if (config.filename() != "config.json" || !std::filesystem::exists(config, error)) {
+    return FindModel(model.model_id(), model.model_variant());
+  }
+  DSOCR_ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(config.parent_path().string()));
+  return std::move(loaded.spec);
+}
+
 bool IsExecutable(const ModelSpec& model) { return std::holds_alternative<analytic::ClipSpec>(model.encoder); }
 
 std::string BuiltInConfigPath(std::string_view variant) { return ShareDir() / fmt::format("{}.json", variant); }

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "analytic/model_spec.h"
 #include "daemon/catalog/model_config.h"
+#include "dsocr/v1/report.pb.h"
 
 namespace dsocr::catalog {
 
@@ -21,6 +22,9 @@ absl::StatusOr<analytic::ModelSpec> FindModel(std::string_view model_id, std::st
 // Errors: FindModel's, LoadModel's, and INVALID_ARGUMENT where the directory holds another model than the named one.
 absl::StatusOr<LoadedModel> ChooseModel(std::string_view model_id, std::string_view variant,
                                         const std::string& model_dir);
+
+// The model of a report: its config.json where that still is there, else the one of the catalogue. Errors as above.
+absl::StatusOr<analytic::ModelSpec> ModelOf(const v1::DeepSeekOCRModelSpec& model);
 
 // Whether dsocr-runner has it. The others are predicted, and never run.
 bool IsExecutable(const analytic::ModelSpec& model);

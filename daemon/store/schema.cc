@@ -60,6 +60,11 @@ constexpr const char* kSteps[] = {
       ) STRICT;
       CREATE INDEX validation_by_suite ON validation (suite, seq);
     )sql",
+    R"sql(
+      ALTER TABLE calibration ADD COLUMN torch_version TEXT NOT NULL DEFAULT '';
+      DROP INDEX calibration_by_key;
+      CREATE INDEX calibration_by_key ON calibration (device_name, dtype, driver, tool_version, torch_version);
+    )sql",
 };
 
 absl::Status CheckOwner(Database* database) {

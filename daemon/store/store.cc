@@ -110,14 +110,15 @@ constexpr Kind kReport = {"report", "SELECT count(*) FROM report",
                           "SELECT report_id FROM report ORDER BY seq DESC LIMIT 1000", "dsocrctl list", "dsocrctl run"};
 constexpr Kind kRun = {"run", "SELECT count(*) FROM run", "SELECT run_id FROM run ORDER BY seq DESC LIMIT 1000", "",
                        "dsocrctl run"};
-// Of the columns calibration_id, device_name, dtype, driver, tool_version, json.
+// Of the columns calibration_id, device_name, dtype, driver, tool_version, torch_version, json.
 StoredCalibration CalibrationOf(const Query& query) {
   return {.id = query.Text(0),
           .key = {.device_name = query.Text(1),
                   .dtype = query.Text(2),
                   .driver = query.Text(3),
-                  .tool_version = query.Text(4)},
-          .json = query.Text(5)};
+                  .tool_version = query.Text(4),
+                  .torch_version = query.Text(5)},
+          .json = query.Text(6)};
 }
 
 constexpr Kind kCalibration = {"calibration", "SELECT count(*) FROM calibration",
@@ -440,15 +441,16 @@ absl::StatusOr<v1::ListValidationsResponse> Store::ListValidations(const v1::Lis
 
 absl::Status Store::PutCalibration(const StoredCalibration& calibration) {
   absl::MutexLock lock(&impl_->mutex);
-  DSOCR_ASSIGN_OR_RETURN(Query query,
-                         impl_->database->Prepare(
-                             "INSERT INTO calibration (calibration_id, device_name, dtype, driver, tool_version, json)"
-                             " VALUES (?, ?, ?, ?, ?, ?)"));
+  DSOCR_ASSIGN_OR_RETURN(
+      Query query,
+      impl_->database->Prepare("INSERT INTO calibration (calibration_id, device_name, dtype, driver, tool_version,"
+                               " torch_version, json) VALUES (?, ?, ?, ?, ?, ?, ?)"));
   return query.Bind(calibration.id)
       .Bind(calibration.key.device_name)
       .Bind(calibration.key.dtype)
       .Bind(calibration.key.driver)
       .Bind(calibration.key.tool_version)
+      .Bind(calibration.key.torch_version)
       .Bind(calibration.json)
       .Run();
 }
@@ -458,8 +460,8 @@ absl::StatusOr<std::optional<StoredCalibration>> Store::FindCalibration(const Ca
   DSOCR_ASSIGN_OR_RETURN(
       Query query,
       impl_->database->Prepare("SELECT calibration_id, json FROM calibration WHERE device_name = ? AND dtype = ?"
-                               " AND driver = ? AND tool_version = ? ORDER BY seq DESC LIMIT 1"));
-  query.Bind(key.device_name).Bind(key.dtype).Bind(key.driver).Bind(key.tool_version);
+                               " AND driver = ? AND tool_version = ? AND torch_version = ? ORDER BY seq DESC LIMIT 1"));
+  query.Bind(key.device_name).Bind(key.dtype).Bind(key.driver).Bind(key.tool_version).Bind(key.torch_version);
   DSOCR_ASSIGN_OR_RETURN(const bool found, query.Next());
   if (!found) {
     return std::nullopt;
@@ -470,9 +472,10 @@ absl::StatusOr<std::optional<StoredCalibration>> Store::FindCalibration(const Ca
 absl::StatusOr<std::optional<StoredCalibration>> Store::FindCalibrationOfAnyVersion(const CalibrationKey& key) {
   absl::MutexLock lock(&impl_->mutex);
   DSOCR_ASSIGN_OR_RETURN(
-      Query query, impl_->database->Prepare("SELECT calibration_id, device_name, dtype, driver, tool_version, json"
-                                            " FROM calibration WHERE device_name = ? AND dtype = ?"
-                                            " ORDER BY seq DESC LIMIT 1"));
+      Query query,
+      impl_->database->Prepare("SELECT calibration_id, device_name, dtype, driver, tool_version, torch_version, json"
+                               " FROM calibration WHERE device_name = ? AND dtype = ?"
+                               " ORDER BY seq DESC LIMIT 1"));
   query.Bind(key.device_name).Bind(key.dtype);
   DSOCR_ASSIGN_OR_RETURN(const bool found, query.Next());
   return found ? std::optional(CalibrationOf(query)) : std::nullopt;
@@ -481,8 +484,9 @@ absl::StatusOr<std::optional<StoredCalibration>> Store::FindCalibrationOfAnyVers
 absl::StatusOr<StoredCalibration> Store::GetCalibration(std::string_view id) {
   absl::MutexLock lock(&impl_->mutex);
   DSOCR_ASSIGN_OR_RETURN(
-      Query query, impl_->database->Prepare("SELECT calibration_id, device_name, dtype, driver, tool_version, json"
-                                            " FROM calibration WHERE calibration_id = ?"));
+      Query query,
+      impl_->database->Prepare("SELECT calibration_id, device_name, dtype, driver, tool_version, torch_version, json"
+                               " FROM calibration WHERE calibration_id = ?"));
   query.Bind(id);
   DSOCR_ASSIGN_OR_RETURN(const bool found, query.Next());
   if (!found) {

@@ -25,12 +25,13 @@
 
 namespace dsocr::store {
 
-// What a calibration holds for: another driver or tool version measures anew.
+// What a calibration holds for: another driver, tool or LibTorch measures anew.
 struct CalibrationKey {
   std::string device_name;
   std::string dtype;
   std::string driver;
   std::string tool_version;
+  std::string torch_version;  // empty where dsocr-runner did not say, and of calibrations from before it was asked
 };
 
 struct StoredCalibration {
@@ -82,7 +83,7 @@ class Store {
   // ALREADY_EXISTS for an id that is taken.
   absl::Status PutCalibration(const StoredCalibration& calibration);
   absl::StatusOr<std::optional<StoredCalibration>> FindCalibration(const CalibrationKey& key);  // the newest
-  // The newest of this device and dtype, whatever driver and tool version it was made with.
+  // The newest of this device and dtype, whatever driver and versions it was made with.
   absl::StatusOr<std::optional<StoredCalibration>> FindCalibrationOfAnyVersion(const CalibrationKey& key);
   absl::StatusOr<StoredCalibration> GetCalibration(std::string_view id);  // NOT_FOUND as GetReport
 

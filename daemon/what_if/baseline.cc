@@ -3,15 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "base/status.h"
 #include "daemon/calibrate/calibration.h"
 #include "daemon/calibrate/machine.h"
-#include "daemon/catalog/model_config.h"
 #include "daemon/catalog/models.h"
 #include "daemon/catalog/workload_file.h"
 #include "daemon/report/units.h"
@@ -22,16 +19,6 @@ namespace {
 
 absl::Status Refuse(const v1::AnalyticModelReport& report, std::string_view why, std::string_view todo) {
   return absl::InvalidArgumentError(fmt::format("report '{}': {}; {}", report.report_id(), why, todo));
-}
-
-absl::StatusOr<analytic::ModelSpec> ModelOf(const v1::DeepSeekOCRModelSpec& model) {
-  const std::filesystem::path config = model.config_path();
-  std::error_code error;
-  if (config.filename() != "config.json" || !std::filesystem::exists(config, error)) {
-    return catalog::FindModel(model.model_id(), model.model_variant());
-  }
-  DSOCR_ASSIGN_OR_RETURN(catalog::LoadedModel loaded, catalog::LoadModel(config.parent_path().string()));
-  return std::move(loaded.spec);
 }
 
 // What the report itself says about its device: leaves that are one operator of one shape.
@@ -87,7 +74,7 @@ absl::StatusOr<ReportBaseline> BaselineOf(const v1::AnalyticModelReport& report,
   }
   std::vector<std::string> notes;
   analytic::Baseline baseline;
-  DSOCR_ASSIGN_OR_RETURN(baseline.model, ModelOf(report.model()));
+  DSOCR_ASSIGN_OR_RETURN(baseline.model, catalog::ModelOf(report.model()));
   DSOCR_ASSIGN_OR_RETURN(baseline.workload, catalog::WorkloadOf(report.workload()));
   DSOCR_ASSIGN_OR_RETURN(baseline.device, DeviceOf(report, baseline.workload.precision, store, &notes));
   DSOCR_ASSIGN_OR_RETURN(analytic::WhatIf what_if, analytic::WhatIf::Create(std::move(baseline)));

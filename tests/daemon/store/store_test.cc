@@ -232,6 +232,7 @@ TEST_F(StoreTest, ACalibrationHoldsForItsKeyAlone) {
   EXPECT_EQ((*store->FindCalibration(key))->json, "new");
   EXPECT_FALSE(store->FindCalibration({"H200", "bf16", "551", "0.1.0"})->has_value());
   EXPECT_FALSE(store->FindCalibration({"H200", "fp32", "550", "0.1.0"})->has_value());
+  EXPECT_FALSE(store->FindCalibration({"H200", "bf16", "550", "0.1.0", "2.11.0"})->has_value());
   EXPECT_EQ(store->PutCalibration({"c-1", key, "other"}).code(), absl::StatusCode::kAlreadyExists);
   const auto stale = *store->FindCalibrationOfAnyVersion({"H200", "bf16", "551", "0.2.0"});
   EXPECT_EQ(stale->id, "c-2");

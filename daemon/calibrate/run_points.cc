@@ -1,0 +1,210 @@
+#include "daemon/calibrate/run_points.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "analytic/module/tree.h"
+#include "base/status.h"
+#include "daemon/calibrate/calibration.h"
+#include "daemon/catalog/models.h"
+#include "daemon/catalog/workload_file.h"
+#include "fmt/format.h"
+#include "nlohmann/json.hpp"
+
+namespace dsocr::calibrate {
+namespace {
+
+using OrderedJson = nlohmann::ordered_json;
+
+constexpr double kMostSpread = 1.1;  // of the work of calls that one mean may stand for
+constexpr double kNsPerMs = 1e6;
+
+absl::Status RefuseRun(const v1::AnalyticModelReport& report, std::string_view why) {
+  return absl::FailedPreconditionError(
+      fmt::format("report '{}': {}; name a report that 'dsocrctl run' measured here", report.report_id(), why));
+}
+
+absl::Status RequireSame(const v1::AnalyticModelReport& report, std::string_view what, std::string_view is,
+                         std::string_view expected) {
+  return is == expected ? absl::OkStatus()
+                        : RefuseRun(report, fmt::format("its {} is '{}', the calibration's '{}'", what, is, expected));
+}
+
+absl::Status CheckRun(const v1::AnalyticModelReport& report, const store::CalibrationKey& key, store::Store* store) {
+  const v1::Provenance& provenance = report.provenance();
+  if (!report.has_measured_total_time_ms() || !report.has_model() || !report.has_workload()) {
+    return RefuseRun(report, "it has no measurement of a model that is known");
+  }
+  DSOCR_RETURN_IF_ERROR(RequireSame(report, "device", provenance.device().name(), key.device_name));
+  DSOCR_RETURN_IF_ERROR(RequireSame(report, "dtype", provenance.dtype(), key.dtype));
+  DSOCR_RETURN_IF_ERROR(RequireSame(report, "driver", provenance.device().driver(), key.driver));
+  DSOCR_RETURN_IF_ERROR(RequireSame(report, "version", provenance.tool_version(), key.tool_version));
+  if (const auto used = store->GetCalibration(provenance.calibration_id()); used.ok()) {
+    return RequireSame(report, "LibTorch", used->key.torch_version, key.torch_version);
+  }
+  return absl::OkStatus();
+}
+
+// The work of a category in a leaf, over all calls.
+struct LeafWork {
+  double pieces = 0;
+  double flops = 0;
+  double vector_flops = 0;
+  double bytes = 0;
+  double launches = 0;
+  double least_bytes = 0;  // of one call
+  double most_bytes = 0;
+  int operators = 0;
+  analytic::PointSize size;  // of the last operator
+};
+
+analytic::PointSize SizeOf(const analytic::Operator& op) {
+  if (const auto* gemm = std::get_if<analytic::Gemm>(&op)) {
+    return {"gemm", {gemm->m, gemm->n, gemm->k, gemm->batch}};
+  }
+  if (const auto* core = std::get_if<analytic::Attention>(&op); core != nullptr && !core->has_bias) {
+    const bool is_causal = core->kv_is_cached && core->query_len > 1;
+    return {"attention",
+            {core->batch, core->query_len, core->kv_len, core->heads, core->kv_heads, core->head_dim, is_causal}};
+  }
+  return {};
+}
+
+bool RunsIn(const analytic::Node& leaf, const analytic::Frame& frame) {
+  return frame.passes > 0 && (leaf.spec.runs == nullptr || leaf.spec.runs(frame));
+}
+
+int64_t CallsOf(const analytic::Node& leaf, const std::vector<analytic::Frame>& frames) {
+  int64_t calls = 0;
+  for (const analytic::Frame& frame : frames) {
+    calls += RunsIn(leaf, frame) ? frame.passes * leaf.instances : 0;
+  }
+  return calls;
+}
+
+LeafWork WorkOf(const analytic::Node& leaf, analytic::CategoryId category, const std::vector<analytic::Frame>& frames,
+                analytic::Precision precision) {
+  LeafWork work;
+  for (const analytic::LeafOperator& op : leaf.spec.operators) {
+    if (op.category != category) {
+      continue;
+    }
+    ++work.operators;
+    for (const analytic::Frame& frame : frames) {
+      if (!RunsIn(leaf, frame)) {
+        continue;
+      }
+      const analytic::Operator at = op.at(frame);
+      const analytic::Cost cost = CostOf(at, precision);
+      const auto calls = static_cast<double>(frame.passes * leaf.instances);
+      const auto bytes = static_cast<double>(cost.bytes());
+      work.least_bytes = work.pieces == 0 ? bytes : std::min(work.least_bytes, bytes);
+      work.most_bytes = std::max(work.most_bytes, bytes);
+      work.pieces += calls * cost.pieces;
+      work.flops += calls * static_cast<double>(cost.flops);
+      work.vector_flops += calls * static_cast<double>(cost.vector_flops);
+      work.bytes += calls * bytes;
+      work.launches += calls * static_cast<double>(cost.launches);
+      work.size = SizeOf(at);
+    }
+  }
+  return work;
+}
+
+std::optional<analytic::CalibrationPoint> PointOf(const LeafWork& work, const v1::MeasuredOperator& measured) {
+  if (!(work.pieces > 0) || !(measured.device_time_ms() > 0) || work.most_bytes > kMostSpread * work.least_bytes) {
+    return std::nullopt;
+  }
+  const auto each = [&work](double total) { return std::llround(total / work.pieces); };
+  return analytic::CalibrationPoint{.category_id = measured.category_id(),
+                                    .flops = each(work.flops),
+                                    .vector_flops = each(work.vector_flops),
+                                    .io_bytes = each(work.bytes),
+                                    .launches = std::max<int64_t>(1, each(work.launches)),
+                                    .time_ns = measured.device_time_ms() * kNsPerMs / work.pieces,
+                                    .size = work.operators == 1 ? work.size : analytic::PointSize{}};
+}
+
+OrderedJson ToJson(const analytic::PointSize& size) {
+  const std::vector<const char*> keys =
+      size.kind == "gemm"
+          ? std::vector<const char*>{"m", "n", "k", "count"}
+          : std::vector<const char*>{"batch", "seq_q", "seq_kv", "heads", "kv_heads", "head_dim", "causal"};
+  OrderedJson json;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    json[keys[i]] = size.values[i];
+  }
+  if (size.kind == "attention") {
+    json["causal"] = size.values.back() != 0;
+  }
+  return json;
+}
+
+OrderedJson ToJson(const RunPoint& run_point, const std::string& source) {
+  const analytic::CalibrationPoint& point = run_point.point;
+  OrderedJson json = {{"category", point.category_id}, {"name", run_point.module_id},
+                      {"flops", point.flops},          {"vector_flops", point.vector_flops},
+                      {"bytes", point.io_bytes},       {"launches", point.launches},
+                      {"time_ns", point.time_ns},      {"source", source}};
+  if (!point.size.kind.empty()) {
+    json["size"] = ToJson(point.size);
+  }
+  return json;
+}
+
+}  // namespace
+
+absl::StatusOr<RunPoints> PointsOfRun(const v1::AnalyticModelReport& report, const store::CalibrationKey& key,
+                                      store::Store* store) {
+  DSOCR_RETURN_IF_ERROR(CheckRun(report, key, store));
+  DSOCR_ASSIGN_OR_RETURN(const analytic::ModelSpec model, catalog::ModelOf(report.model()));
+  DSOCR_ASSIGN_OR_RETURN(const analytic::Workload workload, catalog::WorkloadOf(report.workload()));
+  DSOCR_RETURN_IF_ERROR(CheckWorkload(model, workload));
+  absl::flat_hash_map<std::string, const v1::ModuleMeasurement*> measured;
+  for (const v1::ModuleMeasurement& measurement : report.module_measurements()) {
+    measured[measurement.module_id()] = &measurement;
+  }
+  const analytic::ModuleTree tree = BuildTree(model);
+  const analytic::Frames frames = FramesOf(model, workload);
+  RunPoints recorded = {.source = "run:" + report.report_id(), .points = {}};
+  for (const analytic::Node& node : tree.nodes) {
+    const auto found = measured.find(node.id);
+    if (!node.is_leaf() || found == measured.end() || found->second->calls() != CallsOf(node, frames.Of(node.frames))) {
+      continue;
+    }
+    for (const v1::MeasuredOperator& op : found->second->operator_breakdown()) {
+      const std::optional<analytic::CategoryId> category = analytic::FindCategory(op.category_id());
+      if (!category) {
+        continue;
+      }
+      const LeafWork work = WorkOf(node, *category, frames.Of(node.frames), workload.precision);
+      if (const std::optional<analytic::CalibrationPoint> point = PointOf(work, op)) {
+        recorded.points.push_back({node.id, *point});
+      }
+    }
+  }
+  return recorded;
+}
+
+absl::StatusOr<std::string> WithPoints(const std::string& json, const RunPoints& recorded) {
+  DSOCR_RETURN_IF_ERROR(ParseCalibration(json).status());
+  OrderedJson root = OrderedJson::parse(json);
+  OrderedJson points = OrderedJson::array();
+  for (OrderedJson& point : root["points"]) {
+    if (point.value("source", "") != recorded.source) {
+      points.push_back(std::move(point));
+    }
+  }
+  for (const RunPoint& point : recorded.points) {
+    points.push_back(ToJson(point, recorded.source));
+  }
+  root["points"] = std::move(points);
+  return root.dump();
+}
+
+}  // namespace dsocr::calibrate
