@@ -1,4 +1,5 @@
 // dsocr-runner: DeepSeek-OCR as a program. Parses the command line, runs one command, returns a code.
+#include <torch/version.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -139,6 +140,7 @@ void AddOthers(CLI::App& app, CommandLine& line) {
   calibrate->add_option("-o", line.format, "json")->check(CLI::IsMember({"json"}));
 
   app.add_subcommand("analyze", "FLOPs of one request by range, traced on the meta device: JSON in, JSON out");
+  app.add_subcommand("version", "Versions of the libraries that decide what operators cost, as one JSON document");
   app.add_subcommand("serve", "One request from dsocrd on standard input, events on standard output");
 }
 
@@ -194,6 +196,10 @@ int Run(const CLI::App& app, CommandLine& line) {
     const at::Device device = OpenDevice(line.calibrate_device);
     return RunCalibrate(device, DescribeDevice(device), ParseDtype(line.calibrate_dtype), line.calibrate_budget_s,
                         std::cout);
+  }
+  if (app.got_subcommand("version")) {
+    std::cout << R"({"torch": ")" << TORCH_VERSION << "\"}" << std::endl;
+    return 0;
   }
   std::optional<bool> crop_mode;
   if (line.crop_mode >= 0) crop_mode = line.crop_mode == 1;

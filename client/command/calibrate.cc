@@ -179,6 +179,8 @@ absl::StatusOr<int> Calibrate(Session& session) {
   request.set_device(line.Text("--device"));
   request.set_dtype(line.Text("--dtype"));
   request.set_allow_stale(line.Has("--allow-stale"));
+  request.set_budget_ms(absl::ToInt64Milliseconds(line.Duration("--budget").value_or(absl::ZeroDuration())));
+  request.set_report_id(line.Text("--run"));
   DSOCR_ASSIGN_OR_RETURN(Daemon * daemon, session.Connect());
   const std::unique_ptr<grpc::ClientContext> context = daemon->NewContext();
   const auto reader = daemon->validation().Calibrate(context.get(), request);
@@ -194,7 +196,11 @@ absl::StatusOr<int> Calibrate(Session& session) {
   if (result.has_stale()) {
     session.Say(fmt::format("dsocrctl: note: nothing was measured: a calibration of {} is kept\n", result.stale()));
   }
-  Print(session, result, DeviceCalibrationTable(result));
+  if (session.output() == "table") {
+    session.Out(DeviceCalibrationText(result, session.out_has_color()));
+  } else {
+    Print(session, result, DeviceCalibrationTable(result));
+  }
   return kExitDone;
 }
 
@@ -220,13 +226,18 @@ Command CalibrateCommand() {
           .arguments = "[FLAGS]",
           .summary = "measure a device of this machine, so that predictions for it rest on what it does",
           .examples =
-              "  dsocrctl calibrate --device cpu                             as the first run does, on request\n"
-              "  dsocrctl calibrate --device cuda:0 --dtype fp32\n"
+              "  dsocrctl calibrate --device cpu                             three minutes, on a GPU ten\n"
+              "  dsocrctl calibrate --device cuda:0 --dtype fp32 --budget 2m\n"
+              "  dsocrctl calibrate --device cpu --run latest                with the operators of a measured run\n"
               "  dsocrctl calibrate fit --table h100.csv.gz --out h100.json  from a table that others measured\n"
               "  dsocrctl calibrate eval --table h100.csv.gz --calibration h100.json\n",
           .outputs = kAllOutputs,
           .flags = {{"--device", ValueKind::kText, "NAME", "auto, cpu or cuda:N (default auto)"},
                     {"--dtype", ValueKind::kChoice, "TYPE", "fp32 or bf16 (default bf16)", {"fp32", "bf16"}},
+                    {"--budget", ValueKind::kDuration, "DURATION",
+                     "measure for at most this long, 1s to 1h (default 3m on a CPU, 10m on a GPU)"},
+                    {"--run", ValueKind::kText, "ID|latest",
+                     "add a measured report's operators to the newest calibration, with --budget to a new one"},
                     {"--allow-stale", ValueKind::kSwitch, "",
                      "keep what another driver or version measured, where there is such a thing"}},
           .run = Calibrate};

@@ -15,6 +15,9 @@ Cell Percent(double share, Style style = Style::kPlain) {
   return Cell(HumanShare(share), document::FormatDouble(share), style);
 }
 Cell SignedPercent(double share) { return Cell(HumanShareChange(share), document::FormatDouble(share)); }
+Cell Discarded(const v1::DeviceCalibration& calibration) {
+  return calibration.has_discarded_share() ? Percent(calibration.discarded_share()) : Cell("-", "");
+}
 Cell PercentOf(const v1::BaselineScore* score) { return score == nullptr ? Cell("-", "") : Percent(score->mape()); }
 
 Style StyleOf(const v1::OperatorScore& score) {
@@ -93,12 +96,32 @@ std::string EvalText(const v1::EvalCalibrationResponse& response, bool has_color
 
 Table DeviceCalibrationTable(const v1::DeviceCalibration& calibration) {
   Table table;
-  table.columns = {
-      {"CALIBRATION", "calibration_id"}, {"DEVICE", "device"},      {"DTYPE", "dtype"}, {"DRIVER", "driver"},
-      {"VERSION", "tool_version"},       {"POINTS", "points", true}};
+  table.columns = {{"CALIBRATION", "calibration_id"},
+                   {"DEVICE", "device"},
+                   {"DTYPE", "dtype"},
+                   {"DRIVER", "driver"},
+                   {"VERSION", "tool_version"},
+                   {"LIBTORCH", "torch_version"},
+                   {"POINTS", "points", true},
+                   {"DISCARDED", "discarded_share", true}};
   table.rows = {{Cell(calibration.calibration_id()), Cell(calibration.device()), Cell(calibration.dtype()),
-                 Cell(calibration.driver()), Cell(calibration.tool_version()), Rows(calibration.points())}};
+                 Cell(calibration.driver()), Cell(calibration.tool_version()), Cell(calibration.torch_version()),
+                 Rows(calibration.points()), Discarded(calibration)}};
   return table;
+}
+
+std::string DeviceCalibrationText(const v1::DeviceCalibration& calibration, bool has_color) {
+  Table categories;
+  categories.columns = {
+      {"CATEGORY", "category_id"}, {"POINTS", "points", true}, {"MAPE", "mape", true}, {"MEDIAN", "median_ape", true}};
+  for (const v1::CategoryFit& fit : calibration.categories()) {
+    const bool is_judged = fit.has_held_out();
+    categories.rows.push_back({Cell(fit.category_id()), Rows(fit.points()),
+                               is_judged ? Percent(fit.held_out().mape()) : Cell("-", ""),
+                               is_judged ? Percent(fit.held_out().median_ape()) : Cell("-", "")});
+  }
+  const std::string text = TableText(DeviceCalibrationTable(calibration), has_color);
+  return categories.rows.empty() ? text : text + "\n" + TableText(categories, has_color);
 }
 
 }  // namespace dsocr::client

@@ -20,6 +20,8 @@ std::string EvalText(const v1::EvalCalibrationResponse& response, bool has_color
 // the smallest of its row is good, one that a baseline undercuts poor.
 Table ScoreTable(const v1::EvalCalibrationResponse& response);
 
+// DeviceCalibrationTable, then a row a category: its points, and the errors of each, predicted from the others.
+std::string DeviceCalibrationText(const v1::DeviceCalibration& calibration, bool has_color);
 Table DeviceCalibrationTable(const v1::DeviceCalibration& calibration);
 
 }  // namespace dsocr::client

@@ -5,22 +5,22 @@
 #include "base/status.h"
 #include "daemon/calibrate/calibration.h"
 #include "daemon/run/runner.h"
+#include "fmt/format.h"
 
 namespace dsocr::run {
 namespace {
 
-constexpr absl::Duration kMeasuringLimit = absl::Seconds(90);  // leaves room for loading LibTorch
+constexpr absl::Duration kLoadingLimit = absl::Seconds(75);  // of LibTorch, on a busy machine
 
 }  // namespace
 
 absl::StatusOr<std::string> MeasureDevice(const std::string& runner_path, const calibrate::Target& target,
-                                          const store::CalibrationKey& key, store::Store* store,
+                                          const store::CalibrationKey& key, absl::Duration budget,
                                           const StopSource& stop) {
   const Command command{.arguments = {runner_path, "calibrate", "--device", target.runner_device, "--dtype", key.dtype,
-                                      "--budget", std::string(kMeasuringBudget), "-o", "json"},
+                                      "--budget", fmt::format("{}ms", absl::ToInt64Milliseconds(budget)), "-o", "json"},
                         .environment = {}};
-  DSOCR_ASSIGN_OR_RETURN(const std::string document, Ask(command, kMeasuringLimit, stop));
-  return calibrate::KeepCalibration(document, key, store);
+  return Ask(command, budget + kLoadingLimit, stop);
 }
 
 absl::StatusOr<std::optional<KeptCalibration>> KeepStale(const store::CalibrationKey& key, store::Store* store) {

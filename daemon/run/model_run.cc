@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/status.h"
+#include "daemon/calibrate/calibration.h"
 #include "daemon/catalog/models.h"
 #include "daemon/run/inquiry.h"
 #include "daemon/run/measure_device.h"
@@ -65,15 +66,19 @@ std::string RequestJson(const v1::ModelRun& request, const Plan& plan) {
 
 // The first run on a device measures it. A calibration that fails is told and logged; the datasheet is used.
 absl::Status CalibrateOnce(const ModelRunTools& tools, const Plan& plan, const StopSource& stop, const Tell& tell) {
-  const store::CalibrationKey key = CalibrationKeyOf(plan.target, plan.input.workload.precision);
+  const store::CalibrationKey key = tools.planner->CalibrationKeyOf(plan.target, plan.input.workload.precision);
   DSOCR_ASSIGN_OR_RETURN(const std::optional<store::StoredCalibration> stored, tools.store->FindCalibration(key));
   if (stored) {
     return absl::OkStatus();
   }
   tell(v1::RUN_STATE_CALIBRATING,
-       fmt::format("first use of {} in {}: measuring it for at most {}", key.device_name, key.dtype, kMeasuringBudget),
+       fmt::format("first use of {} in {}: measuring it for at most {}", key.device_name, key.dtype,
+                   absl::FormatDuration(kFirstUseBudget)),
        std::nullopt);
-  const absl::Status kept = MeasureDevice(RunnerPath(tools), plan.target, key, tools.store, stop).status();
+  const absl::StatusOr<std::string> document =
+      MeasureDevice(RunnerPath(tools), plan.target, key, kFirstUseBudget, stop);
+  const absl::Status kept =
+      document.ok() ? calibrate::KeepCalibration(*document, key, tools.store).status() : document.status();
   if (stop.is_stopped()) {
     return kept;
   }

@@ -97,7 +97,20 @@ absl::Status Planner::LoadOperators(const v1::DeepSeekOCRAnalyticRequest& reques
   return absl::OkStatus();
 }
 
+store::CalibrationKey Planner::CalibrationKeyOf(const calibrate::Target& target, analytic::Precision precision) const {
+  return {.device_name = target.info.name(),
+          .dtype = std::string(analytic::PrecisionName(precision)),
+          .driver = target.info.driver(),
+          .tool_version = std::string(config::kVersion),
+          .torch_version = torch_version_.Of(config_->Get()->runner_path)};
+}
+
 absl::Status Planner::Calibrate(const std::string& request, Plan* plan) const {
+  if (request == "none") {
+    plan->input.device = plan->target.figures;
+    plan->input.provenance.clear_calibration_id();
+    return absl::OkStatus();
+  }
   const store::CalibrationKey key = CalibrationKeyOf(plan->target, plan->input.workload.precision);
   DSOCR_ASSIGN_OR_RETURN(plan->input.device, calibrate::ApplyCalibration(plan->target.figures, request, key, store_));
   plan->input.provenance.clear_calibration_id();
@@ -251,13 +264,6 @@ absl::StatusOr<std::string> MakeTraceDir(const std::string& artifacts_root, cons
 
 std::string ProfileOrDefault(const std::string& profile_id) {
   return profile_id.empty() ? "dsocr-standard-v1" : profile_id;
-}
-
-store::CalibrationKey CalibrationKeyOf(const calibrate::Target& target, analytic::Precision precision) {
-  return {.device_name = target.info.name(),
-          .dtype = std::string(analytic::PrecisionName(precision)),
-          .driver = target.info.driver(),
-          .tool_version = std::string(config::kVersion)};
 }
 
 }  // namespace dsocr::run

@@ -16,6 +16,7 @@
 #include "daemon/config/current.h"
 #include "daemon/report/report.h"
 #include "daemon/run/stop_source.h"
+#include "daemon/run/torch_version.h"
 #include "daemon/store/store.h"
 #include "dsocr/v1/analytic.pb.h"
 
@@ -53,6 +54,9 @@ class Planner {
   // Reads the operators of request.operator_snapshot; what it lacks, dsocr-runner makes for the plan's workload.
   absl::Status LoadOperators(const v1::DeepSeekOCRAnalyticRequest& request, const StopSource& stop, Plan* plan) const;
 
+  // What a calibration of the device must have been made for, to hold today.
+  store::CalibrationKey CalibrationKeyOf(const calibrate::Target& target, analytic::Precision precision) const;
+
   // Replaces the device's datasheet figures. `request`: as DeepSeekOCRAnalyticRequest.calibration.
   absl::Status Calibrate(const std::string& request, Plan* plan) const;
 
@@ -81,6 +85,7 @@ class Planner {
   store::Store* const store_;
   const config::Current* const config_;
   const calibrate::Machine* const machine_;
+  mutable TorchVersion torch_version_;
   mutable absl::Mutex trace_mutex_;
   absl::Mutex publish_mutex_;  // two requests with one run id: the second one sees the first
 };
@@ -92,8 +97,6 @@ std::string ArtifactsDirOf(const v1::AnalyticModelReport& report);
 absl::StatusOr<std::string> MakeTraceDir(const std::string& artifacts_root, const std::string& run_id);
 
 std::string ProfileOrDefault(const std::string& profile_id);
-
-store::CalibrationKey CalibrationKeyOf(const calibrate::Target& target, analytic::Precision precision);
 
 }  // namespace dsocr::run
 

@@ -88,7 +88,7 @@ grpc::Status CatalogService::ListDevices(grpc::ServerContext*, const v1::ListDev
       device.set_present(true);
       device.set_source(fmt::format("{}: {}", target->info.name(), target->figures.source));
       DSOCR_ASSIGN_OR_RETURN(const std::optional<store::StoredCalibration> calibration,
-                             store_->FindCalibration(run::CalibrationKeyOf(*target, analytic::Precision::kBf16)));
+                             store_->FindCalibration(planner_->CalibrationKeyOf(*target, analytic::Precision::kBf16)));
       if (calibration) {
         device.set_calibration_id(calibration->id);
       }

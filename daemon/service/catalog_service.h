@@ -21,8 +21,9 @@ namespace dsocr::service {
 // Thread-safe. Borrows what it is given.
 class CatalogService final : public v1::CatalogService::Service {
  public:
-  CatalogService(store::Store* store, const calibrate::Machine* machine, run::RunManager* runs, ops::Activity* activity)
-      : store_(store), machine_(machine), runs_(runs), activity_(activity) {}
+  CatalogService(store::Store* store, const calibrate::Machine* machine, const run::Planner* planner,
+                 run::RunManager* runs, ops::Activity* activity)
+      : store_(store), machine_(machine), planner_(planner), runs_(runs), activity_(activity) {}
 
   // Where the daemon serves; ports are known only once it does.
   void SetAddresses(std::vector<std::string> addresses) {
@@ -47,6 +48,7 @@ class CatalogService final : public v1::CatalogService::Service {
  private:
   store::Store* const store_;
   const calibrate::Machine* const machine_;
+  const run::Planner* const planner_;
   run::RunManager* const runs_;
   ops::Activity* const activity_;
   const absl::Time started_ = absl::Now();

@@ -86,8 +86,9 @@ absl::Status Daemon::StartParts(const config::Surroundings& surroundings) {
   DSOCR_RETURN_IF_ERROR(runs_->Recover());
   analytic_ = std::make_unique<AnalyticService>(planner_.get(), runs_.get(), store_.get(), &activity_);
   profile_ = std::make_unique<ProfileService>(runs_.get(), &activity_);
-  catalog_ = std::make_unique<CatalogService>(store_.get(), &machine_, runs_.get(), &activity_);
-  validation_ = std::make_unique<ValidationService>(runs_.get(), store_.get(), &config_, &machine_, &activity_);
+  catalog_ = std::make_unique<CatalogService>(store_.get(), &machine_, planner_.get(), runs_.get(), &activity_);
+  validation_ =
+      std::make_unique<ValidationService>(planner_.get(), runs_.get(), store_.get(), &config_, &machine_, &activity_);
   if (!config->http.empty()) {
     http_ = std::make_unique<HttpEndpoint>(HttpParts{.planner = planner_.get(),
                                                      .runs = runs_.get(),

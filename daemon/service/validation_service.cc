@@ -5,14 +5,18 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "base/status.h"
 #include "daemon/calibrate/calibration.h"
 #include "daemon/calibrate/device_profile.h"
 #include "daemon/calibrate/fit.h"
+#include "daemon/calibrate/held_out.h"
 #include "daemon/calibrate/law_file.h"
 #include "daemon/calibrate/operator_table.h"
+#include "daemon/calibrate/run_points.h"
 #include "daemon/catalog/workload_file.h"
 #include "daemon/config/version.h"
 #include "daemon/run/measure_device.h"
@@ -38,6 +42,29 @@ absl::Status CheckProfileSize(const v1::ProfileChoice& profile) {
              : absl::InvalidArgumentError(fmt::format("device profile '{}': {} bytes, expected at most {}",
                                                       profile.file_name(), profile.data().size(),
                                                       calibrate::kMaxProfileBytes));
+}
+
+absl::StatusOr<absl::Duration> BudgetOf(const v1::CalibrateRequest& request, const calibrate::Target& target) {
+  if (request.budget_ms() == 0) {
+    return target.runner_device == "cpu" ? run::kCpuBudget : run::kGpuBudget;
+  }
+  const absl::Duration budget = absl::Milliseconds(request.budget_ms());
+  if (budget < absl::Seconds(1) || budget > run::kMaxBudget) {
+    return absl::InvalidArgumentError(fmt::format("budget {}: not from 1s to {}", absl::FormatDuration(budget),
+                                                  absl::FormatDuration(run::kMaxBudget)));
+  }
+  return budget;
+}
+
+std::string VersionsText(const store::CalibrationKey& key) {
+  std::string text = fmt::format("version {}", key.tool_version);
+  if (!key.driver.empty()) {
+    text += fmt::format(", driver {}", key.driver);
+  }
+  if (!key.torch_version.empty()) {
+    text += fmt::format(", LibTorch {}", key.torch_version);
+  }
+  return text;
 }
 
 // `set` puts a piece into a message of its own.
@@ -133,9 +160,55 @@ grpc::Status ValidationService::EvalCalibration(grpc::ServerContext* context,
   });
 }
 
+absl::StatusOr<std::string> ValidationService::Measure(const v1::CalibrateRequest& request,
+                                                       const calibrate::Target& target,
+                                                       const store::CalibrationKey& key, const Waiter& waiter) {
+  DSOCR_ASSIGN_OR_RETURN(const absl::Duration budget, BudgetOf(request, target));
+  std::string document;
+  DSOCR_RETURN_IF_ERROR(runs_->DoAlone(waiter.is_cancelled, [&](const run::StopSource& stop) -> absl::Status {
+    waiter.tell(
+        fmt::format("measuring {} in {} for at most {}", key.device_name, key.dtype, absl::FormatDuration(budget)));
+    DSOCR_ASSIGN_OR_RETURN(document, run::MeasureDevice(config_->Get()->runner_path, target, key, budget, stop));
+    return absl::OkStatus();
+  }));
+  return document;
+}
+
+absl::StatusOr<run::KeptCalibration> ValidationService::FindOrMeasure(const v1::CalibrateRequest& request,
+                                                                      const calibrate::Target& target,
+                                                                      const store::CalibrationKey& key,
+                                                                      const Waiter& waiter) {
+  if (request.allow_stale()) {
+    DSOCR_ASSIGN_OR_RETURN(std::optional<run::KeptCalibration> kept, run::KeepStale(key, store_));
+    if (kept) {
+      return *std::move(kept);
+    }
+  }
+  calibrate::RunPoints recorded;
+  std::optional<store::StoredCalibration> newest;
+  if (!request.report_id().empty()) {
+    DSOCR_ASSIGN_OR_RETURN(const v1::AnalyticModelReport report, store_->GetReport(request.report_id()));
+    DSOCR_ASSIGN_OR_RETURN(recorded, calibrate::PointsOfRun(report, key, store_));
+    if (request.budget_ms() == 0) {
+      DSOCR_ASSIGN_OR_RETURN(newest, store_->FindCalibration(key));
+    }
+  }
+  std::string document;
+  if (newest) {
+    document = std::move(newest->json);
+  } else {
+    DSOCR_ASSIGN_OR_RETURN(document, Measure(request, target, key, waiter));
+  }
+  if (!recorded.points.empty()) {
+    DSOCR_ASSIGN_OR_RETURN(document, calibrate::WithPoints(document, recorded));
+    waiter.tell(fmt::format("{} operators of report {} are points, too", recorded.points.size(), request.report_id()));
+  }
+  DSOCR_ASSIGN_OR_RETURN(std::string id, calibrate::KeepCalibration(document, key, store_));
+  return run::KeptCalibration{std::move(id), std::nullopt};
+}
+
 absl::StatusOr<v1::DeviceCalibration> ValidationService::CalibrateDevice(const v1::CalibrateRequest& request,
-                                                                         const std::function<bool()>& is_cancelled,
-                                                                         const std::function<void(std::string)>& tell) {
+                                                                         const Waiter& waiter) {
   DSOCR_ASSIGN_OR_RETURN(const calibrate::Target target, calibrate::ResolveDevice(request.device(), *machine_));
   DSOCR_ASSIGN_OR_RETURN(const analytic::Precision precision,
                          catalog::ParseDtype(request.dtype().empty() ? "bf16" : request.dtype()));
@@ -143,20 +216,13 @@ absl::StatusOr<v1::DeviceCalibration> ValidationService::CalibrateDevice(const v
     return absl::FailedPreconditionError(
         fmt::format("device '{}': not on this machine; give cpu or cuda:N", target.figures.name));
   }
-  const store::CalibrationKey key = run::CalibrationKeyOf(target, precision);
-  std::optional<run::KeptCalibration> kept;
-  if (request.allow_stale()) {
-    DSOCR_ASSIGN_OR_RETURN(kept, run::KeepStale(key, store_));
+  DSOCR_RETURN_IF_ERROR(BudgetOf(request, target).status());
+  if (request.allow_stale() && !request.report_id().empty()) {
+    return absl::InvalidArgumentError("allow_stale: a run is of today's versions; give --allow-stale or --run");
   }
-  if (!kept) {
-    kept.emplace();
-    DSOCR_RETURN_IF_ERROR(runs_->DoAlone(is_cancelled, [&](const run::StopSource& stop) -> absl::Status {
-      tell(fmt::format("measuring {} in {} for at most {}", key.device_name, key.dtype, run::kMeasuringBudget));
-      DSOCR_ASSIGN_OR_RETURN(kept->id, run::MeasureDevice(config_->Get()->runner_path, target, key, store_, stop));
-      return absl::OkStatus();
-    }));
-  }
-  DSOCR_ASSIGN_OR_RETURN(const store::StoredCalibration stored, store_->GetCalibration(kept->id));
+  const store::CalibrationKey key = planner_->CalibrationKeyOf(target, precision);
+  DSOCR_ASSIGN_OR_RETURN(const run::KeptCalibration kept, FindOrMeasure(request, target, key, waiter));
+  DSOCR_ASSIGN_OR_RETURN(const store::StoredCalibration stored, store_->GetCalibration(kept.id));
   DSOCR_ASSIGN_OR_RETURN(const calibrate::Calibration calibration, calibrate::ParseCalibration(stored.json));
   v1::DeviceCalibration result;
   result.set_calibration_id(stored.id);
@@ -164,11 +230,16 @@ absl::StatusOr<v1::DeviceCalibration> ValidationService::CalibrateDevice(const v
   result.set_dtype(key.dtype);
   result.set_driver(key.driver);
   result.set_tool_version(key.tool_version);
+  result.set_torch_version(key.torch_version);
   result.set_points(static_cast<int64_t>(calibration.points.size()));
-  if (kept->made_for) {
-    result.set_stale(kept->made_for->driver.empty()
-                         ? fmt::format("version {}", kept->made_for->tool_version)
-                         : fmt::format("version {}, driver {}", kept->made_for->tool_version, kept->made_for->driver));
+  if (calibration.discarded_share) {
+    result.set_discarded_share(*calibration.discarded_share);
+  }
+  DSOCR_ASSIGN_OR_RETURN(const std::vector<v1::CategoryFit> fits,
+                         calibrate::HeldOutErrors(target.figures, precision, calibration.points));
+  result.mutable_categories()->Assign(fits.begin(), fits.end());
+  if (kept.made_for) {
+    result.set_stale(VersionsText(*kept.made_for));
   }
   return result;
 }
@@ -176,14 +247,15 @@ absl::StatusOr<v1::DeviceCalibration> ValidationService::CalibrateDevice(const v
 grpc::Status ValidationService::Calibrate(grpc::ServerContext* context, const v1::CalibrateRequest* request,
                                           grpc::ServerWriter<v1::CalibrateEvent>* writer) {
   return Call(activity_, [&]() -> absl::Status {
-    const auto tell = [writer](std::string message) {
-      v1::CalibrateEvent event;
-      event.set_message(std::move(message));
-      writer->Write(event);
-    };
+    const Waiter waiter = {.is_cancelled = [context] { return context->IsCancelled(); },
+                           .tell =
+                               [writer](std::string message) {
+                                 v1::CalibrateEvent event;
+                                 event.set_message(std::move(message));
+                                 writer->Write(event);
+                               }};
     v1::CalibrateEvent last;
-    DSOCR_ASSIGN_OR_RETURN(*last.mutable_result(), CalibrateDevice(
-                                                       *request, [context] { return context->IsCancelled(); }, tell));
+    DSOCR_ASSIGN_OR_RETURN(*last.mutable_result(), CalibrateDevice(*request, waiter));
     last.set_message("done");
     return writer->Write(last) ? absl::OkStatus() : Gone();
   });

@@ -10,6 +10,8 @@
 #include "daemon/calibrate/machine.h"
 #include "daemon/config/current.h"
 #include "daemon/ops/activity.h"
+#include "daemon/run/measure_device.h"
+#include "daemon/run/plan.h"
 #include "daemon/run/run_manager.h"
 #include "daemon/store/store.h"
 #include "daemon/validate/validator.h"
@@ -20,9 +22,10 @@ namespace dsocr::service {
 // Thread-safe. Borrows what it is given.
 class ValidationService final : public v1::ValidationService::Service {
  public:
-  ValidationService(run::RunManager* runs, store::Store* store, const config::Current* config,
-                    const calibrate::Machine* machine, ops::Activity* activity)
-      : runs_(runs),
+  ValidationService(const run::Planner* planner, run::RunManager* runs, store::Store* store,
+                    const config::Current* config, const calibrate::Machine* machine, ops::Activity* activity)
+      : planner_(planner),
+        runs_(runs),
         store_(store),
         config_(config),
         machine_(machine),
@@ -43,10 +46,21 @@ class ValidationService final : public v1::ValidationService::Service {
                                v1::EvalCalibrationResponse* response) override;
 
  private:
-  absl::StatusOr<v1::DeviceCalibration> CalibrateDevice(const v1::CalibrateRequest& request,
-                                                        const std::function<bool()>& is_cancelled,
-                                                        const std::function<void(std::string)>& tell);
+  // Who waits for a calibration: whether they have gone, and where to tell them how it goes.
+  struct Waiter {
+    std::function<bool()> is_cancelled;
+    std::function<void(std::string)> tell;
+  };
 
+  absl::StatusOr<v1::DeviceCalibration> CalibrateDevice(const v1::CalibrateRequest& request, const Waiter& waiter);
+  // The calibration that the request asks for: one that is there, or a new one.
+  absl::StatusOr<run::KeptCalibration> FindOrMeasure(const v1::CalibrateRequest& request,
+                                                     const calibrate::Target& target, const store::CalibrationKey& key,
+                                                     const Waiter& waiter);
+  absl::StatusOr<std::string> Measure(const v1::CalibrateRequest& request, const calibrate::Target& target,
+                                      const store::CalibrationKey& key, const Waiter& waiter);
+
+  const run::Planner* const planner_;
   run::RunManager* const runs_;
   store::Store* const store_;
   const config::Current* const config_;

@@ -1,5 +1,7 @@
 #include "model/calibrate/calibrate.h"
 
+#include <torch/version.h>
+
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -99,6 +101,7 @@ int RunCalibrate(at::Device device, const DeviceInfo& info, at::ScalarType dtype
   Json document;
   document["device"] = {{"name", info.name}, {"kind", info.kind}, {"driver", info.driver}, {"cores", info.cores}};
   document["dtype"] = dtype == at::kFloat ? "fp32" : "bf16";
+  document["torch"] = TORCH_VERSION;
   document["seconds"] = clock() - start;
   document["probe"] = {{"gemm_ns", measured.speed.gemm_ns}, {"copy_ns", measured.speed.copy_ns}};
   document["discarded_share"] = measured.discarded_share;

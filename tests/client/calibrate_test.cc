@@ -23,6 +23,7 @@
 namespace dsocr::client {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -224,11 +225,26 @@ TEST_F(Calibrate, ADeviceIsMeasuredAndSaysSo) {
   EXPECT_EQ(service.calibrate_request.dtype(), "fp32");
   EXPECT_THAT(io.err, HasSubstr("measuring"));
   EXPECT_THAT(io.out, HasSubstr("c-1"));
+  EXPECT_EQ(service.calibrate_request.budget_ms(), 0);
   service.calibrated.set_stale("version 0.0.1");
   EXPECT_EQ(Run({"--allow-stale", "-o", "json"}), kExitDone) << io.err;
   EXPECT_TRUE(service.calibrate_request.allow_stale());
   EXPECT_EQ(nlohmann::json::parse(io.out)["calibration_id"], "c-1");
   EXPECT_THAT(io.err, HasSubstr("version 0.0.1 is kept"));
+}
+
+TEST_F(Calibrate, BudgetAndRunAreSentAndErrorsShown) {
+  v1::CategoryFit& fit = *service.calibrated.add_categories();
+  fit.set_category_id("attention");
+  fit.set_points(12);
+  fit.mutable_held_out()->set_n(12);
+  fit.mutable_held_out()->set_mape(0.125);
+  service.calibrated.set_discarded_share(0.5);
+  EXPECT_EQ(Run({"--device", "cpu", "--budget", "90s", "--run", "latest"}), kExitDone) << io.err;
+  EXPECT_EQ(service.calibrate_request.budget_ms(), 90'000);
+  EXPECT_EQ(service.calibrate_request.report_id(), "latest");
+  EXPECT_THAT(io.out, ContainsRegex("attention +12 +12.5 %"));
+  EXPECT_THAT(io.out, HasSubstr("50.0 %"));
 }
 
 }  // namespace

@@ -157,7 +157,7 @@ int Analyze() {
 
 int Calibrate() {
   std::puts(
-      R"({"device": {"name": "Fake CPU", "kind": "cpu", "driver": "", "cores": 2}, "dtype": "bf16", "seconds": 0.1, "points": [)"
+      R"({"device": {"name": "Fake CPU", "kind": "cpu", "driver": "", "cores": 2}, "dtype": "bf16", "seconds": 0.1, "discarded_share": 0.25, "points": [)"
       R"({"category": "gemm", "name": "a", "flops": 1000000000, "vector_flops": 0, "bytes": 1000000, "launches": 1, "time_ns": 5000000},)"
       R"({"category": "gemm", "name": "b", "flops": 4000000000, "vector_flops": 0, "bytes": 4000000, "launches": 1, "time_ns": 20000000}]})");
   return 0;
@@ -175,6 +175,10 @@ int main(int argc, char** argv) {
   }
   if (command == "analyze") {
     return Analyze();
+  }
+  if (command == "version") {
+    std::puts(R"({"torch": "2.0.0-fake"})");
+    return 0;
   }
   if (command == "calibrate") {
     return Calibrate();

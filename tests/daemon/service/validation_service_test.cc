@@ -133,6 +133,10 @@ TEST_F(ValidationServiceTest, ADeviceIsMeasuredOnRequestAndKept) {
   EXPECT_EQ(result.points(), 2);
   EXPECT_EQ(result.dtype(), "bf16");
   EXPECT_FALSE(result.has_stale());
+  EXPECT_EQ(result.torch_version(), "2.0.0-fake");
+  EXPECT_EQ(result.discarded_share(), 0.25);
+  ASSERT_EQ(result.categories_size(), 1);
+  EXPECT_EQ(result.categories(0).held_out().n(), 2);
   request.set_allow_stale(true);
   events.clear();
   ASSERT_TRUE(Calibrate(request, &events).ok());
@@ -161,6 +165,22 @@ TEST_F(ValidationServiceTest, AStaleCalibrationIsKeptOnlyWhereThatIsAllowed) {
   events.clear();
   ASSERT_TRUE(Calibrate(request, &events).ok());
   EXPECT_EQ(events.back().result().points(), 2);
+}
+
+TEST_F(ValidationServiceTest, BudgetsAndRunsThatCannotBeAreRefused) {
+  std::vector<v1::CalibrateEvent> events;
+  v1::CalibrateRequest request;
+  request.set_device("cpu");
+  request.set_budget_ms(3'600'001);
+  EXPECT_EQ(Calibrate(request, &events).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  request.set_budget_ms(999);
+  EXPECT_EQ(Calibrate(request, &events).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  request.set_budget_ms(0);
+  request.set_report_id("latest");
+  EXPECT_EQ(Calibrate(request, &events).error_code(), grpc::StatusCode::NOT_FOUND);
+  request.set_allow_stale(true);
+  EXPECT_EQ(Calibrate(request, &events).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_TRUE(events.empty());
 }
 
 TEST_F(ValidationServiceTest, DevicesThatAreNotHereAreRefused) {
