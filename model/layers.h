@@ -17,7 +17,7 @@ namespace dsocr::model {
 class Linear {
  public:
   explicit Linear(const at::Tensor& weight, std::optional<at::Tensor> bias = std::nullopt)
-      : transposed_(weight.t()), bias_(std::move(bias)) {}
+      : weight_(weight), transposed_(weight.t()), bias_(std::move(bias)) {}
 
   static Linear WithBias(const std::string& name, WeightMap& weights) {
     return Linear(weights.Take(name + ".weight"), weights.Take(name + ".bias"));
@@ -26,12 +26,13 @@ class Linear {
     return Linear(weights.Take(name + ".weight"));
   }
 
-  at::Tensor operator()(const at::Tensor& x) const { return LinearProduct(x, transposed_, bias_); }
+  at::Tensor operator()(const at::Tensor& x) const { return LinearProduct(x, weight_, transposed_, bias_); }
 
-  at::Tensor weight() const { return transposed_.t(); }
+  const at::Tensor& weight() const { return weight_; }
 
  private:
-  at::Tensor transposed_;  // [in, out], a view: made once, not in every call
+  at::Tensor weight_;
+  at::Tensor transposed_;  // [in, out], a view
   std::optional<at::Tensor> bias_;
 };
 

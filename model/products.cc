@@ -4,6 +4,7 @@
 #include <ATen/record_function.h>
 
 #include <algorithm>
+#include <vector>
 
 namespace dsocr::model {
 namespace {
@@ -25,12 +26,26 @@ std::optional<at::Tensor> Widened(const std::optional<at::Tensor>& x) {
   return x ? std::optional<at::Tensor>(x->to(at::kFloat)) : std::nullopt;
 }
 
-// Three dispatched calls where at::linear makes eight: a decode step has 294 of them.
-at::Tensor PlainLinear(const at::Tensor& x, const at::Tensor& transposed, const std::optional<at::Tensor>& bias) {
+// Three dispatched calls, nested ones included, where at::linear makes eight: a decode step has 294 of them.
+at::Tensor PlainLinear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& transposed,
+                       const std::optional<at::Tensor>& bias) {
   if (x.dim() != 2) {
-    return at::linear(x, transposed.t(), bias);
+    return at::linear(x, weight, bias);
   }
   return bias ? at::addmm(*bias, x, transposed) : at::mm(x, transposed);
+}
+
+// What PlainLinear calls, by its name and with its operands.
+at::Tensor WideLinear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& transposed,
+                      const std::optional<at::Tensor>& bias) {
+  const bool is_matrix = x.dim() == 2;
+  RECORD_FUNCTION(!is_matrix ? "aten::linear"
+                  : bias     ? "aten::addmm"
+                             : "aten::mm",
+                  is_matrix && bias ? std::vector<c10::IValue>({*bias, x})
+                                    : std::vector<c10::IValue>({x, is_matrix ? transposed : weight}));
+  const at::Tensor wide = weight.to(at::kFloat);
+  return PlainLinear(x.to(at::kFloat), wide, wide.t(), Widened(bias)).to(x.scalar_type());
 }
 
 at::Tensor WideAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -65,12 +80,10 @@ bool Widens(const at::Tensor& x, int64_t rows) {
   return x.scalar_type() == at::kBFloat16 && x.device().is_cpu() && rows >= kRowsToWiden && !HasFastBf16();
 }
 
-at::Tensor LinearProduct(const at::Tensor& x, const at::Tensor& transposed, const std::optional<at::Tensor>& bias) {
-  if (!Widens(x, x.numel() / x.size(-1))) {
-    return PlainLinear(x, transposed, bias);
-  }
-  RECORD_USER_SCOPE("widened linear");
-  return PlainLinear(x.to(at::kFloat), transposed.to(at::kFloat), Widened(bias)).to(x.scalar_type());
+at::Tensor LinearProduct(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& transposed,
+                         const std::optional<at::Tensor>& bias) {
+  return Widens(x, x.numel() / x.size(-1)) ? WideLinear(x, weight, transposed, bias)
+                                           : PlainLinear(x, weight, transposed, bias);
 }
 
 at::Tensor ConvProduct(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
@@ -78,7 +91,7 @@ at::Tensor ConvProduct(const at::Tensor& x, const at::Tensor& weight, const std:
   if (!Widens(x, x.size(0) * x.size(2) * x.size(3))) {
     return at::conv2d(x, weight, bias, stride, padding);
   }
-  RECORD_USER_SCOPE("widened conv2d");
+  RECORD_FUNCTION("aten::conv2d", std::vector<c10::IValue>({x, weight}));
   return at::conv2d(x.to(at::kFloat), weight.to(at::kFloat), Widened(bias), stride, padding).to(x.scalar_type());
 }
 
@@ -86,7 +99,7 @@ at::Tensor BatchedProduct(const at::Tensor& a, const at::Tensor& b) {
   if (!Widens(a, a.size(-2))) {
     return at::bmm(a, b);
   }
-  RECORD_USER_SCOPE("widened bmm");
+  RECORD_FUNCTION("aten::bmm", std::vector<c10::IValue>({a, b}));
   return at::bmm(a.to(at::kFloat), b.to(at::kFloat)).to(a.scalar_type());
 }
 
@@ -95,7 +108,7 @@ at::Tensor AttentionProduct(const at::Tensor& q, const at::Tensor& k, const at::
   if (!Widens(q, q.size(-2))) {
     return at::scaled_dot_product_attention(q, k, v, bias, /*dropout_p=*/0.0, is_causal);
   }
-  RECORD_USER_SCOPE("widened attention");
+  RECORD_FUNCTION("aten::scaled_dot_product_attention", std::vector<c10::IValue>({q, k}));
   return bias ? WideAttentionInPieces(q, k, v, *bias) : WideAttention(q, k, v, {}, is_causal).to(q.scalar_type());
 }
 

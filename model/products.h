@@ -6,8 +6,9 @@
 // row (decode) stays as it is: it is bound by reading the weights, and bf16 halves them. On CUDA and in fp32 these are
 // plain calls.
 //
-// They push no range; the caller names what it runs. A product that widens stands for one operator: it is a user scope
-// of ATen, and nothing wide outlives it.
+// They push no range; the caller names what it runs. A product that widens is one operator to whoever listens to ATen's
+// operators, by the name of the plain one and with its operands: its casts are calls inside it, and nothing wide
+// outlives it. So a request makes the same operators on every processor and in every precision.
 #ifndef DSOCR_MODEL_PRODUCTS_H_
 #define DSOCR_MODEL_PRODUCTS_H_
 
@@ -21,8 +22,10 @@ namespace dsocr::model {
 // Whether a product over `rows` rows of operands like `x` widens them.
 bool Widens(const at::Tensor& x, int64_t rows);
 
-// x W^T (+ b): x [.., k], transposed weight [k, n], bias [n] -> [.., n].
-at::Tensor LinearProduct(const at::Tensor& x, const at::Tensor& transposed, const std::optional<at::Tensor>& bias = {});
+// x W^T (+ b): x [.., k], weight [n, k], bias [n] -> [.., n]. `transposed` is the view weight.t(): made once, not in
+// every call.
+at::Tensor LinearProduct(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& transposed,
+                         const std::optional<at::Tensor>& bias = {});
 
 // x [B, in, H, W], weight [out, in, kernel, kernel].
 at::Tensor ConvProduct(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias = {},

@@ -20,9 +20,8 @@ StageMemoryRecorder::StageMemoryRecorder(AllocationCounter& counter)
   assert(recorder == nullptr && range_observer == nullptr);
   recorder = this;
   range_observer = this;
-  // User scopes are how products.cc says that several operators stand for one.
-  callback_ = at::addThreadLocalCallback(
-      at::RecordFunctionCallback(OnStart, OnEnd).scopes({at::RecordScope::FUNCTION, at::RecordScope::USER_SCOPE}));
+  callback_ =
+      at::addThreadLocalCallback(at::RecordFunctionCallback(OnStart, OnEnd).scopes({at::RecordScope::FUNCTION}));
 }
 
 StageMemoryRecorder::~StageMemoryRecorder() {
