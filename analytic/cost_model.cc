@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 
+#include "analytic/census.h"
+
 namespace dsocr::analytic {
 namespace {
 
@@ -59,13 +61,33 @@ void AddOperator(const Node& node, const LeafOperator& leaf_operator, const std:
     category.flops += cost.flops * calls;
     category.vector_flops += cost.vector_flops * calls;
     category.io_bytes += cost.bytes() * calls;
-    sum.figures.launches += cost.launches * calls;
+    category.calls += cost.launches * calls;
     sum.figures.activation_elements += cost.matmul_elements * calls;
     sum.peak_bytes[i] = std::max(sum.peak_bytes[i], cost.live_bytes);
   }
   category.time_ns += operator_ns;
   category.idle_ns += idle_ns;
   sum.figures.time_ns += operator_ns;
+}
+
+// What the module dispatches itself; of a leaf, in place of what the formulas say.
+void AddCensus(const ModuleTree& tree, const Node& node, const Frames& frames, Sum& sum) {
+  if (node.is_leaf()) {
+    for (CategoryFigures& category : sum.categories) {
+      category.calls = 0;
+    }
+  }
+  const size_t view_groups = frames.Of(FrameSet::kViews).size();
+  // A module has its categories whether it runs or not.
+  for (const CensusEntry& entry : CensusOf(tree, node, Frame(), view_groups)) {
+    sum.has_category[static_cast<size_t>(entry.category)] = true;
+  }
+  for (const Frame& pass : frames.Of(node.frames)) {
+    const auto calls = Runs(node, pass) ? static_cast<double>(pass.passes * node.instances) : 0;
+    for (const CensusEntry& entry : CensusOf(tree, node, pass, view_groups)) {
+      sum.categories[static_cast<size_t>(entry.category)].calls += std::llround(entry.count() * calls);
+    }
+  }
 }
 
 void AddLeaf(const Node& node, const std::vector<Frame>& frames, Precision precision, const Device& device, Sum& sum) {
@@ -118,7 +140,6 @@ void AddMoments(const Node& node, const Sum& child, const Frames& frames, Precis
 void AddChild(const Sum& child, Sum& parent) {
   const ModuleFigures& from = child.figures;
   ModuleFigures& to = parent.figures;
-  to.launches += from.launches;
   to.parameters += from.parameters;
   to.weight_bytes += from.weight_bytes;
   to.kv_cache_bytes += from.kv_cache_bytes;
@@ -161,9 +182,7 @@ void Finish(const Node& node, Sum& sum) {
     }
     CategoryFigures& category = sum.categories[i];
     category.category_id = CategoryName(static_cast<CategoryId>(i));
-    if (node.is_leaf()) {
-      category.calls = figures.calls;
-    }
+    figures.launches += category.calls;
     figures.flops += category.flops;
     figures.vector_flops += category.vector_flops;
     figures.io_bytes += category.io_bytes;
@@ -216,6 +235,7 @@ int64_t WeightBytes(const Node& leaf, Precision precision) {
 
 std::vector<ModuleFigures> Evaluate(const ModuleTree& tree, const Frames& frames, Precision precision,
                                     const Device& device) {
+  const bool has_census = device.kind == DeviceKind::kCpu && HasCensus(tree);
   std::vector<Sum> sums(tree.nodes.size());
   // Depth-first order backwards: every child is complete before its parent is.
   for (size_t i = tree.nodes.size(); i-- > 0;) {
@@ -224,6 +244,9 @@ std::vector<ModuleFigures> Evaluate(const ModuleTree& tree, const Frames& frames
     sum.figures.calls = Calls(node, frames.Of(node.frames));
     if (node.is_leaf()) {
       AddLeaf(node, frames.Of(node.frames), precision, device, sum);
+    }
+    if (has_census) {
+      AddCensus(tree, node, frames, sum);
     }
     for (const int child : node.children) {
       sum.figures.time_ns += sums[static_cast<size_t>(child)].figures.time_ns;

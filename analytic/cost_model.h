@@ -31,7 +31,7 @@ TimeSpread InQuadrature(const std::array<TimeSpread, kCategoryCount>& spreads);
 // One operator category in a module, children included.
 struct CategoryFigures {
   std::string_view category_id;
-  int64_t calls = 0;         // of leaves that run an operator of the category
+  int64_t calls = 0;         // of its operators: the part of ModuleFigures::launches
   int64_t flops = 0;         // matmul and convolution
   int64_t vector_flops = 0;  // everything else
   int64_t io_bytes = 0;      // read + written
@@ -43,6 +43,7 @@ struct CategoryFigures {
 // Totals over one request, all instances and calls, children included.
 struct ModuleFigures {
   int64_t calls = 0;  // entries of the module's range
+  // Operators that the host starts: on a CPU those that dsocr-runner dispatches (census.h), where it runs the model.
   int64_t launches = 0;
   int64_t flops = 0;
   int64_t vector_flops = 0;

@@ -1,6 +1,7 @@
 #include "analytic/explanation.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "analytic/cost_model.h"
@@ -47,6 +48,20 @@ void FindPeak(const ModuleTree& tree, const std::vector<ModuleExplanation>& modu
   }
 }
 
+int64_t LaunchesOf(const DistinctCall& call, bool has_census) {
+  int64_t launches = 0;
+  if (has_census) {
+    for (const CensusEntry& entry : call.census) {
+      launches += std::llround(entry.count() * static_cast<double>(call.calls));
+    }
+    return launches;
+  }
+  for (const OperatorUse& use : call.operators) {
+    launches += call.calls * use.description.launches.Integer();
+  }
+  return launches;
+}
+
 void AddCall(const DistinctCall& call, Precision precision, Account* account) {
   account->calls += call.calls;
   account->peak_bytes = std::max(account->peak_bytes, call.peak_bytes);
@@ -57,7 +72,6 @@ void AddCall(const DistinctCall& call, Precision precision, Account* account) {
     account->vector_flops += call.calls * op.vector_flops.Integer();
     account->read_bytes += call.calls * op.read_bytes.Integer();
     account->write_bytes += call.calls * op.write_bytes.Integer();
-    account->launches += call.calls * op.launches.Integer();
     account->time_ns += static_cast<double>(call.calls) * use.time.ns;
   }
 }
@@ -114,6 +128,7 @@ Explanation Explain(const ModelSpec& model, const Workload& workload, const Devi
   Explanation explanation;
   explanation.tree = BuildTree(model);
   explanation.frames = FramesOf(model, workload);
+  explanation.has_census = device.kind == DeviceKind::kCpu && HasCensus(explanation.tree);
   explanation.modules.resize(explanation.tree.nodes.size());
   // Depth-first order backwards: every child is complete before its parent is.
   for (size_t i = explanation.tree.nodes.size(); i-- > 0;) {
@@ -122,9 +137,13 @@ Explanation Explain(const ModelSpec& model, const Workload& workload, const Devi
     const std::vector<Frame>& frames = explanation.frames.Of(node.frames);
     for (size_t j = 0; j < frames.size(); ++j) {
       if (node.spec.runs == nullptr || node.spec.runs(frames[j])) {
-        module.calls.push_back(CallOf(node, frames, j, workload.precision, device));
-        FindPeak(explanation.tree, explanation.modules, node, &module.calls.back());
-        AddCall(module.calls.back(), workload.precision, &module.account);
+        DistinctCall& call = module.calls.emplace_back(CallOf(node, frames, j, workload.precision, device));
+        if (explanation.has_census) {
+          call.census = CensusOf(explanation.tree, node, frames[j], explanation.frames.Of(FrameSet::kViews).size());
+        }
+        FindPeak(explanation.tree, explanation.modules, node, &call);
+        AddCall(call, workload.precision, &module.account);
+        module.account.launches += LaunchesOf(call, explanation.has_census);
       }
     }
     if (node.is_leaf() && node.owns_weights) {

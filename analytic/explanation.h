@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "analytic/category.h"
+#include "analytic/census.h"
 #include "analytic/device/device.h"
 #include "analytic/model_spec.h"
 #include "analytic/module/tree.h"
@@ -61,6 +62,7 @@ struct DistinctCall {
   int64_t held_bytes = 0;              // of that
   int peak_child = -1;                 // in whose call that moment is, an index into ModuleTree::nodes; of a leaf -1
   std::vector<OperatorUse> operators;  // of a leaf
+  std::vector<CensusEntry> census;     // of one call of the module itself, where has_census
 };
 
 // Totals over one request, children included, in the base units of ModuleFigures.
@@ -70,7 +72,7 @@ struct Account {
   int64_t vector_flops = 0;
   int64_t read_bytes = 0;
   int64_t write_bytes = 0;
-  int64_t launches = 0;
+  int64_t launches = 0;  // by the census where there is one, else those of the formulas
   int64_t parameters = 0;
   int64_t weight_bytes = 0;
   int64_t kv_cache_bytes = 0;
@@ -88,6 +90,7 @@ struct ModuleExplanation {
 struct Explanation {
   ModuleTree tree;
   Frames frames;
+  bool has_census = false;                 // of a CPU, where dsocr-runner runs the model
   std::vector<ModuleExplanation> modules;  // of tree.nodes, index by index
 };
 

@@ -214,7 +214,8 @@ std::string ModulePage(const Book& book, const v1::AnalyticModuleNode& node) {
   if (const std::optional<ModuleView> module = book.Find(node.module_id())) {
     text += CallsSection(*module);
     text += module->node.is_leaf() ? WorkSections(book, *module) : ChildrenSection(book, *module);
-    text += ResultSection(*module);
+    text += CensusSection(*module);
+    text += ResultSection(book, *module);
     text += MemorySection(book, *module);
     if (module->metrics.operator_breakdown_size() > 1) {
       text += CategoriesSection(module->metrics);

@@ -65,8 +65,10 @@ std::string CallsSection(const ModuleView& module);
 std::string WorkSections(const Book& book, const ModuleView& module);
 // Of a module with children: their figures, and the sum.
 std::string ChildrenSection(const Book& book, const ModuleView& module);
+// Which operators a call dispatches; "" where there is no census, or all is in the children.
+std::string CensusSection(const ModuleView& module);
 // The module's figures beside those of the report.
-std::string ResultSection(const ModuleView& module);
+std::string ResultSection(const Book& book, const ModuleView& module);
 std::string MemorySection(const Book& book, const ModuleView& module);
 
 // One block of formulas that GitHub renders; lines are "\text{left} &= right".

@@ -202,6 +202,17 @@ std::string OperatorsTable(const DistinctCall& call) {
   return table.ToString();
 }
 
+double CensusCount(const DistinctCall& call) {
+  double count = 0;
+  for (const analytic::CensusEntry& entry : call.census) {
+    count += entry.count();
+  }
+  return count;
+}
+
+// An expectation is no whole number.
+std::string CountText(double count) { return GroupedReal(count, std::abs(count - std::round(count)) < 0.05 ? 0 : 1); }
+
 // Where the largest moment of a module is, and what is alive in it.
 std::string PeakText(const Book& book, const ModuleView& module) {
   const std::vector<DistinctCall>& calls = module.explanation.calls;
@@ -324,7 +335,31 @@ std::string WorkSections(const Book& book, const ModuleView& module) {
   return text;
 }
 
-std::string ResultSection(const ModuleView& module) {
+std::string CensusSection(const ModuleView& module) {
+  std::string text;
+  for (const DistinctCall& call : module.explanation.calls) {
+    if (call.census.empty()) {
+      continue;
+    }
+    Table table({{call.label, Table::Align::kLeft}, {"category", Table::Align::kLeft}, {"times"}, {"operators"}});
+    for (const analytic::CensusEntry& entry : call.census) {
+      table.Add({Code(entry.operators), std::string(analytic::CategoryName(entry.category)), CountText(entry.times),
+                 CountText(entry.count())});
+    }
+    text += fmt::format("\n{}", table.ToString());
+  }
+  if (text.empty()) {
+    return "";
+  }
+  return fmt::format(
+      "\n## Census of a call\n\nThe ATen operators that `dsocr-runner` dispatches on a CPU{}, views and casts among "
+      "them: "
+      "what a profiler counts.{}\n{}",
+      module.node.is_leaf() ? "" : ", its children's apart",
+      module.node.is_leaf() ? " Launches in the formulas, and in the time, are the reference's." : "", text);
+}
+
+std::string ResultSection(const Book& book, const ModuleView& module) {
   const std::vector<DistinctCall>& calls = module.explanation.calls;
   const Account& account = module.explanation.account;
   const v1::ModuleMetricsSnapshot& metrics = module.metrics;
@@ -363,7 +398,17 @@ std::string ResultSection(const ModuleView& module) {
   row(
       "bytes, both", [](const CallSum& call) { return Grouped(call.read_bytes + call.write_bytes); },
       Grouped(account.bytes()), Field("total_io_tb", metrics.total_io_tb()));
-  count("launches", &CallSum::launches, account.launches, fmt::format("`launches` {}", metrics.launches()));
+  if (book.explanation().has_census) {
+    std::vector<std::string> cells = {"operators dispatched"};
+    for (size_t i = 0; i < sums.size(); ++i) {
+      cells.push_back(CountText(CensusCount(calls[i])));
+    }
+    cells.push_back(Grouped(account.launches));
+    cells.push_back(fmt::format("`launches` {}", metrics.launches()));
+    table.Add(std::move(cells));
+  } else {
+    count("launches", &CallSum::launches, account.launches, fmt::format("`launches` {}", metrics.launches()));
+  }
   row(
       "time, ns", [](const CallSum& call) { return GroupedReal(call.time_ns, kNsDecimals); },
       GroupedReal(account.time_ns, kNsDecimals), Field("total_time_ms", metrics.total_time_ms()));
@@ -427,10 +472,17 @@ std::string ChildrenSection(const Book& book, const ModuleView& module) {
                Grouped(account.kv_cache_bytes), GroupedReal(account.time_ns / kNsPerMs, 6),
                Percent(whole_ns > 0 ? account.time_ns / whole_ns : 0)});
   };
+  int64_t own_launches = module.explanation.account.launches;
   for (const int index : module.node.children) {
     const analytic::Node& child = book.explanation().tree.nodes[static_cast<size_t>(index)];
     const Account& account = book.explanation().modules[static_cast<size_t>(index)].account;
     add(book.Link(child.spec.name, child.id), Grouped(account.calls), account);
+    own_launches -= account.launches;
+  }
+  if (own_launches > 0) {
+    Account own;
+    own.launches = own_launches;
+    add("itself", "", own);
   }
   add("**sum**", "", module.explanation.account);
   return fmt::format("\n## Children, in execution order\n\n{}", table.ToString());

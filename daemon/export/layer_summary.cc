@@ -135,8 +135,10 @@ std::string StagesSection(const Book& book) {
   return fmt::format(
       "\n## Totals by stage\n\n{}\n{} Decode shares the weights of prefill, where they are counted. Times are rounded "
       "to the nanosecond, each on "
-      "its own.\n",
-      table.ToString(), kReadingNote);
+      "its own.{}\n",
+      table.ToString(), kReadingNote,
+      explanation.has_census ? " Launches are what `dsocr-runner` dispatches; those of the time are the reference's."
+                             : "");
 }
 
 std::string TreeSection(const Book& book) {

@@ -81,6 +81,11 @@ struct ExpertsHit {
 void AddExpertsHit(const std::vector<ExpertsHit>& layers, const analytic::Prediction& prediction,
                    v1::AnalyticModelReport* report);
 
+// Adds a note where dsocr-runner dispatched other operators than the census says (analytic/census.h): routed experts by
+// more than 2 %, for the router has a say in them, any other module by one. A module that was called more or less often
+// than predicted is left out, for the residual has that. REQUIRES: a report of JoinMeasurement for a CPU.
+void AddCensusNote(const analytic::Prediction& prediction, v1::AnalyticModelReport* report);
+
 // A job whose model is not known: the tree of the range paths that were seen, below one root, and what was measured
 // there. model, workload and the prediction are null. Errors as JoinMeasurement.
 absl::StatusOr<v1::AnalyticModelReport> BuildUnrecognisedReport(const attribution::Result& measured,

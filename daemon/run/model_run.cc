@@ -248,6 +248,9 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
                                                 {v1::ROUTE_LAUNCH, request.overhead_budget(), OffCpuNs(measured)},
                                                 &report));
   report::AddExpertsHit(measured.experts, prediction, &report);
+  if (plan.input.device.kind == analytic::DeviceKind::kCpu) {
+    report::AddCensusNote(prediction, &report);
+  }
   provenance.set_duration_ms(absl::ToDoubleMilliseconds(absl::Now() - start));
   *report.mutable_provenance() = provenance;
   report.set_profile_run_id(run->run_id());

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "analytic/explanation.h"
 #include "base/status.h"
 #include "daemon/calibrate/calibration.h"
 #include "daemon/calibrate/machine.h"
@@ -21,16 +22,20 @@ absl::Status Refuse(const v1::AnalyticModelReport& report, std::string_view why,
   return absl::InvalidArgumentError(fmt::format("report '{}': {}; {}", report.report_id(), why, todo));
 }
 
-// What the report itself says about its device: leaves that are one operator of one shape.
-std::vector<analytic::CalibrationPoint> PointsOf(const v1::AnalyticModelReport& report) {
+// What the report itself says about its device: leaves that are one operator of one shape. How many launches are in
+// their time, `model` says; a report counts what is dispatched.
+std::vector<analytic::CalibrationPoint> PointsOf(const v1::AnalyticModelReport& report,
+                                                 const analytic::Explanation& model) {
   constexpr double kLargest = 9e18;  // of what 64 bits hold; a file may say anything
   std::vector<analytic::CalibrationPoint> points;
-  for (int i = 0; i < std::min(report.modules_size(), report.module_metrics_size()); ++i) {
-    const v1::AnalyticModuleNode& node = report.modules(i);
+  const int nodes =
+      std::min({report.modules_size(), report.module_metrics_size(), static_cast<int>(model.modules.size())});
+  for (int i = 0; i < nodes; ++i) {
     const v1::ModuleMetricsSnapshot& metrics = report.module_metrics(i);
-    if (!node.children().empty() || node.input_shapes_size() > 1 || metrics.operator_breakdown_size() != 1 ||
-        metrics.operator_breakdown(0).calls() != metrics.calls() || metrics.launches() < metrics.calls() ||
-        !(metrics.calls() > 0 && metrics.total_time_ms() > 0)) {
+    const std::vector<analytic::DistinctCall>& distinct = model.modules[static_cast<size_t>(i)].calls;
+    if (metrics.module_id() != model.tree.nodes[static_cast<size_t>(i)].id || distinct.empty() ||
+        distinct[0].operators.size() != 1 || report.modules(i).input_shapes_size() > 1 ||
+        metrics.operator_breakdown_size() != 1 || !(metrics.calls() > 0 && metrics.total_time_ms() > 0)) {
       continue;
     }
     const auto calls = static_cast<double>(metrics.calls());
@@ -39,15 +44,16 @@ std::vector<analytic::CalibrationPoint> PointsOf(const v1::AnalyticModelReport& 
                       .flops = each(metrics.total_flops_tflops() * 1e12),
                       .vector_flops = each(metrics.vector_flops_tflops() * 1e12),
                       .io_bytes = each(metrics.total_io_tb() * 1e12 / 8),
-                      .launches = metrics.launches() / metrics.calls(),
+                      .launches = distinct[0].operators[0].description.launches.Integer(),
                       .time_ns = metrics.total_time_ms() * 1e6 / calls});
   }
   return points;
 }
 
 // The device with its calibration, or one near it; a note says which.
-absl::StatusOr<analytic::Device> DeviceOf(const v1::AnalyticModelReport& report, analytic::Precision precision,
-                                          store::Store* store, std::vector<std::string>* notes) {
+absl::StatusOr<analytic::Device> DeviceOf(const v1::AnalyticModelReport& report, const analytic::ModelSpec& model,
+                                          const analytic::Workload& workload, store::Store* store,
+                                          std::vector<std::string>* notes) {
   const v1::Provenance& provenance = report.provenance();
   DSOCR_ASSIGN_OR_RETURN(const analytic::Device datasheet, calibrate::DatasheetOf(provenance.device()));
   if (!provenance.has_calibration_id()) {
@@ -61,7 +67,9 @@ absl::StatusOr<analytic::Device> DeviceOf(const v1::AnalyticModelReport& report,
   absl::StatusOr<analytic::Device> calibrated = calibrate::ApplyCalibration(datasheet, id, key, store);
   if (!calibrated.ok()) {
     notes->push_back(fmt::format("calibration '{}' is not at hand, the report's own times stand in for it", id));
-    return analytic::Calibrate(datasheet, precision, PointsOf(report), id);
+    DSOCR_RETURN_IF_ERROR(analytic::CheckWorkload(model, workload));
+    return analytic::Calibrate(datasheet, workload.precision,
+                               PointsOf(report, analytic::Explain(model, workload, datasheet)), id);
   }
   return calibrated;
 }
@@ -76,7 +84,7 @@ absl::StatusOr<ReportBaseline> BaselineOf(const v1::AnalyticModelReport& report,
   analytic::Baseline baseline;
   DSOCR_ASSIGN_OR_RETURN(baseline.model, catalog::ModelOf(report.model()));
   DSOCR_ASSIGN_OR_RETURN(baseline.workload, catalog::WorkloadOf(report.workload()));
-  DSOCR_ASSIGN_OR_RETURN(baseline.device, DeviceOf(report, baseline.workload.precision, store, &notes));
+  DSOCR_ASSIGN_OR_RETURN(baseline.device, DeviceOf(report, baseline.model, baseline.workload, store, &notes));
   DSOCR_ASSIGN_OR_RETURN(analytic::WhatIf what_if, analytic::WhatIf::Create(std::move(baseline)));
   DSOCR_ASSIGN_OR_RETURN(analytic::ScenarioPrice price, what_if.Price({}));
   if (report::Tflops(price.total_flops) != report.module_metrics(0).total_flops_tflops()) {

@@ -58,21 +58,26 @@ TEST(Predict, PartsSumToTheWholeForEveryProfile) {
         EXPECT_EQ(figures.parameters, children.parameters);
         EXPECT_EQ(figures.weight_bytes, children.weight_bytes);
         EXPECT_EQ(figures.kv_cache_bytes, children.kv_cache_bytes);
-        EXPECT_EQ(figures.launches, children.launches);
+        // A pass of the decoder cuts its rows of the rotary table itself.
+        const bool is_pass = module.module_id == "prefill" || module.module_id == "decode";
+        EXPECT_EQ(figures.launches, children.launches + (is_pass ? 2 * figures.calls : 0));
         EXPECT_NEAR(figures.time_ns, children.time_ns, 1e-9 * figures.time_ns);
         EXPECT_EQ(figures.self_time_ns, 0);
       } else {
         EXPECT_EQ(figures.self_time_ns, figures.time_ns);
       }
       ASSERT_FALSE(figures.operators.empty());
+      int64_t launches = 0;
       int64_t flops = 0;
       int64_t bytes = 0;
       double time_ns = 0;
       for (const CategoryFigures& category : figures.operators) {
+        launches += category.calls;
         flops += category.flops;
         bytes += category.io_bytes;
         time_ns += category.time_ns;
       }
+      EXPECT_EQ(launches, figures.launches);
       EXPECT_EQ(flops, figures.flops);
       EXPECT_EQ(bytes, figures.io_bytes);
       EXPECT_NEAR(time_ns, figures.time_ns, 1e-9 * figures.time_ns);
@@ -174,7 +179,7 @@ TEST(Predict, DecodeReadsTheWeightsOfSixExpertsALayer) {
   const int64_t weights = int64_t{63} * 11 * 6 * 3'440'640 * 2;
   EXPECT_GE(experts.io_bytes, weights);
   EXPECT_LT(experts.io_bytes, weights + weights / 50);
-  EXPECT_EQ(experts.operators.size(), 3);  // gemv, activation, elementwise
+  EXPECT_EQ(experts.operators.size(), 4);  // gemv, activation, elementwise, and copies that cost nothing
 }
 
 TEST(Predict, WorkIsAdditiveOverLayers) {

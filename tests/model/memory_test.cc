@@ -5,7 +5,6 @@
 
 #include <tuple>
 
-#include "analytic/prediction.h"
 #include "model/allocation_counter.h"
 #include "model/generate.h"
 #include "model/load.h"
@@ -13,82 +12,11 @@
 #include "model/synthetic.h"
 #include "model/weights/safetensors.h"
 #include "model/weights/weight_list.h"
+#include "tests/model/predicted_case.h"
 #include "tests/model/tiny_model.h"
 
 namespace dsocr::model {
 namespace {
-
-// A model, a page and a prompt.
-struct MemoryCase {
-  std::string name;
-  ModelConfig config;
-  Size page;
-  int64_t text_tokens = 8;
-};
-
-void PrintTo(const MemoryCase& memory_case, std::ostream* out) { *out << memory_case.name; }
-
-// The same model in the words of the analytic side.
-analytic::ModelSpec SpecOf(const ModelConfig& config) {
-  analytic::ModelSpec spec;
-  spec.sam = {.layers = config.sam.layers,
-              .width = config.sam.width,
-              .heads = config.sam.heads,
-              .mlp_ratio = static_cast<double>(config.sam.mlp_ratio),
-              .patch_size = config.sam.patch_size,
-              .image_size = config.sam.img_size,
-              .window_size = config.sam.window_size,
-              .global_attention_layers = config.sam.global_attn_indexes,
-              .neck_channels = config.sam.neck_channels,
-              .downsample_channels = {config.sam.downsample_channels.begin(), config.sam.downsample_channels.end()}};
-  spec.encoder = analytic::ClipSpec{.layers = config.clip.layers,
-                                    .width = config.clip.width,
-                                    .heads = config.clip.heads,
-                                    .ffn_hidden_size = config.clip.ffn_hidden_size,
-                                    .image_size = config.clip.image_size,
-                                    .patch_size = config.clip.patch_size};
-  const DecoderConfig& decoder = config.decoder;
-  spec.decoder = {.vocab_size = decoder.vocab_size,
-                  .hidden_size = decoder.hidden_size,
-                  .intermediate_size = decoder.intermediate_size,
-                  .moe_intermediate_size = decoder.moe_intermediate_size,
-                  .layers = decoder.num_hidden_layers,
-                  .first_k_dense = decoder.first_k_dense_replace,
-                  .heads = decoder.num_attention_heads,
-                  .kv_heads = decoder.num_attention_heads,
-                  .routed_experts = decoder.n_routed_experts,
-                  .shared_experts = decoder.n_shared_experts,
-                  .experts_per_token = decoder.num_experts_per_tok};
-  spec.preprocess = {.small_image_threshold = config.preprocess.small_image_threshold,
-                     .crop_tile_size = config.preprocess.crop_tile_size,
-                     .direct_resize_max = config.preprocess.direct_resize_max,
-                     .min_crops = config.preprocess.min_num,
-                     .max_crops = config.preprocess.max_num};
-  return spec;
-}
-
-constexpr int64_t kNewTokens = 4;
-
-analytic::Workload WorkloadOf(const MemoryCase& memory_case, analytic::Precision precision) {
-  const PreprocessConfig& preprocess = memory_case.config.preprocess;
-  analytic::Workload workload;
-  workload.base_size = preprocess.base_size;
-  workload.image_size = preprocess.image_size;
-  workload.crop_mode = preprocess.crop_mode;
-  workload.page_width = memory_case.page.width;
-  workload.page_height = memory_case.page.height;
-  workload.seq_len = LayoutTokens(memory_case.page, preprocess).image_tokens() + memory_case.text_tokens;
-  workload.max_new_tokens = kNewTokens;
-  workload.precision = precision;
-  return workload;
-}
-
-analytic::Prediction PredictionOf(const MemoryCase& memory_case, analytic::Precision precision) {
-  const auto prediction = analytic::Predict(SpecOf(memory_case.config), WorkloadOf(memory_case, precision),
-                                            analytic::DeviceCatalogue().front());
-  EXPECT_TRUE(prediction.ok()) << prediction.status();
-  return *prediction;
-}
 
 const analytic::ModuleFigures& FiguresOf(const analytic::Prediction& prediction, const std::string& module_id) {
   return prediction.modules[static_cast<size_t>(prediction.module_of_range.at(module_id))].figures;
@@ -101,12 +29,12 @@ struct Measured {
   int64_t kv_cache_counted_bytes = 0;  // by the allocator
 };
 
-Measured Measure(const MemoryCase& memory_case, at::ScalarType dtype) {
+Measured Measure(const PredictedCase& memory, at::ScalarType dtype) {
   const c10::InferenceMode inference;
-  const LoadedModel loaded = LoadModel(memory_case.config, std::nullopt, /*seed=*/1, dtype, at::kCPU);
-  const PreprocessConfig& preprocess = memory_case.config.preprocess;
-  const int64_t image_tokens = LayoutTokens(memory_case.page, preprocess).image_tokens();
-  const int64_t seq_len = image_tokens + memory_case.text_tokens;
+  const LoadedModel loaded = LoadModel(memory.config, std::nullopt, /*seed=*/1, dtype, at::kCPU);
+  const PreprocessConfig& preprocess = memory.config.preprocess;
+  const int64_t image_tokens = LayoutTokens(memory.page, preprocess).image_tokens();
+  const int64_t seq_len = image_tokens + memory.text_tokens;
   AllocationCounter& counter = AllocationCounter::Install();
   Measured measured;
   measured.weight_bytes = loaded.weight_bytes;
@@ -114,8 +42,8 @@ Measured Measure(const MemoryCase& memory_case, at::ScalarType dtype) {
   KvCache cache = loaded.model->MakeCache(seq_len + kNewTokens - 1);
   measured.kv_cache_counted_bytes = counter.live_bytes() - before_cache;
   measured.kv_cache_bytes = cache.size_bytes();
-  const Request request = loaded.model->Prepare(MakeViews(SyntheticPage(memory_case.page), preprocess),
-                                                SyntheticPrompt(memory_case.config, image_tokens, seq_len));
+  const Request request = loaded.model->Prepare(MakeViews(SyntheticPage(memory.page), preprocess),
+                                                SyntheticPrompt(memory.config, image_tokens, seq_len));
   StageMemoryRecorder recorder(counter);
   Generator(*loaded.model).Run(request, cache, {.max_new_tokens = kNewTokens});
   measured.stages = recorder.stages();
@@ -156,7 +84,7 @@ ModelConfig SmallView() {
   return config;
 }
 
-std::vector<MemoryCase> Cases() {
+std::vector<PredictedCase> Cases() {
   return {{"tiny_a_crops", TinyConfig(), {500, 380}},
           {"tiny_a_one_view", TinyConfig(), {100, 100}},
           {"tiny_b", TinyB(), {420, 610}},
@@ -166,7 +94,7 @@ std::vector<MemoryCase> Cases() {
           {"small_view", SmallView(), {100, 100}}};
 }
 
-class StagePeaks : public ::testing::TestWithParam<MemoryCase> {
+class StagePeaks : public ::testing::TestWithParam<PredictedCase> {
  protected:
   static void Compare(at::ScalarType dtype, analytic::Precision precision) {
     const analytic::Prediction prediction = PredictionOf(GetParam(), precision);

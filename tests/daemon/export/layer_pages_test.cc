@@ -10,6 +10,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -83,10 +84,13 @@ double NumberOf(std::string text) {
 double FieldOf(const std::string& cell) { return NumberOf(cell.substr(cell.find(' ') + 1)); }
 
 TEST(LayerPages, SumsOfEveryPageAreTheFiguresOfTheReport) {
-  const std::map<std::string, double> unit = {{"calls", 1},           {"launches", 1},           {"FLOPs", 1e12},
-                                              {"vector FLOPs", 1e12}, {"bytes, both", 1e12 / 8}, {"time, ns", 1e6}};
-  for (const char* profile : {"dsocr-a4-v1", "dsocr-tiny-v1"}) {
-    const Document document = Published(profile);
+  for (const auto& [profile, device, launches] :
+       {std::tuple("dsocr-a4-v1", "h200-sxm", "launches"), std::tuple("dsocr-tiny-v1", "h200-sxm", "launches"),
+        std::tuple("dsocr-a4-v1", "cpu", "operators dispatched")}) {
+    const std::map<std::string, double> unit = {
+        {"calls", 1},     {launches, 1}, {"FLOPs", 1e12}, {"vector FLOPs", 1e12}, {"bytes, both", 1e12 / 8},
+        {"time, ns", 1e6}};
+    const Document document = Published(profile, device);
     for (int module = 0; module < document.report.modules_size(); ++module) {
       const v1::AnalyticModuleNode& node = document.report.modules(module);
       const std::string file = document.pages[static_cast<size_t>(module) + 1].file_name;  // the summary is first
@@ -116,8 +120,10 @@ TEST(LayerPages, SumsOfEveryPageAreTheFiguresOfTheReport) {
   }
 }
 
-TEST(LayerPages, AParentsTableOfChildrenAddsUp) {
-  const Document document = Published("dsocr-a4-v1");
+class ChildrenTable : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(ChildrenTable, AddsUpToTheParent) {
+  const Document document = Published("dsocr-a4-v1", GetParam());
   int parents = 0;
   for (const Page& page : document.pages) {
     SCOPED_TRACE(page.file_name);
@@ -136,6 +142,18 @@ TEST(LayerPages, AParentsTableOfChildrenAddsUp) {
     }
   }
   EXPECT_GT(parents, 30);
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, ChildrenTable, ::testing::Values("h200-sxm", "cpu"),
+                         [](const auto& info) { return std::string(info.param) == "cpu" ? "cpu" : "gpu"; });
+
+TEST(LayerPages, OnACpuALeafSaysWhatIsDispatched) {
+  const Document document = Published("dsocr-tiny-v1", "cpu");
+  const auto rows = TableBelow(document.Text("vision.sam.patch_embed.md"), "## Census of a call");
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_THAT(rows[1], ::testing::ElementsAre("`contiguous conv2d permute`", "conv", "1", "3"));
+  EXPECT_THAT(document.Text("vision.sam.md"), Not(HasSubstr("## Census")));
+  EXPECT_THAT(Published("dsocr-tiny-v1").Text("vision.sam.patch_embed.md"), Not(HasSubstr("## Census")));
 }
 
 TEST(LayerPages, EveryLinkLeadsToAPage) {
