@@ -9,6 +9,25 @@
 namespace dsocr::report {
 namespace {
 
+// 1 for the smallest; equal values share the mean of their ranks.
+std::vector<double> MidRanks(const std::vector<double>& values) {
+  std::vector<size_t> order(values.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return values[a] < values[b]; });
+  std::vector<double> ranks(values.size());
+  for (size_t first = 0; first < order.size();) {
+    size_t end = first + 1;
+    while (end < order.size() && values[order[end]] == values[order[first]]) {
+      ++end;
+    }
+    for (size_t i = first; i < end; ++i) {
+      ranks[order[i]] = static_cast<double>(first + 1 + end) / 2;
+    }
+    first = end;
+  }
+  return ranks;
+}
+
 struct Ranking {
   double u = 0;     // pairs in which the value of `a` is the larger; a tie is half of one
   double ties = 0;  // sum of t^3 - t over groups of t equal values
@@ -54,24 +73,6 @@ double ExactTail(double u, size_t n, size_t m) {
 }
 
 }  // namespace
-
-std::vector<double> MidRanks(const std::vector<double>& values) {
-  std::vector<size_t> order(values.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return values[a] < values[b]; });
-  std::vector<double> ranks(values.size());
-  for (size_t first = 0; first < order.size();) {
-    size_t end = first + 1;
-    while (end < order.size() && values[order[end]] == values[order[first]]) {
-      ++end;
-    }
-    for (size_t i = first; i < end; ++i) {
-      ranks[order[i]] = static_cast<double>(first + 1 + end) / 2;
-    }
-    first = end;
-  }
-  return ranks;
-}
 
 std::optional<double> MannWhitneyP(const std::vector<double>& a, const std::vector<double>& b) {
   if (a.size() < 2 || b.size() < 2) {

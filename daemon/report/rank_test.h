@@ -8,9 +8,6 @@
 
 namespace dsocr::report {
 
-// 1 for the smallest; equal values share the mean of their ranks.
-std::vector<double> MidRanks(const std::vector<double>& values);
-
 // The two-sided p-value: exact for up to kExactSize values without ties on each side, else the normal approximation
 // with continuity and ties corrected. Values are taken as independent of each other. nullopt: a side has under 2.
 inline constexpr int kExactSize = 20;

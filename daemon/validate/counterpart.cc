@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace dsocr::validate {
 namespace {
 
-// Of the sum of squares of a predictor. Fifty modules over sixty repeats need a strong one; a tenth or ten times as
-// much leaves 10 to 30 % more of the noise (docs/validation.md).
+// Of the sum of squares of a predictor. A hundred modules over sixty repeats need a strong one; ten times as much
+// leaves 25 % more of the noise of the small model on a CPU, a tenth as much none less.
 constexpr double kRidge = 0.3;
 constexpr double kLongest = 4.0;  // standard deviations: what is further off counts as much
 
@@ -66,46 +67,66 @@ std::vector<double> Scaled(const std::vector<double>& values, const Blocks& bloc
   return scaled;
 }
 
-// Solves `matrix` x = `right` by Cholesky's method. REQUIRES: symmetric and positive definite.
-std::vector<double> Solve(Matrix matrix, std::vector<double> right) {
-  const size_t n = right.size();
-  for (size_t j = 0; j < n; ++j) {
-    for (size_t k = 0; k < j; ++k) {
-      matrix[j][j] -= matrix[j][k] * matrix[j][k];
+// Of a symmetric and positive definite matrix, by Gauss and Jordan's method, which needs no pivots there.
+Matrix Inverse(Matrix matrix) {
+  const size_t n = matrix.size();
+  for (size_t k = 0; k < n; ++k) {
+    const double pivot = 1 / matrix[k][k];
+    matrix[k][k] = 1;
+    for (double& value : matrix[k]) {
+      value *= pivot;
     }
-    matrix[j][j] = std::sqrt(matrix[j][j]);
-    for (size_t i = j + 1; i < n; ++i) {
-      for (size_t k = 0; k < j; ++k) {
-        matrix[i][j] -= matrix[i][k] * matrix[j][k];
+    for (size_t i = 0; i < n; ++i) {
+      if (i == k) {
+        continue;
       }
-      matrix[i][j] /= matrix[j][j];
+      const double factor = matrix[i][k];
+      matrix[i][k] = 0;
+      for (size_t j = 0; j < n; ++j) {
+        matrix[i][j] -= factor * matrix[k][j];
+      }
     }
   }
-  for (size_t i = 0; i < n; ++i) {
-    for (size_t k = 0; k < i; ++k) {
-      right[i] -= matrix[i][k] * right[k];
-    }
-    right[i] /= matrix[i][i];
-  }
-  for (size_t i = n; i-- > 0;) {
-    for (size_t k = i + 1; k < n; ++k) {
-      right[i] -= matrix[k][i] * right[k];
-    }
-    right[i] /= matrix[i][i];
-  }
-  return right;
+  return matrix;
 }
 
-Matrix Products(const Matrix& a, const Matrix& b, size_t length) {
+// The products of all entries with each other, summed over `rows`.
+Matrix Products(const Matrix& rows, size_t length) {
   Matrix products(length, std::vector<double>(length));
-  for (size_t row = 0; row < a.size(); ++row) {
+  for (const std::vector<double>& row : rows) {
     for (size_t i = 0; i < length; ++i) {
       for (size_t j = 0; j < length; ++j) {
-        products[i][j] += a[row][i] * b[row][j];
+        products[i][j] += row[i] * row[j];
       }
     }
   }
   return products;
+}
+
+// `matrix` x = `right` for the unknowns outside of [begin, end) and the rows that belong to them; the others are 0.
+// `inverse`: of all of `matrix`. With right sides in [begin, end) that make its unknowns 0, the whole system has the
+// same solution, and those are found from a system of that block alone.
+std::vector<double> SolveWithout(const Matrix& inverse, std::vector<double> right, size_t begin, size_t end) {
+  std::fill(right.begin() + static_cast<std::ptrdiff_t>(begin), right.begin() + static_cast<std::ptrdiff_t>(end), 0.0);
+  const auto product = [&](size_t row) {
+    return std::inner_product(right.begin(), right.end(), inverse[row].begin(), 0.0);
+  };
+  Matrix block;
+  std::vector<double> excess;
+  for (size_t i = begin; i < end; ++i) {
+    block.emplace_back(inverse[i].begin() + static_cast<std::ptrdiff_t>(begin),
+                       inverse[i].begin() + static_cast<std::ptrdiff_t>(end));
+    excess.push_back(product(i));
+  }
+  block = Inverse(std::move(block));
+  for (size_t i = begin; i < end; ++i) {
+    right[i] = -std::inner_product(excess.begin(), excess.end(), block[i - begin].begin(), 0.0);
+  }
+  std::vector<double> solution(right.size());
+  for (size_t i = 0; i < right.size(); ++i) {
+    solution[i] = i < begin || i >= end ? product(i) : 0.0;
+  }
+  return solution;
 }
 
 // Of each entry, the median of all series.
@@ -145,7 +166,7 @@ Blocks::Blocks(size_t before_given, size_t length_given, int count) : before(bef
   cut(before, length);
 }
 
-// In the dual form: one unknown an entry, not one a predictor, so that the products are made once for all blocks.
+// In the dual form: one unknown an entry, not one a predictor, so that one inverse serves all blocks.
 std::vector<double> LessCounterpart(const std::vector<double>& series,
                                     const std::vector<const std::vector<double>*>& others, const Blocks& blocks) {
   Matrix learnt;  // what weights are fitted to, and what they are applied to
@@ -155,31 +176,19 @@ std::vector<double> LessCounterpart(const std::vector<double>& series,
     learnt.push_back(Standardised(Less(*other, machine), blocks));
     applied.push_back(Scaled(Less(*other, machine), blocks));
   }
-  const Matrix fit = Products(learnt, learnt, blocks.length);
-  const Matrix use = Products(learnt, applied, blocks.length);
+  Matrix matrix = Products(learnt, blocks.length);
+  for (size_t i = 0; i < blocks.length; ++i) {
+    matrix[i][i] += kRidge * static_cast<double>(blocks.length);
+  }
+  const Matrix inverse = Inverse(std::move(matrix));
   const std::vector<double> relative = Less(series, machine);
   std::vector<double> rest = relative;
   for (const auto& [begin, end] : blocks.extents) {
-    const std::vector<double> target = Centred(relative, blocks, begin, end);
-    std::vector<size_t> seen;
-    for (size_t i = 0; i < blocks.length; ++i) {
-      if (i < begin || i >= end) {
-        seen.push_back(i);
-      }
-    }
-    Matrix matrix(seen.size(), std::vector<double>(seen.size()));
-    std::vector<double> right(seen.size());
-    for (size_t i = 0; i < seen.size(); ++i) {
-      right[i] = target[seen[i]];
-      for (size_t j = 0; j < seen.size(); ++j) {
-        matrix[i][j] = fit[seen[i]][seen[j]];
-      }
-      matrix[i][i] += kRidge * static_cast<double>(blocks.length);
-    }
-    const std::vector<double> weights = Solve(std::move(matrix), std::move(right));
-    for (size_t at = begin; at < end; ++at) {
-      for (size_t i = 0; i < seen.size(); ++i) {
-        rest[at] -= weights[i] * use[seen[i]][at];
+    const std::vector<double> of_entry = SolveWithout(inverse, Centred(relative, blocks, begin, end), begin, end);
+    for (size_t k = 0; k < learnt.size(); ++k) {
+      const double weight = std::inner_product(of_entry.begin(), of_entry.end(), learnt[k].begin(), 0.0);
+      for (size_t at = begin; at < end; ++at) {
+        rest[at] -= weight * applied[k][at];
       }
     }
   }

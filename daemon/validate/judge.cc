@@ -7,12 +7,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
-#include "daemon/report/units.h"
-#include "daemon/validate/regression.h"
+#include "daemon/validate/repeats.h"
 #include "fmt/format.h"
 
 namespace dsocr::validate {
@@ -26,15 +24,10 @@ constexpr std::pair<std::string_view, std::string_view> kStages[] = {{"sam", "vi
                                                                      {"decode", "decode"}};
 constexpr std::string_view kTotal = "total";
 
-// Of the requests, where each of them is known (the lower one of an even number), else of the one that the report
-// shows.
-double MedianMs(const v1::ModuleMeasurement& measured) {
-  std::vector<double> times(measured.repeat_times_ms().begin(), measured.repeat_times_ms().end());
-  if (times.empty()) {
-    return measured.busy_time_ms() + measured.gap_time_ms();
-  }
-  const auto middle = times.begin() + static_cast<std::ptrdiff_t>((times.size() - 1) / 2);
-  std::nth_element(times.begin(), middle, times.end());
+// The lower one of an even number.
+double LowerMedian(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>((values.size() - 1) / 2);
+  std::nth_element(values.begin(), middle, values.end());
   return *middle;
 }
 
@@ -42,6 +35,8 @@ struct Node {
   const v1::ModuleMetricsSnapshot* predicted = nullptr;
   const v1::ModuleMeasurement* measured = nullptr;
 };
+
+using Reports = std::vector<v1::AnalyticModelReport>;
 
 Node NodeOf(const v1::AnalyticModelReport& report, std::string_view module_id) {
   Node node;
@@ -52,6 +47,29 @@ Node NodeOf(const v1::AnalyticModelReport& report, std::string_view module_id) {
     node.measured = measurement.module_id() == module_id ? &measurement : node.measured;
   }
   return node;
+}
+
+// Of all requests of all runs, where each of them is known, else of those that the reports show.
+double MedianMs(const Reports& reports, std::string_view module_id) {
+  std::vector<double> times;
+  for (const v1::AnalyticModelReport& report : reports) {
+    if (const v1::ModuleMeasurement* measured = NodeOf(report, module_id).measured; measured == nullptr) {
+      continue;
+    } else if (measured->repeat_times_ms().empty()) {
+      times.push_back(measured->busy_time_ms() + measured->gap_time_ms());
+    } else {
+      times.insert(times.end(), measured->repeat_times_ms().begin(), measured->repeat_times_ms().end());
+    }
+  }
+  return times.empty() ? 0.0 : LowerMedian(std::move(times));
+}
+
+double MedianTotalMs(const Reports& reports) {
+  std::vector<double> totals;
+  for (const v1::AnalyticModelReport& report : reports) {
+    totals.push_back(report.measured_total_time_ms());
+  }
+  return LowerMedian(std::move(totals));
 }
 
 v1::StageVerdict JudgeTime(std::string_view stage, double predicted_ms, double measured_ms,
@@ -150,39 +168,8 @@ bool IsPassed(const v1::CaseVerdict& verdict, const v1::ValidationBounds& bounds
 
 }  // namespace
 
-v1::RunRepeats RepeatsOf(const v1::AnalyticModelReport& report) {
-  v1::RunRepeats repeats;
-  std::unordered_map<std::string_view, v1::ModuleTimes*> of_module;
-  for (const v1::ModuleMeasurement& measured : report.module_measurements()) {
-    if (measured.repeat_times_ms().empty()) {
-      continue;
-    }
-    v1::ModuleTimes* const times = repeats.add_modules();
-    times->set_module_id(measured.module_id());
-    for (const double time_ms : measured.repeat_times_ms()) {
-      times->add_self_time_ns(report::Nanoseconds(time_ms));
-    }
-    const auto& operators = measured.operator_breakdown();
-    const auto largest = std::max_element(operators.begin(), operators.end(), [](const auto& a, const auto& b) {
-      return a.device_time_ms() < b.device_time_ms();
-    });
-    times->set_operator_category(largest != operators.end() ? largest->category_id() : "");
-    of_module[measured.module_id()] = times;
-  }
-  // Parents stand before their children: what is taken from one is its children's whole time.
-  for (const v1::AnalyticModuleNode& node : report.modules()) {
-    const auto child = of_module.find(node.module_id());
-    const auto parent = of_module.find(node.parent_id());
-    if (child != of_module.end() && parent != of_module.end()) {
-      for (int i = 0; i < child->second->self_time_ns_size(); ++i) {
-        parent->second->set_self_time_ns(i, parent->second->self_time_ns(i) - child->second->self_time_ns(i));
-      }
-    }
-  }
-  return repeats;
-}
-
-v1::CaseVerdict Judge(const v1::ValidationCase& of, const v1::AnalyticModelReport& report) {
+v1::CaseVerdict Judge(const v1::ValidationCase& of, const std::vector<v1::AnalyticModelReport>& reports) {
+  const v1::AnalyticModelReport& report = reports.front();
   v1::CaseVerdict verdict = Describe(of);
   verdict.set_workload(report.workload().profile_id());
   verdict.set_device(report.provenance().device().name());
@@ -197,18 +184,20 @@ v1::CaseVerdict Judge(const v1::ValidationCase& of, const v1::AnalyticModelRepor
       continue;
     }
     v1::StageVerdict& judged = *verdict.add_stages() =
-        JudgeTime(stage, node.predicted->total_time_ms(), MedianMs(*node.measured),
+        JudgeTime(stage, node.predicted->total_time_ms(), MedianMs(reports, module_id),
                   limit(bounds.has_max_stage_error_pct(), bounds.max_stage_error_pct()));
     *judged.mutable_interval_90() = node.predicted->interval_90_ms();
     *verdict.add_launches() = JudgeLaunches(stage, node, bounds);
   }
-  *verdict.add_stages() = JudgeTime(kTotal, report.predicted_total_time_ms(), report.measured_total_time_ms(),
+  *verdict.add_stages() = JudgeTime(kTotal, report.predicted_total_time_ms(), MedianTotalMs(reports),
                                     limit(bounds.has_max_total_error_pct(), bounds.max_total_error_pct()));
   JudgeCoverage(&verdict);
   verdict.set_passed(IsPassed(verdict, bounds));
   verdict.set_why(Why(verdict, bounds));
-  if (const v1::RunRepeats repeats = RepeatsOf(report); repeats.modules_size() > 0) {
-    *verdict.mutable_repeats() = BestOf(repeats, of.best_of());
+  for (const v1::AnalyticModelReport& of_run : reports) {
+    if (const v1::RunRepeats requests = RepeatsOf(of_run); requests.modules_size() > 0) {
+      Append(BestOf(requests, of.best_of()), verdict.mutable_repeats());
+    }
   }
   return verdict;
 }

@@ -4,18 +4,19 @@
 #ifndef DSOCR_DAEMON_VALIDATE_JUDGE_H_
 #define DSOCR_DAEMON_VALIDATE_JUDGE_H_
 
+#include <string>
+#include <vector>
+
 #include "dsocr/v1/report.pb.h"
 #include "dsocr/v1/verdict.pb.h"
 
 namespace dsocr::validate {
 
-// What each module itself took in each repeat of a measured run; empty where the report keeps none.
-v1::RunRepeats RepeatsOf(const v1::AnalyticModelReport& report);
-
-// `report`: of the case's run, with its measurement.
-// The error of a stage is |predicted - measured| / measured, measured being the median of the requests (the lower one
-// of an even number); a stage that took no time and was predicted to take none has none.
-v1::CaseVerdict Judge(const v1::ValidationCase& of, const v1::AnalyticModelReport& report);
+// `reports`: of the case's runs, with their measurements. What was predicted and launched is of the first.
+// The error of a stage is |predicted - measured| / measured, measured being the median of all requests (the lower
+// one of an even number); a stage that took no time and was predicted to take none has none.
+// REQUIRES: there is one.
+v1::CaseVerdict Judge(const v1::ValidationCase& of, const std::vector<v1::AnalyticModelReport>& reports);
 
 // A case that could not be measured.
 v1::CaseVerdict Failed(const v1::ValidationCase& of, std::string error);

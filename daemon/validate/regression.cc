@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <numeric>
 #include <optional>
-#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -51,6 +49,7 @@ struct Comparison {
   size_t before = 0;  // repeats
   size_t now = 0;
   std::vector<Module> modules;  // parents before their children
+  std::vector<size_t> judged;   // those of them that are large enough; the rest are witnesses of what the machine did
 };
 
 const v1::ModuleTimes* FindTimes(const v1::RunRepeats& repeats, const std::string& module_id) {
@@ -128,8 +127,8 @@ absl::StatusOr<Comparison> Match(const v1::RunRepeats& now, const v1::RunRepeats
   return comparison;
 }
 
-// Leaves what is large enough to be judged, and fills in shares.
-void KeepLarge(double min_share, Comparison* comparison) {
+// Leaves what is large enough to be judged or a witness, and fills in shares.
+void KeepLarge(const RegressionOptions& options, Comparison* comparison) {
   double total = 0;
   std::vector<double> middle_of;
   for (const Module& module : comparison->modules) {
@@ -142,7 +141,7 @@ void KeepLarge(double min_share, Comparison* comparison) {
     Module& module = comparison->modules[i];
     module.share = total > 0 ? middle_of[i] / total : 0.0;
     const bool always_ran = std::all_of(module.time_ns.begin(), module.time_ns.end(), [](double ns) { return ns > 0; });
-    if (module.share < min_share || !always_ran) {
+    if (module.share < options.min_witness_share || !always_ran) {
       continue;
     }
     for (const double ns : module.time_ns) {
@@ -150,6 +149,9 @@ void KeepLarge(double min_share, Comparison* comparison) {
     }
     module.parent = module.parent == kNoParent ? kNoParent : place[module.parent];
     place[i] = kept.size();
+    if (module.share >= options.min_share) {
+      comparison->judged.push_back(kept.size());
+    }
     kept.push_back(std::move(module));
   }
   comparison->modules = std::move(kept);
@@ -179,11 +181,12 @@ bool IsBelow(const std::vector<Module>& modules, size_t module, size_t node) {
   return module == node;
 }
 
-// Each module's log time, less what the leaves outside of it say that it should be. Leaves whose change is known to be
-// large say nothing of the others.
-std::vector<std::vector<double>> LessMachine(const std::vector<Module>& modules, const Blocks& blocks) {
+// The log time of each judged module, less what the leaves outside of it say that it should be. Leaves whose change is
+// known to be large say nothing of the others.
+std::vector<std::vector<double>> LessMachine(const Comparison& comparison, const Blocks& blocks) {
+  const std::vector<Module>& modules = comparison.modules;
   std::vector<std::vector<double>> residuals;
-  for (size_t node = 0; node < modules.size(); ++node) {
+  for (const size_t node : comparison.judged) {
     std::vector<const std::vector<double>*> others;
     for (size_t i = 0; i < modules.size(); ++i) {
       if (modules[i].is_leaf && std::abs(modules[i].change) < kLargeChange && !IsBelow(modules, i, node)) {
@@ -209,22 +212,22 @@ double ShiftOf(const std::vector<double>& residual, size_t before) {
 
 void SetChanges(const std::vector<std::vector<double>>& residuals, Comparison* comparison) {
   for (size_t i = 0; i < residuals.size(); ++i) {
-    comparison->modules[i].change = std::exp(ShiftOf(residuals[i], comparison->before)) - 1;
+    comparison->modules[comparison->judged[i]].change = std::exp(ShiftOf(residuals[i], comparison->before)) - 1;
   }
 }
 
 void Test(const RegressionOptions& options, Comparison* comparison) {
   const Blocks blocks(comparison->before, comparison->before + comparison->now, options.blocks);
-  std::vector<std::vector<double>> residuals = LessMachine(comparison->modules, blocks);
+  std::vector<std::vector<double>> residuals = LessMachine(*comparison, blocks);
   SetChanges(residuals, comparison);
   if (std::any_of(comparison->modules.begin(), comparison->modules.end(),
                   [](const Module& module) { return module.is_leaf && std::abs(module.change) >= kLargeChange; })) {
-    residuals = LessMachine(comparison->modules, blocks);
+    residuals = LessMachine(*comparison, blocks);
     SetChanges(residuals, comparison);
   }
-  const std::vector<double> p_values = RankPermutationTest(residuals, blocks, options.permutations);
+  const std::vector<double> p_values = PermutationTest(residuals, blocks, options.permutations);
   for (size_t i = 0; i < residuals.size(); ++i) {
-    comparison->modules[i].p_value = p_values[i];
+    comparison->modules[comparison->judged[i]].p_value = p_values[i];
   }
 }
 
@@ -284,8 +287,7 @@ v1::ModuleChange Describe(const Module& module, const RegressionOptions& options
 }
 
 void AddModules(const Comparison& comparison, const RegressionOptions& options, v1::RegressionVerdict* verdict) {
-  std::vector<size_t> order(comparison.modules.size());
-  std::iota(order.begin(), order.end(), size_t{0});
+  std::vector<size_t> order = comparison.judged;
   const auto key = [&](size_t i) {
     const Module& module = comparison.modules[i];
     return std::tuple(!IsSlower(module, options), module.p_value, -module.excess());
@@ -297,72 +299,13 @@ void AddModules(const Comparison& comparison, const RegressionOptions& options, 
   }
 }
 
-std::string Because(const v1::RegressionVerdict& verdict) {
-  if (verdict.changed().empty()) {
-    return "tool, driver and device are as they were: look at the code of the model";
-  }
-  std::string text;
-  for (const v1::Circumstance& changed : verdict.changed()) {
-    text += fmt::format("{}{} {} -> {}", text.empty() ? "changed since: " : ", ", changed.what(),
-                        changed.before().empty() ? "none" : changed.before(),
-                        changed.now().empty() ? "none" : changed.now());
-  }
-  return text;
-}
-
-const v1::CaseVerdict* FindCase(const v1::Validation& validation, const std::string& name) {
-  for (const v1::CaseVerdict& verdict : validation.cases()) {
-    if (verdict.name() == name) {
-      return &verdict;
-    }
-  }
-  return nullptr;
-}
-
-v1::RegressionVerdict CompareCase(const v1::CaseVerdict* before, const v1::CaseVerdict& now) {
-  v1::RegressionVerdict verdict;
-  if (before == nullptr || before->has_error()) {
-    verdict.set_why("not compared: the baseline has not measured this case");
-    return verdict;
-  }
-  if (before->workload() != now.workload() || before->dtype() != now.dtype()) {
-    verdict.set_why(
-        fmt::format("not compared: the baseline's workload is {} in {}", before->workload(), before->dtype()));
-    return verdict;
-  }
-  absl::StatusOr<v1::RegressionVerdict> found = FindRegression(now.repeats(), before->repeats());
-  if (!found.ok()) {
-    verdict.set_why(fmt::format("not compared: {}", std::string(found.status().message())));
-    return verdict;
-  }
-  for (v1::Circumstance& difference : Differences(before->provenance(), now.provenance())) {
-    *found->add_changed() = std::move(difference);
-  }
-  if (found->is_regression()) {
-    found->set_why(fmt::format("{}; {}", found->why(), Because(*found)));
-  }
-  return *std::move(found);
-}
-
 }  // namespace
-
-v1::RunRepeats BestOf(const v1::RunRepeats& repeats, int best_of) {
-  v1::RunRepeats best = repeats;
-  for (v1::ModuleTimes& module : *best.mutable_modules()) {
-    const std::vector<int64_t> times(module.self_time_ns().begin(), module.self_time_ns().end());
-    module.clear_self_time_ns();
-    for (auto at = times.begin(); times.end() - at >= best_of; at += best_of) {
-      module.add_self_time_ns(*std::min_element(at, at + best_of));
-    }
-  }
-  return best;
-}
 
 absl::StatusOr<v1::RegressionVerdict> FindRegression(const v1::RunRepeats& now, const v1::RunRepeats& before,
                                                      const RegressionOptions& given) {
   RegressionOptions options = given;
   DSOCR_ASSIGN_OR_RETURN(Comparison comparison, Match(now, before, options));
-  KeepLarge(options.min_share, &comparison);
+  KeepLarge(options, &comparison);
   Test(options, &comparison);
   const double machine_change = MachineChange(comparison);
   options.min_change += options.min_change_of_machine * std::abs(std::log1p(machine_change));
@@ -371,7 +314,7 @@ absl::StatusOr<v1::RegressionVerdict> FindRegression(const v1::RunRepeats& now, 
   verdict.set_machine_change_pct(100 * machine_change);
   verdict.set_repeats(static_cast<int64_t>(comparison.now));
   verdict.set_baseline_repeats(static_cast<int64_t>(comparison.before));
-  verdict.set_modules_tested(static_cast<int64_t>(comparison.modules.size()));
+  verdict.set_modules_tested(static_cast<int64_t>(comparison.judged.size()));
   AddModules(comparison, options, &verdict);
   const std::optional<size_t> culprit = FindCulprit(comparison.modules, options);
   verdict.set_is_regression(culprit.has_value());
@@ -387,41 +330,6 @@ absl::StatusOr<v1::RegressionVerdict> FindRegression(const v1::RunRepeats& now, 
   verdict.set_why(fmt::format("{} ({}) is {:.1f} % slower than in the baseline", change.module_id(),
                               change.operator_category(), change.change_pct()));
   return verdict;
-}
-
-std::vector<v1::Circumstance> Differences(const v1::Provenance& before, const v1::Provenance& now) {
-  std::vector<v1::Circumstance> differences;
-  const auto compare = [&](std::string_view what, const std::string& a, const std::string& b) {
-    if (a != b) {
-      v1::Circumstance& difference = differences.emplace_back();
-      difference.set_what(std::string(what));
-      difference.set_before(a);
-      difference.set_now(b);
-    }
-  };
-  compare("tool_version", before.tool_version(), now.tool_version());
-  compare("device", before.device().name(), now.device().name());
-  compare("cores", fmt::to_string(before.device().cores()), fmt::to_string(now.device().cores()));
-  compare("driver", before.device().driver(), now.device().driver());
-  compare("weights", before.weights().path() + before.weights().revision(),
-          now.weights().path() + now.weights().revision());
-  return differences;
-}
-
-void CompareWithBaseline(const v1::Validation& baseline, v1::Validation* validation) {
-  for (v1::CaseVerdict& now : *validation->mutable_cases()) {
-    if (now.has_error()) {
-      continue;
-    }
-    v1::RegressionVerdict verdict = CompareCase(FindCase(baseline, now.name()), now);
-    verdict.set_baseline_id(baseline.validation_id());
-    verdict.set_baseline_started_at(baseline.started_at());
-    if (verdict.is_regression()) {
-      now.set_why(now.passed() ? verdict.why() : fmt::format("{}; {}", now.why(), verdict.why()));
-      now.set_passed(false);
-    }
-    *now.mutable_regression() = std::move(verdict);
-  }
 }
 
 }  // namespace dsocr::validate

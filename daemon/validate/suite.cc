@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/status.h"
@@ -16,7 +18,8 @@ namespace {
 constexpr int kMaxCases = 100;
 constexpr int kDefaultRepeats = 5;
 constexpr int kDefaultWarmup = 1;
-constexpr int kMaxRequests = report::kMostRepeats;
+constexpr int kMaxRepeats = 200;
+constexpr int kMaxRequests = 20'000;
 constexpr int kMaxWarmup = 100;
 constexpr double kMaxBoundPct = 1e6;
 constexpr size_t kLongestName = 100;
@@ -79,8 +82,9 @@ absl::Status Complete(const std::string& path, const v1::ValidationBounds& suite
   if (!of->has_best_of()) {
     of->set_best_of(1);
   }
-  DSOCR_RETURN_IF_ERROR(CheckCount(path + ".repeats", of->repeats(), 1, kMaxRequests));
-  DSOCR_RETURN_IF_ERROR(CheckCount(path + ".best_of", of->best_of(), 1, kMaxRequests / of->repeats()));
+  DSOCR_RETURN_IF_ERROR(CheckCount(path + ".repeats", of->repeats(), 1, kMaxRepeats));
+  DSOCR_RETURN_IF_ERROR(
+      CheckCount(path + ".best_of", of->best_of(), 1, std::min(report::kMostRepeats, kMaxRequests / of->repeats())));
   DSOCR_RETURN_IF_ERROR(CheckCount(path + ".warmup", of->warmup(), 0, kMaxWarmup));
   DSOCR_RETURN_IF_ERROR(CheckBounds(path + ".bounds", of->bounds()));
   *of->mutable_bounds() = Merged(suite_bounds, of->bounds());
@@ -160,7 +164,7 @@ absl::StatusOr<v1::ValidationSuite> CompleteSuite(const v1::ValidationSuite& sui
   return complete;
 }
 
-v1::ModelRun RunOf(const v1::ValidationCase& of, const std::string& artifacts_root) {
+std::vector<v1::ModelRun> RunsOf(const v1::ValidationCase& of, const std::string& artifacts_root) {
   v1::ModelRun run;
   v1::DeepSeekOCRAnalyticRequest& request = *run.mutable_request();
   request.set_model_dir(of.model() == kSmallModel ? catalog::SmallModelDir() : of.model());
@@ -170,10 +174,16 @@ v1::ModelRun RunOf(const v1::ValidationCase& of, const std::string& artifacts_ro
   request.set_dtype(of.dtype());
   request.set_artifacts_root(artifacts_root);
   request.set_calibration(of.calibration());
-  run.set_repeats(of.repeats() * of.best_of());
   run.set_warmup(of.warmup());
   run.set_cuda_graphs(of.cuda_graphs());
-  return run;
+
+  const int most_repeats = report::kMostRepeats / of.best_of();
+  std::vector<v1::ModelRun> runs;
+  for (int left = of.repeats(); left > 0; left -= most_repeats) {
+    run.set_repeats(std::min(left, most_repeats) * of.best_of());
+    runs.push_back(run);
+  }
+  return runs;
 }
 
 }  // namespace dsocr::validate

@@ -6,6 +6,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "dsocr/v1/profile.pb.h"
@@ -26,8 +27,10 @@ v1::ValidationSuite BuiltInSuite(std::string_view device);
 // range, a name that is there twice or is no word. Whether models, workloads and devices exist is for a run to say.
 absl::StatusOr<v1::ValidationSuite> CompleteSuite(const v1::ValidationSuite& suite);
 
-// The run of a case: best_of requests a repeat. REQUIRES: CompleteSuite gave it.
-v1::ModelRun RunOf(const v1::ValidationCase& of, const std::string& artifacts_root);
+// The runs of a case: of best_of requests a repeat, and of as many whole repeats as a report keeps. Processes differ
+// by a percent or two in where their memory lies, so a long case is better run in several, and is.
+// REQUIRES: CompleteSuite gave it.
+std::vector<v1::ModelRun> RunsOf(const v1::ValidationCase& of, const std::string& artifacts_root);
 
 }  // namespace dsocr::validate
 

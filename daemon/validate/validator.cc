@@ -2,14 +2,15 @@
 
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/status.h"
 #include "daemon/config/version.h"
 #include "daemon/store/new_id.h"
+#include "daemon/validate/baseline.h"
 #include "daemon/validate/judge.h"
-#include "daemon/validate/regression.h"
 #include "daemon/validate/suite.h"
 #include "fmt/format.h"
 
@@ -41,32 +42,45 @@ absl::StatusOr<v1::ValidationSuite> Validator::SuiteOf(const v1::ValidateRequest
   return CompleteSuite(suite);
 }
 
-absl::StatusOr<v1::CaseVerdict> Validator::RunCase(const v1::ValidationCase& of, const std::string& artifacts_root,
-                                                   run::Caller caller, const std::function<bool()>& is_cancelled,
-                                                   const Tell& tell) const {
+absl::StatusOr<v1::Run> Validator::Execute(const v1::ModelRun& model_run, run::Caller caller,
+                                           const std::function<bool()>& is_cancelled,
+                                           const std::function<bool(const v1::RunEvent&)>& tell) const {
   v1::StartRunRequest start;
-  *start.mutable_model() = RunOf(of, artifacts_root);
+  *start.mutable_model() = model_run;
   DSOCR_ASSIGN_OR_RETURN(const v1::StartRunResponse started, runs_->Start(start, caller));
-  const absl::Status watched = runs_->Watch(started.run_id(), is_cancelled, [&](const v1::RunEvent& event) {
-    v1::ValidateEvent told;
-    told.set_case_name(of.name());
-    told.set_state(event.run().state());
-    told.set_message(event.message());
-    if (event.has_progress()) {
-      told.set_progress(event.progress());
-    }
-    return tell(told);
-  });
+  const absl::Status watched = runs_->Watch(started.run_id(), is_cancelled, tell);
   if (!watched.ok()) {
     runs_->Cancel(started.run_id()).status().IgnoreError();
     return watched;
   }
-  DSOCR_ASSIGN_OR_RETURN(const v1::Run run, runs_->Get(started.run_id()));
-  if (run.state() != v1::RUN_STATE_DONE) {
-    return Failed(of, run.error());
+  return runs_->Get(started.run_id());
+}
+
+absl::StatusOr<v1::CaseVerdict> Validator::RunCase(const v1::ValidationCase& of, const std::string& artifacts_root,
+                                                   run::Caller caller, const std::function<bool()>& is_cancelled,
+                                                   const Tell& tell) const {
+  const std::vector<v1::ModelRun> runs = RunsOf(of, artifacts_root);
+  std::vector<v1::AnalyticModelReport> reports;
+  const auto tell_of_case = [&](const v1::RunEvent& event) {
+    v1::ValidateEvent told;
+    told.set_case_name(of.name());
+    told.set_state(event.run().state());
+    told.set_message(runs.size() == 1
+                         ? event.message()
+                         : fmt::format("run {} of {}: {}", reports.size() + 1, runs.size(), event.message()));
+    if (event.has_progress()) {
+      told.set_progress((static_cast<double>(reports.size()) + event.progress()) / static_cast<double>(runs.size()));
+    }
+    return tell(told);
+  };
+  for (const v1::ModelRun& model_run : runs) {
+    DSOCR_ASSIGN_OR_RETURN(const v1::Run run, Execute(model_run, caller, is_cancelled, tell_of_case));
+    if (run.state() != v1::RUN_STATE_DONE) {
+      return Failed(of, run.error());
+    }
+    DSOCR_ASSIGN_OR_RETURN(reports.emplace_back(), store_->GetReport(run.report_id()));
   }
-  DSOCR_ASSIGN_OR_RETURN(const v1::AnalyticModelReport report, store_->GetReport(run.report_id()));
-  return Judge(of, report);
+  return Judge(of, reports);
 }
 
 absl::StatusOr<v1::Validation> Validator::Validate(const v1::ValidateRequest& request, run::Caller caller,

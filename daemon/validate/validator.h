@@ -31,9 +31,14 @@ class Validator {
 
  private:
   absl::StatusOr<v1::ValidationSuite> SuiteOf(const v1::ValidateRequest& request) const;
+  // Its runs, one after another.
   absl::StatusOr<v1::CaseVerdict> RunCase(const v1::ValidationCase& of, const std::string& artifacts_root,
                                           run::Caller caller, const std::function<bool()>& is_cancelled,
                                           const Tell& tell) const;
+  // One of them to its end, however it ended.
+  absl::StatusOr<v1::Run> Execute(const v1::ModelRun& model_run, run::Caller caller,
+                                  const std::function<bool()>& is_cancelled,
+                                  const std::function<bool(const v1::RunEvent&)>& tell) const;
 
   run::RunManager* const runs_;
   store::Store* const store_;

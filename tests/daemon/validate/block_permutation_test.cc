@@ -9,15 +9,15 @@ namespace {
 TEST(BlockPermutationTest, IsExactWhereThereAreFewArrangements) {
   // Two of four blocks: six arrangements, and the observed one is the most extreme.
   const Blocks blocks(2, 4, 2);
-  EXPECT_DOUBLE_EQ(RankPermutationTest({{1, 2, 3, 4}}, blocks, 100)[0], 1.0 / 6);
-  EXPECT_DOUBLE_EQ(RankPermutationTest({{4, 3, 2, 1}}, blocks, 100)[0], 1.0) << "faster is no regression";
+  EXPECT_DOUBLE_EQ(PermutationTest({{1, 2, 3, 4}}, blocks, 100)[0], 1.0 / 6);
+  EXPECT_DOUBLE_EQ(PermutationTest({{4, 3, 2, 1}}, blocks, 100)[0], 1.0) << "faster is no regression";
 }
 
 TEST(BlockPermutationTest, ManySeriesMakeEachLessSure) {
   const Blocks blocks(3, 6, 3);
-  const double alone = RankPermutationTest({{1, 2, 3, 4, 5, 6}}, blocks, 100)[0];
+  const double alone = PermutationTest({{1, 2, 3, 4, 5, 6}}, blocks, 100)[0];
   const double among_others =
-      RankPermutationTest({{1, 2, 3, 4, 5, 6}, {6, 1, 4, 3, 5, 2}, {2, 6, 1, 5, 3, 4}}, blocks, 100)[0];
+      PermutationTest({{1, 2, 3, 4, 5, 6}, {6, 1, 4, 3, 5, 2}, {2, 6, 1, 5, 3, 4}}, blocks, 100)[0];
   EXPECT_DOUBLE_EQ(alone, 1.0 / 20);
   EXPECT_GT(among_others, alone);
 }
@@ -35,8 +35,8 @@ TEST(BlockPermutationTest, DrawnArrangementsGiveTheSameEachTime) {
     series.push_back(i * 37 % 60 + (i >= 30 ? 25 : 0));
   }
   const Blocks blocks(30, 60, 10);
-  const double p = RankPermutationTest({series}, blocks, 1000)[0];
-  EXPECT_EQ(p, RankPermutationTest({series}, blocks, 1000)[0]);
+  const double p = PermutationTest({series}, blocks, 1000)[0];
+  EXPECT_EQ(p, PermutationTest({series}, blocks, 1000)[0]);
   EXPECT_GT(p, 0);
   EXPECT_LT(p, 0.01);
 }

@@ -42,39 +42,8 @@ v1::ValidationCase Case(double max_stage_pct, double max_total_pct) {
   return of;
 }
 
-TEST(JudgeTest, RepeatsAreOwnTimesThatAddUpToTheRequests) {
-  v1::AnalyticModelReport report;
-  const auto add = [&](const char* module_id, const char* parent_id, std::vector<double> times_ms,
-                       const char* category) {
-    v1::AnalyticModuleNode& node = *report.add_modules();
-    node.set_module_id(module_id);
-    if (*parent_id != 0) {
-      node.set_parent_id(parent_id);
-    }
-    v1::ModuleMeasurement& measured = *report.add_module_measurements();
-    measured.set_module_id(module_id);
-    measured.mutable_repeat_times_ms()->Assign(times_ms.begin(), times_ms.end());
-    v1::MeasuredOperator& small = *measured.add_operator_breakdown();
-    small.set_category_id("copy");
-    small.set_device_time_ms(0.1);
-    v1::MeasuredOperator& large = *measured.add_operator_breakdown();
-    large.set_category_id(category);
-    large.set_device_time_ms(5);
-  };
-  add("deepseek_ocr", "", {10, 20}, "gemm");
-  add("prefill", "deepseek_ocr", {7, 9.000001}, "gemm");
-  add("prefill/norm", "prefill", {2, 3}, "norm");
-  add("decode", "deepseek_ocr", {}, "gemv");
-  const v1::RunRepeats repeats = RepeatsOf(report);
-  ASSERT_EQ(repeats.modules_size(), 3) << "decode has none";
-  EXPECT_THAT(repeats.modules(0).self_time_ns(), ElementsAre(3'000'000, 10'999'999));
-  EXPECT_THAT(repeats.modules(1).self_time_ns(), ElementsAre(5'000'000, 6'000'001));
-  EXPECT_THAT(repeats.modules(2).self_time_ns(), ElementsAre(2'000'000, 3'000'000));
-  EXPECT_EQ(repeats.modules(2).operator_category(), "norm");
-}
-
 TEST(JudgeTest, EachStageAndTheTotalHasItsError) {
-  const v1::CaseVerdict verdict = Judge(Case(30, 30), Report(80, 50));
+  const v1::CaseVerdict verdict = Judge(Case(30, 30), {Report(80, 50)});
   ASSERT_EQ(verdict.stages_size(), 3);
   EXPECT_EQ(verdict.stages(0).stage(), "sam");
   EXPECT_DOUBLE_EQ(verdict.stages(0).ratio(), 1.25);
@@ -88,7 +57,7 @@ TEST(JudgeTest, EachStageAndTheTotalHasItsError) {
 }
 
 TEST(JudgeTest, AStageOutsideItsBoundFailsTheCaseAndIsNamed) {
-  const v1::CaseVerdict verdict = Judge(Case(20, 100), Report(80, 50));
+  const v1::CaseVerdict verdict = Judge(Case(20, 100), {Report(80, 50)});
   EXPECT_FALSE(verdict.stages(0).within());
   EXPECT_TRUE(verdict.stages(1).within());
   EXPECT_FALSE(verdict.passed());
@@ -102,25 +71,42 @@ TEST(JudgeTest, MeasuredIsTheMedianOfTheRequests) {
       module.add_repeat_times_ms(ms);
     }
   }
-  const v1::CaseVerdict verdict = Judge(Case(100, 100), report);
+  const v1::CaseVerdict verdict = Judge(Case(100, 100), {report});
   EXPECT_DOUBLE_EQ(verdict.stages(0).measured_ms(), 60);
   EXPECT_EQ(verdict.repeats().modules_size(), 2) << "a later run is compared with them";
 }
 
+TEST(JudgeTest, OfSeveralRunsAllRequestsCount) {
+  std::vector<v1::AnalyticModelReport> reports = {Report(1, 50), Report(1, 50), Report(1, 50)};
+  double ms = 10;
+  for (v1::AnalyticModelReport& report : reports) {
+    for (int request = 0; request < 2; ++request, ms += 10) {  // 10 20 | 30 40 | 50 60
+      report.mutable_module_measurements(0)->add_repeat_times_ms(ms);
+    }
+    report.set_measured_total_time_ms(ms);  // 30 | 50 | 70
+  }
+  v1::ValidationCase of = Case(1e6, 1e6);
+  of.set_best_of(2);
+  const v1::CaseVerdict verdict = Judge(of, reports);
+  EXPECT_DOUBLE_EQ(verdict.stages(0).measured_ms(), 30);
+  EXPECT_DOUBLE_EQ(verdict.stages(2).measured_ms(), 50) << "the total";
+  EXPECT_THAT(verdict.repeats().modules(0).self_time_ns(), ElementsAre(10'000'000, 30'000'000, 50'000'000));
+}
+
 TEST(JudgeTest, OperationsAreComparedAndJudgedWhereAsked) {
   v1::ValidationCase of = Case(100, 100);
-  EXPECT_TRUE(Judge(of, Report(100, 50, 12)).passed());
+  EXPECT_TRUE(Judge(of, {Report(100, 50, 12)}).passed());
   of.mutable_bounds()->set_max_launch_error_pct(0);
-  const v1::CaseVerdict verdict = Judge(of, Report(100, 50, 12));
+  const v1::CaseVerdict verdict = Judge(of, {Report(100, 50, 12)});
   EXPECT_FALSE(verdict.passed());
   EXPECT_THAT(verdict.why(), HasSubstr("sam launched 12 operations, 10 were predicted"));
   of.mutable_bounds()->set_max_launch_error_pct(17);
-  EXPECT_TRUE(Judge(of, Report(100, 50, 12)).passed());
+  EXPECT_TRUE(Judge(of, {Report(100, 50, 12)}).passed());
 }
 
 TEST(JudgeTest, TheSummaryNamesTheFirstCaseThatFailed) {
   v1::Validation validation;
-  *validation.add_cases() = Judge(Case(100, 100), Report(80, 50));
+  *validation.add_cases() = Judge(Case(100, 100), {Report(80, 50)});
   *validation.add_cases() = Failed(Case(1, 1), "dsocr-runner was killed");
   Summarize(&validation);
   EXPECT_FALSE(validation.passed());

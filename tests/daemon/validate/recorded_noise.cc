@@ -46,7 +46,7 @@ v1::RunRepeats ReadRecording(const std::string& path) {
   return recording;
 }
 
-std::vector<std::string> MainModules(const v1::RunRepeats& recording, double min_share) {
+std::vector<std::pair<std::string, double>> MainModules(const v1::RunRepeats& recording, double min_share) {
   std::map<std::string, double> time_of;
   double total = 0;
   for (const v1::ModuleTimes& module : recording.modules()) {
@@ -61,10 +61,10 @@ std::vector<std::string> MainModules(const v1::RunRepeats& recording, double min
     }
     time_of[id] += sum;
   }
-  std::vector<std::string> main;
+  std::vector<std::pair<std::string, double>> main;
   for (const auto& [id, time] : time_of) {
     if (time >= min_share * total && time <= 0.5 * total) {
-      main.push_back(id);
+      main.emplace_back(id, time / total);
     }
   }
   return main;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dsocr/v1/verdict.pb.h"
@@ -14,8 +15,9 @@ namespace dsocr::validate {
 // Rows "module_id,operator_category,ns,ns,…", one number a repeat. Aborts on anything else: it is a file of ours.
 v1::RunRepeats ReadRecording(const std::string& path);
 
-// The modules, groups of the tree included, whose own and children's time is at least `min_share` of the request's.
-std::vector<std::string> MainModules(const v1::RunRepeats& recording, double min_share);
+// The modules, groups of the tree included, whose own and children's time is `min_share` to half of the request's, with
+// that share.
+std::vector<std::pair<std::string, double>> MainModules(const v1::RunRepeats& recording, double min_share);
 
 // `count` repeats, drawn as blocks of `block` consecutive ones from anywhere in the recording.
 v1::RunRepeats Resample(const v1::RunRepeats& recording, int count, int block, std::mt19937_64* random);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <random>
 
+#include "daemon/validate/baseline.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/daemon/validate/recorded_noise.h"
@@ -100,15 +101,6 @@ TEST(RegressionTest, TooFewRepeatsOrNoCommonModuleSaysSo) {
     module.set_module_id("other/" + module.module_id());
   }
   EXPECT_EQ(FindRegression(other, Noise(1)).status().code(), absl::StatusCode::kInvalidArgument);
-}
-
-TEST(RegressionTest, BestOfTakesTheFastestOfEachModule) {
-  v1::RunRepeats repeats;
-  v1::ModuleTimes& module = *repeats.add_modules();
-  for (const int64_t ns : {5, 3, 9, 4, 7}) {
-    module.add_self_time_ns(ns);
-  }
-  EXPECT_THAT(BestOf(repeats, 2).modules(0).self_time_ns(), testing::ElementsAre(3, 4));
 }
 
 v1::Validation ValidationOf(const v1::RunRepeats& repeats, const char* tool_version) {

@@ -42,7 +42,8 @@ TEST(SuiteTest, FillsInWhatACaseLeavesOut) {
 TEST(SuiteTest, AnErrorNamesPathAndValue) {
   EXPECT_THAT(ErrorOf("name: empty\n"), HasSubstr("cases = [0 entries]"));
   EXPECT_THAT(ErrorOf("cases: [{workload: a}, {workload: b, repeats: 0}]\n"), HasSubstr("cases[1].repeats = 0"));
-  EXPECT_THAT(ErrorOf("cases: [{workload: a, repeats: 100, best_of: 3}]\n"), HasSubstr("cases[0].best_of = 3"));
+  EXPECT_THAT(ErrorOf("cases: [{workload: a, repeats: 100, best_of: 201}]\n"),
+              HasSubstr("cases[0].best_of = 201: out of range; give 1 to 200"));
   EXPECT_THAT(ErrorOf("cases: [{workload: a, bounds: {max_stage_error_pct: -1}}]\n"),
               HasSubstr("cases[0].bounds.max_stage_error_pct = -1"));
   EXPECT_THAT(ErrorOf("bounds: {min_coverage_90_pct: 101}\ncases: [{workload: a}]\n"),
@@ -74,11 +75,23 @@ TEST(SuiteTest, TheBuiltInSuitesAreComplete) {
 TEST(SuiteTest, OnACpuTheSmallModelRuns) {
   const auto suite = CompleteSuite(BuiltInSuite("cpu"));
   ASSERT_TRUE(suite.ok());
-  const v1::ModelRun run = RunOf(suite->cases(0), "/artifacts");
+  const std::vector<v1::ModelRun> runs = RunsOf(suite->cases(0), "/artifacts");
+  ASSERT_EQ(runs.size(), 1u);
+  const v1::ModelRun& run = runs[0];
   EXPECT_EQ(run.request().model_dir(), catalog::SmallModelDir());
   EXPECT_FALSE(catalog::HasWeights(run.request().model_dir()));
   EXPECT_EQ(run.request().artifacts_root(), "/artifacts");
   EXPECT_EQ(run.repeats(), 30 * suite->cases(0).best_of());
+}
+
+TEST(SuiteTest, ALongCaseIsRunInSeveralProcesses) {
+  const auto suite = Read("cases: [{workload: a, repeats: 5, best_of: 100}]\n");
+  ASSERT_TRUE(suite.ok()) << suite.status();
+  const std::vector<v1::ModelRun> runs = RunsOf(suite->cases(0), "/artifacts");
+  ASSERT_EQ(runs.size(), 3u) << "of at most 200 requests, and whole repeats";
+  EXPECT_EQ(runs[0].repeats(), 200);
+  EXPECT_EQ(runs[1].repeats(), 200);
+  EXPECT_EQ(runs[2].repeats(), 100);
 }
 
 }  // namespace
