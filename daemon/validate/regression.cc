@@ -232,7 +232,8 @@ void Test(const RegressionOptions& options, Comparison* comparison) {
 }
 
 bool IsSlower(const Module& module, const RegressionOptions& options) {
-  return module.p_value <= options.alpha && module.change >= options.min_change;
+  return module.p_value <= options.alpha && module.change >= options.min_change &&
+         module.excess() >= options.min_excess;
 }
 
 // The module to name: up to where the whole of a parent moved as its part did, then down to the part that explains most

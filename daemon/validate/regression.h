@@ -20,10 +20,11 @@
 namespace dsocr::validate {
 
 struct RegressionOptions {
-  double alpha = 0.01;  // chance of a false alarm, over all modules together, if blocks were independent
+  double alpha = 0.01;         // chance of a false alarm, over all modules together, if blocks were independent
+  double min_change = 0.03;    // slow-downs below it are none, however certain
+  double min_excess = 0.0005;  // nor are those that cost less than this share of the request
   // Added to min_change, times the machine's own change: what modules have in common is known from smaller changes.
-  double min_change_of_machine = 0.15;
-  double min_change = 0.025;         // slow-downs below it are none, however certain
+  double min_change_of_machine = 0.05;
   double min_share = 0.005;          // of the request's time: smaller modules are judged with their parents alone
   double min_witness_share = 0.001;  // smaller ones say nothing of what the machine did to the others
   int max_repeats = 30;              // of each side; later ones are left out

@@ -3,11 +3,14 @@
 // usage: validate_power RECORDING [TRIALS [BLOCK]]
 //
 // A trial draws a baseline and a run of 30 repeats each, in blocks of BLOCK consecutive ones, makes one main module
-// slower and asks for the verdict. TRIALS for each module and slow-down, and five times as many without any. Seeded by
-// the trial's number: the table is the same each time.
+// slower and asks for the verdict. TRIALS of each slow-down, the modules in turn, and twice as many without any. Seeded
+// by the trial's number: the table is the same each time.
+#include <array>
 #include <cstdint>
 #include <cstdlib>
+#include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "daemon/validate/regression.h"
@@ -52,39 +55,60 @@ v1::RegressionVerdict Trial(const v1::RunRepeats& recording, int block, uint64_t
   return *verdict;
 }
 
-void PrintRow(const std::string& what, double by, const Score& score) {
-  const auto percent = [&](int count) { return 100.0 * count / score.trials; };
-  fmt::print("| {} | {:.0f} % | {} | {:.1f} % | {:.1f} % |\n", what, 100 * by, score.trials, percent(score.found),
-             percent(score.named));
-  std::fflush(stdout);
+using Scores = std::array<Score, std::size(kSlowDowns)>;
+
+Scores Sum(const Scores& a, const Scores& b) {
+  Scores sum = a;
+  for (size_t i = 0; i < sum.size(); ++i) {
+    sum[i].Add(b[i]);
+  }
+  return sum;
+}
+
+void PrintRow(const std::string& what, const Scores& scores) {
+  fmt::print("| {} |", what);
+  for (const Score& score : scores) {
+    fmt::print(" {} and {} of {} |", score.found, score.named, score.trials);
+  }
+  fmt::print("\n");
+}
+
+std::vector<Scores> ScoresOf(const v1::RunRepeats& recording,
+                             const std::vector<std::pair<std::string, double>>& modules, int trials, int block) {
+  std::vector<Scores> scores(modules.size());
+  for (size_t i = 0; i < std::size(kSlowDowns); ++i) {
+    for (int trial = 0; trial < trials; ++trial) {
+      const size_t at = static_cast<size_t>(trial) % modules.size();
+      const std::string& module = modules[at].first;
+      const v1::RegressionVerdict verdict =
+          Trial(recording, block, static_cast<uint64_t>(trial), module, kSlowDowns[i]);
+      const bool found = verdict.is_regression();
+      scores[at][i].Add({1, found ? 1 : 0, found && IsOnPath(verdict.module_id(), module) ? 1 : 0});
+    }
+  }
+  return scores;
 }
 
 void PrintTable(const v1::RunRepeats& recording, int trials, int block) {
-  fmt::print("| module | slow-down | trials | found | named |\n| --- | ---: | ---: | ---: | ---: |\n");
-  for (const double by : kSlowDowns) {
-    Score small;
-    Score large;
-    for (const auto& [module, share] : MainModules(recording, kMainShare)) {
-      Score score{.trials = trials};
-      for (int trial = 0; trial < trials; ++trial) {
-        const v1::RegressionVerdict verdict = Trial(recording, block, static_cast<uint64_t>(trial), module, by);
-        score.found += verdict.is_regression() ? 1 : 0;
-        score.named += verdict.is_regression() && IsOnPath(verdict.module_id(), module) ? 1 : 0;
-      }
-      PrintRow(fmt::format("{}, {:.1f} % of the request", module, 100 * share), by, score);
-      (share < kLargeShare ? small : large).Add(score);
-    }
-    PrintRow("all of 3 to 10 % of the request", by, small);
-    PrintRow("all of 10 to 50 %", by, large);
-    small.Add(large);
-    PrintRow("all", by, small);
+  const std::vector<std::pair<std::string, double>> modules = MainModules(recording, kMainShare);
+  const std::vector<Scores> scores = ScoresOf(recording, modules, trials, block);
+  fmt::print("| found and named | 2 % | 5 % | 10 % |\n| --- | ---: | ---: | ---: |\n");
+  Scores small{};
+  Scores large{};
+  for (size_t i = 0; i < modules.size(); ++i) {
+    const auto& [module, share] = modules[i];
+    PrintRow(fmt::format("{}, {:.1f} %", module, 100 * share), scores[i]);
+    Scores& of_share = share < kLargeShare ? small : large;
+    of_share = Sum(of_share, scores[i]);
   }
-  const int quiet_trials = 5 * trials;
+  PrintRow("all of 3 to 10 % of the request", small);
+  PrintRow("all of 10 to 50 %", large);
+  PrintRow("all", Sum(small, large));
   int alarms = 0;
-  for (int trial = 0; trial < quiet_trials; ++trial) {
+  for (int trial = 0; trial < 2 * trials; ++trial) {
     alarms += Trial(recording, block, static_cast<uint64_t>(1'000'000 + trial), "", 0).is_regression() ? 1 : 0;
   }
-  fmt::print("\nfalse alarms: {} of {}\n", alarms, quiet_trials);
+  fmt::print("\nfalse alarms: {} of {}\n", alarms, 2 * trials);
 }
 
 }  // namespace

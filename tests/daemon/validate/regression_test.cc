@@ -93,6 +93,14 @@ TEST(RegressionTest, WhatIsTooSmallToMatterIsNoRegression) {
   EXPECT_FALSE(Compare(now, Noise(1)).is_regression());
 }
 
+TEST(RegressionTest, WhatCostsTheRequestNothingIsNoRegression) {
+  v1::RunRepeats now = Noise(2);
+  SlowDown("decode/layer4", 0.05, &now);  // 4.7 % of the request, of which it costs 0.23 %
+  const RegressionOptions more_than_that = {.min_excess = 0.004};
+  EXPECT_TRUE(FindRegression(now, Noise(1))->is_regression());
+  EXPECT_FALSE(FindRegression(now, Noise(1), more_than_that)->is_regression());
+}
+
 TEST(RegressionTest, TooFewRepeatsOrNoCommonModuleSaysSo) {
   const absl::Status few = FindRegression(Noise(1, 4), Noise(2)).status();
   EXPECT_THAT(std::string(few.message()), HasSubstr("4 repeats now and 30 in the baseline: at least 5"));
@@ -131,7 +139,7 @@ TEST(RegressionTest, ACaseThatTheBaselineLacksIsNotJudged) {
   EXPECT_THAT(now.cases(0).regression().why(), StartsWith("not compared: "));
 }
 
-// The recording may come from a quiet machine or a busy one: these hold for both. docs/validation.md has the power.
+// The study of docs/validation.md in small; its table is made by validate_power.
 class RecordedNoiseTest : public ::testing::Test {
  protected:
   static constexpr int kTrials = 10;
@@ -158,16 +166,27 @@ TEST_F(RecordedNoiseTest, RaisesFewFalseAlarms) {
   for (uint64_t seed = 0; seed < kTrials; ++seed) {
     alarms += Trial(seed, "", 0).is_regression() ? 1 : 0;
   }
-  EXPECT_LE(alarms, 2);
+  EXPECT_LE(alarms, 1);
 }
 
-TEST_F(RecordedNoiseTest, FindsAModuleThatTakesThreeTimesAsLong) {
-  const std::string module = "vision/sam/block[0,2]/attn/core";
+TEST_F(RecordedNoiseTest, FindsAndNamesFivePercentInAModule) {
+  const std::string module = "vision/sam/block[1,3]";
   int named = 0;
   for (uint64_t seed = 0; seed < kTrials; ++seed) {
-    named += Trial(seed, module, 2.0).module_id() == module ? 1 : 0;
+    named += Trial(seed, module, 0.05).module_id().starts_with(module) ? 1 : 0;
   }
-  EXPECT_GE(named, kTrials - 1);
+  EXPECT_GE(named, kTrials - 2);
+}
+
+TEST_F(RecordedNoiseTest, TenPercentIsFoundInEveryMainModuleButTheNoisiest) {
+  const auto modules = MainModules(recording_, 0.03);
+  int named = 0;
+  for (const auto& [module, share] : modules) {
+    const v1::RegressionVerdict verdict = Trial(1, module, 0.10);
+    const bool is_on_path = verdict.module_id().starts_with(module) || module.starts_with(verdict.module_id());
+    named += verdict.is_regression() && is_on_path ? 1 : 0;
+  }
+  EXPECT_GE(named, static_cast<int>(modules.size()) - 2);
 }
 
 }  // namespace
