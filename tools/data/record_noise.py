@@ -1,49 +1,64 @@
 #!/usr/bin/env python3
-"""Records consecutive repeats of validate's built-in case on this CPU: the noise that its regression test is tested with.
+"""Records consecutive repeats of the nightly suite on this machine: the noise that the test for a regression is tested with.
 
-usage: tools/data/record_noise.py [--dsocrctl PATH] [--repeats 200] > tests/golden/validate/small_cpu_repeats.csv
+usage: tools/data/record_noise.py [--bin DIR] [--repeats 200] > tests/golden/validate/small_cpu_repeats.csv
 
-A row a module: its id, operator category, and its own time in each repeat, in nanoseconds. No repeat is left out. Fifty are one run of the
-model, in a process of its own, as the two sides of a comparison are.
+A row a module: its id, operator category, and its own time in each repeat, in nanoseconds. No repeat is left out. The daemon is one of its own,
+with the environment of the nightly examples. 200 repeats take about twenty minutes; a nice of -5 is set where that is allowed.
 """
 
 import argparse
+import contextlib
 import csv
 import json
+import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
 
-# As BuiltInSuite() of daemon/validate/suite.cc, but for the number of repeats.
-CASE = {"name": "small", "model": "small", "workload": "dsocr-standard-v1", "device": "cpu", "dtype": "fp32", "best_of": 4, "warmup": 3,
-        "overrides": {"base_size": 256, "image_size": 160, "crop_mode": 1, "page_width": 500, "page_height": 380, "seq_len": 89,
-                      "max_new_tokens": 16}}
-
-REPEATS_OF_A_RUN = 50  # of four requests each: as many as a report keeps
+SUITE = pathlib.Path(__file__).parents[1] / "packaging/nightly/suite.yaml"
 
 
-def record(dsocrctl, repeats):
-    """The repeats of one run, by module."""
-    with tempfile.TemporaryDirectory() as directory:
-        suite = pathlib.Path(directory) / "noise.json"
-        suite.write_text(json.dumps({"name": "noise", "cases": [CASE | {"repeats": repeats}]}))
-        result = subprocess.run([dsocrctl, "validate", "--suite", suite, "--max-error", "1000000", "-o", "json"], check=True, stdout=subprocess.PIPE)
+@contextlib.contextmanager
+def daemon(bin_dir, directory):
+    """A dsocrd that is serving; its address."""
+    address = f"unix:{directory}/dsocrd.sock"
+    environment = os.environ | {"XDG_STATE_HOME": directory, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen([bin_dir / "dsocrd", "--listen", address], env=environment, stderr=subprocess.DEVNULL) as process:
+        try:
+            with contextlib.suppress(PermissionError):
+                os.setpriority(os.PRIO_PROCESS, process.pid, -5)
+            while subprocess.run([bin_dir / "dsocrctl", "--server", address, "status"], capture_output=True).returncode != 0:
+                if process.poll() is not None:
+                    sys.exit("record_noise.py: dsocrd has ended")
+            yield address
+        finally:
+            process.terminate()
+
+
+def record(bin_dir, repeats):
+    """The modules of one validation of the suite's case."""
+    with tempfile.TemporaryDirectory() as directory, daemon(bin_dir, directory) as address:
+        suite = pathlib.Path(directory) / "suite.yaml"
+        suite.write_text(re.sub(r"repeats: \d+", f"repeats: {repeats}", SUITE.read_text()))
+        result = subprocess.run([bin_dir / "dsocrctl", "--server", address, "validate", "--suite", suite, "--max-error", "1000000", "-o", "json"],
+                                check=True, stdout=subprocess.PIPE, cwd=directory)
     case = json.loads(result.stdout)["cases"][0]
     if case["error"]:
         sys.exit(f"record_noise.py: {case['error']}")
-    return {module["module_id"]: module for module in case["repeats"]["modules"]}
+    return case["repeats"]["modules"]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dsocrctl", default="build/bin/dsocrctl")
+    parser.add_argument("--bin", default="build/bin", type=lambda path: pathlib.Path(path).resolve())
     parser.add_argument("--repeats", type=int, default=200)
     options = parser.parse_args()
-    runs = [record(options.dsocrctl, min(REPEATS_OF_A_RUN, options.repeats - begin)) for begin in range(0, options.repeats, REPEATS_OF_A_RUN)]
     rows = csv.writer(sys.stdout, lineterminator="\n")
-    for module_id, module in runs[0].items():
-        rows.writerow([module_id, module["operator_category"], *(time_ns for run in runs for time_ns in run[module_id]["self_time_ns"])])
+    for module in record(options.bin, options.repeats):
+        rows.writerow([module["module_id"], module["operator_category"], *module["self_time_ns"]])
 
 
 if __name__ == "__main__":
