@@ -70,6 +70,11 @@ struct Group {
   int turns = 2;  // of a visit
 };
 
+struct Suite {
+  std::vector<Group> groups;
+  size_t usual = 0;  // groups, the first ones: what the usual workloads use
+};
+
 // vision/sam for `views` views of `side` pixels.
 std::vector<Point> SamPoints(const Bench& bench, int64_t side, int64_t views = 1);
 // vision/clip and projector for `views` views of queries x queries tokens.

@@ -58,37 +58,38 @@ std::vector<Group> WithoutTwins(std::vector<Group> groups) {
 
 }  // namespace
 
-std::vector<Group> PublishedGroups(const Bench& bench) {
+Suite PublishedSuite(const Bench& bench) {
   constexpr int kShortTurns = 6;  // short operators: more samples for the same time
-  return WithoutTwins({           // What the usual workloads use.
-                       {DecoderPoints(bench, 1, 512), kShortTurns},
-                       {ClipPoints(bench, 10)},
-                       {SamPoints(bench, 640)},
-                       {DecoderPoints(bench, 512, 512)},
-                       {ClipPoints(bench, 16)},
-                       {SamPoints(bench, 1024)},
-                       {DecoderPoints(bench, 128, 128)},
-                       // Smaller than any of them.
-                       {ProductPoints(bench), kShortTurns},
-                       {ClipPoints(bench, 2), kShortTurns},
-                       {SamPoints(bench, 64), kShortTurns},
-                       {DecodeCorePoints(bench, 64), kShortTurns},
-                       // Between them and beyond.
-                       {DecodeCorePoints(bench, 2048), kShortTurns},
-                       {DecoderPoints(bench, 1024, 1024)},
-                       {DecoderPoints(bench, 32, 32)},
-                       {ClipPoints(bench, 20)},
-                       {SamPoints(bench, 256)},
-                       {DecoderPoints(bench, 256, 256)},
-                       {ClipPoints(bench, 8)},
-                       {SamPoints(bench, 512)},
-                       {DecoderPoints(bench, 64, 64)},
-                       {ClipPoints(bench, 10, 3)},
-                       {SamPoints(bench, 640, 3)},
-                       {DecoderPoints(bench, 2048, 2048)},
-                       {ClipPoints(bench, 10, 9)},
-                       {SamPoints(bench, 1280)},
-                       {SamPoints(bench, 640, 9)}});
+  std::vector<Group> groups = {{DecoderPoints(bench, 1, 512), kShortTurns},
+                               {ClipPoints(bench, 10)},
+                               {SamPoints(bench, 640)},
+                               {DecoderPoints(bench, 512, 512)},
+                               {ClipPoints(bench, 16)},
+                               {SamPoints(bench, 1024)},
+                               {DecoderPoints(bench, 128, 128)}};
+  const size_t usual = groups.size();
+  const std::vector<Group> smaller = {{ProductPoints(bench), kShortTurns},
+                                      {ClipPoints(bench, 2), kShortTurns},
+                                      {SamPoints(bench, 64), kShortTurns},
+                                      {DecodeCorePoints(bench, 64), kShortTurns}};
+  const std::vector<Group> between_and_beyond = {{DecodeCorePoints(bench, 2048), kShortTurns},
+                                                 {DecoderPoints(bench, 1024, 1024)},
+                                                 {DecoderPoints(bench, 32, 32)},
+                                                 {ClipPoints(bench, 20)},
+                                                 {SamPoints(bench, 256)},
+                                                 {DecoderPoints(bench, 256, 256)},
+                                                 {ClipPoints(bench, 8)},
+                                                 {SamPoints(bench, 512)},
+                                                 {DecoderPoints(bench, 64, 64)},
+                                                 {ClipPoints(bench, 10, 3)},
+                                                 {SamPoints(bench, 640, 3)},
+                                                 {DecoderPoints(bench, 2048, 2048)},
+                                                 {ClipPoints(bench, 10, 9)},
+                                                 {SamPoints(bench, 1280)},
+                                                 {SamPoints(bench, 640, 9)}};
+  groups.insert(groups.end(), smaller.begin(), smaller.end());
+  groups.insert(groups.end(), between_and_beyond.begin(), between_and_beyond.end());
+  return {WithoutTwins(std::move(groups)), usual};
 }
 
 int RunCalibrate(at::Device device, const DeviceInfo& info, at::ScalarType dtype, double budget_s, std::ostream& out) {
@@ -97,7 +98,7 @@ int RunCalibrate(at::Device device, const DeviceInfo& info, at::ScalarType dtype
   Bench bench(device, dtype);
   SpeedProbe probe(device);
   const Measurement measured =
-      Measure(PublishedGroups(bench), bench, budget_s - (clock() - start), clock, [&probe] { return probe.Measure(); });
+      Measure(PublishedSuite(bench), bench, budget_s - (clock() - start), clock, [&probe] { return probe.Measure(); });
   Json document;
   document["device"] = {{"name", info.name}, {"kind", info.kind}, {"driver", info.driver}, {"cores", info.cores}};
   document["dtype"] = dtype == at::kFloat ? "fp32" : "bf16";

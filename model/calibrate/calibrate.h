@@ -14,9 +14,9 @@
 namespace dsocr::model {
 
 // The points of the published model, in an order such that the first ones already cover every category.
-std::vector<Group> PublishedGroups(const Bench& bench);
+Suite PublishedSuite(const Bench& bench);
 
-// Prints the document of the protocol for PublishedGroups, measured within `budget_s` seconds. Returns the exit code 0.
+// Prints the document of the protocol for PublishedSuite, measured within `budget_s` seconds. Returns the exit code 0.
 // Memory: under 3 GB in bf16, 6 GB in fp32, for the largest group. REQUIRES: `device` from OpenDevice, described by
 // `info`; `dtype` is kFloat or kBFloat16.
 int RunCalibrate(at::Device device, const DeviceInfo& info, at::ScalarType dtype, double budget_s, std::ostream& out);

@@ -142,12 +142,12 @@ double TimeOf(const std::vector<Sample>& samples, const SpeedLog& log) {
   return *middle;
 }
 
-Measurement Summary(const std::vector<std::vector<Series>>& suite, const SpeedLog& log) {
+Measurement Summary(const std::vector<std::vector<Series>>& series, const SpeedLog& log) {
   Measurement measurement;
   measurement.speed = log.Median();
   std::ptrdiff_t samples = 0;
   std::ptrdiff_t quiet = 0;
-  for (const std::vector<Series>& group : suite) {
+  for (const std::vector<Series>& group : series) {
     for (const Series& one : group) {
       if (one.samples.empty()) {
         continue;
@@ -165,39 +165,51 @@ Measurement Summary(const std::vector<std::vector<Series>>& suite, const SpeedLo
   return measurement;
 }
 
+struct Pass {
+  bool is_complete = true;  // no point needed a sample
+  bool has_time = false;    // there was time for one, or none was needed
+};
+
+// Visits the first `count` groups for the points that have fewer than `wanted` quiet samples.
+Pass VisitGroups(const Suite& suite, size_t count, int wanted, bool is_single, Session& session,
+                 std::vector<std::vector<Series>>& series) {
+  Pass pass;
+  for (size_t g = 0; g < count; ++g) {
+    std::vector<Series*> lacking;
+    for (Series& one : series[g]) {
+      if (QuietCount(one.samples, session.log()) < wanted) {
+        lacking.push_back(&one);
+      }
+    }
+    pass.is_complete = pass.is_complete && lacking.empty();
+    pass.has_time = session.Visit(lacking, is_single ? 1 : suite.groups[g].turns) || pass.has_time;
+  }
+  pass.has_time = pass.has_time || pass.is_complete;
+  return pass;
+}
+
 }  // namespace
 
-Measurement Measure(const std::vector<Group>& groups, Bench& bench, double budget_s, const Clock& clock,
+Measurement Measure(const Suite& suite, Bench& bench, double budget_s, const Clock& clock,
                     const std::function<Speed()>& probe) {
   const c10::InferenceMode inference;
   Session session(bench, budget_s, clock, probe);
-  std::vector<std::vector<Series>> suite(groups.size());
-  for (size_t g = 0; g < groups.size(); ++g) {
-    for (const Point& point : groups[g].points) {
-      suite[g].push_back({.point = &point});
+  std::vector<std::vector<Series>> series(suite.groups.size());
+  for (size_t g = 0; g < suite.groups.size(); ++g) {
+    for (const Point& point : suite.groups[g].points) {
+      series[g].push_back({.point = &point});
     }
   }
+  VisitGroups(suite, suite.usual, 1, /*is_single=*/true, session, series);
+  VisitGroups(suite, suite.usual, 2, /*is_single=*/false, session, series);
   bool has_time = true;
   for (int wanted = 1; has_time && wanted <= kEnoughSamples;) {
-    bool is_complete = true;
-    has_time = false;
-    for (size_t g = 0; g < groups.size(); ++g) {
-      std::vector<Series*> lacking;
-      for (Series& one : suite[g]) {
-        if (QuietCount(one.samples, session.log()) < wanted) {
-          lacking.push_back(&one);
-        }
-      }
-      is_complete = is_complete && lacking.empty();
-      has_time = session.Visit(lacking, groups[g].turns) || has_time;
-    }
-    if (is_complete) {
-      ++wanted;
-      has_time = true;
-    }
+    const Pass pass = VisitGroups(suite, suite.groups.size(), wanted, /*is_single=*/false, session, series);
+    has_time = pass.has_time;
+    wanted += pass.is_complete ? 1 : 0;
   }
   session.Probe();
-  return Summary(suite, session.log());
+  return Summary(series, session.log());
 }
 
 }  // namespace dsocr::model

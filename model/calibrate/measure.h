@@ -26,9 +26,10 @@ struct Measurement {
   double discarded_share = 0;         // of samples: the device was slower than its best around them
 };
 
-// Visits the groups in order, again and again, until each point has enough samples or `budget_s` has passed: a short
-// budget costs repeats first and the last groups next. In each visit a point's operands are made anew, a first call is
-// not counted, and the operands are gone when the next group's turn comes.
+// Visits the usual groups once for a single sample of each point, then for more, then all groups in order, again and
+// again, until each point has enough samples or `budget_s` has passed: a short budget costs repeats and the last
+// groups. In each visit a point's operands are made anew, a first call is not counted, and the operands are gone when
+// the next group's turn comes.
 //
 // `probe` is asked first, last and every few seconds. A sample counts if both probes around it were as fast as the best
 // one, within 3 %; one that does not is measured again in a later visit. Where the device never was quiet, a point has
@@ -37,7 +38,7 @@ struct Measurement {
 // No call is started that would end after the budget, judged by its last duration or, the first time, by its work and
 // the slowest rate seen in its category. Points that were never reached are left out. On CUDA a sample is a burst of
 // calls ended by one synchronisation, divided by their number. Not thread-safe; uses the process's ATen threads.
-Measurement Measure(const std::vector<Group>& groups, Bench& bench, double budget_s, const Clock& clock,
+Measurement Measure(const Suite& suite, Bench& bench, double budget_s, const Clock& clock,
                     const std::function<Speed()>& probe);
 
 }  // namespace dsocr::model

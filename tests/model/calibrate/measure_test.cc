@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/calibrate/measure.h"
@@ -42,14 +43,20 @@ class FakeMachine {
   std::vector<std::string> calls_;
 };
 
+Suite OneGroup(std::vector<Point> points, int turns = 2) {
+  Suite suite;
+  suite.groups.push_back({std::move(points), turns});
+  return suite;
+}
+
 Bench CpuBench() { return Bench(at::kCPU, at::kBFloat16); }
 
 TEST(Measure, TakesTheMedianAndLeavesTheFirstCallOut) {
   FakeMachine machine;
   Bench bench = CpuBench();
-  const std::vector<Group> groups = {{{machine.Operator("a", {0.1, 0.003, 0.001, 0.002})}, 3}};
+  const Suite suite = OneGroup({machine.Operator("a", {0.1, 0.003, 0.001, 0.002})}, 3);
 
-  const std::vector<MeasuredPoint> points = Measure(groups, bench, 10, machine.clock(), machine.probe()).points;
+  const std::vector<MeasuredPoint> points = Measure(suite, bench, 10, machine.clock(), machine.probe()).points;
 
   ASSERT_EQ(points.size(), 1u);
   EXPECT_EQ(points[0].name, "a");
@@ -60,7 +67,8 @@ TEST(Measure, PointWithoutTimeForASecondCallIsNoPoint) {
   FakeMachine machine;
   Bench bench = CpuBench();
 
-  EXPECT_TRUE(Measure({{{machine.Operator("a", {3})}}}, bench, 4, machine.clock(), machine.probe()).points.empty());
+  EXPECT_TRUE(
+      Measure(OneGroup({machine.Operator("a", {3})}), bench, 4, machine.clock(), machine.probe()).points.empty());
 
   EXPECT_EQ(machine.calls().size(), 1u);
 }
@@ -68,20 +76,34 @@ TEST(Measure, PointWithoutTimeForASecondCallIsNoPoint) {
 TEST(Measure, TakesPointsOfAGroupInTurn) {
   FakeMachine machine;
   Bench bench = CpuBench();
-  const std::vector<Group> groups = {{{machine.Operator("a", {0.01}), machine.Operator("b", {0.01})}, 2}};
+  const Suite suite = OneGroup({machine.Operator("a", {0.01}), machine.Operator("b", {0.01})}, 2);
 
-  Measure(groups, bench, 100, machine.clock(), machine.probe());
+  Measure(suite, bench, 100, machine.clock(), machine.probe());
 
   const std::vector<std::string> first(machine.calls().begin(), machine.calls().begin() + 6);
   EXPECT_EQ(first, (std::vector<std::string>{"a", "a", "b", "b", "a", "b"}));  // each is warmed once
 }
 
+TEST(Measure, TakesOneSampleOfAllThatIsUsualBeforeASecond) {
+  FakeMachine machine;
+  Bench bench = CpuBench();
+  Suite suite = OneGroup({machine.Operator("a", {0.01})}, 3);
+  suite.groups.push_back({{machine.Operator("b", {0.01})}, 1});
+  suite.groups.push_back({{machine.Operator("rare", {0.01})}, 1});
+  suite.usual = 2;
+
+  Measure(suite, bench, 100, machine.clock(), machine.probe());
+
+  const std::vector<std::string> first(machine.calls().begin(), machine.calls().begin() + 12);
+  EXPECT_EQ(first, (std::vector<std::string>{"a", "a", "b", "b", "a", "a", "a", "a", "b", "b", "rare", "rare"}));
+}
+
 TEST(Measure, StartsNothingThatWouldEndAfterTheBudget) {
   FakeMachine machine;
   Bench bench = CpuBench();
-  const std::vector<Group> groups = {{{machine.Operator("a", {0.7}), machine.Operator("b", {0.1})}}};
+  const Suite suite = OneGroup({machine.Operator("a", {0.7}), machine.Operator("b", {0.1})});
 
-  const auto points = Measure(groups, bench, 2, machine.clock(), machine.probe()).points;
+  const auto points = Measure(suite, bench, 2, machine.clock(), machine.probe()).points;
 
   EXPECT_LE(machine.now_s(), 1002);
   EXPECT_EQ(points.size(), 2u);
@@ -90,11 +112,11 @@ TEST(Measure, StartsNothingThatWouldEndAfterTheBudget) {
 TEST(Measure, JudgesANewPointByTheSlowestRateSeen) {
   FakeMachine machine;
   Bench bench = CpuBench();
-  const std::vector<Group> groups = {
-      {{machine.Operator("a", {0.5}, 1'000'000'000), machine.Operator("too long", {50}, 100'000'000'000),
-        machine.Operator("b", {0.1}, 200'000'000)}}};
+  const Suite suite =
+      OneGroup({machine.Operator("a", {0.5}, 1'000'000'000), machine.Operator("too long", {50}, 100'000'000'000),
+                machine.Operator("b", {0.1}, 200'000'000)});
 
-  const auto points = Measure(groups, bench, 5, machine.clock(), machine.probe()).points;
+  const auto points = Measure(suite, bench, 5, machine.clock(), machine.probe()).points;
 
   ASSERT_EQ(points.size(), 2u);
   EXPECT_EQ(points[1].name, "b");
@@ -104,7 +126,8 @@ TEST(Measure, GivesNothingWithoutABudget) {
   FakeMachine machine;
   Bench bench = CpuBench();
 
-  EXPECT_TRUE(Measure({{{machine.Operator("a", {0.1})}}}, bench, 0, machine.clock(), machine.probe()).points.empty());
+  EXPECT_TRUE(
+      Measure(OneGroup({machine.Operator("a", {0.1})}), bench, 0, machine.clock(), machine.probe()).points.empty());
   EXPECT_TRUE(machine.calls().empty());
 }
 
@@ -112,9 +135,9 @@ TEST(Measure, RepeatsWhatWasMeasuredWhileTheDeviceWasSlow) {
   FakeMachine machine;
   Bench bench = CpuBench();
   // The second probe, after two calls of 1.5 s, is slow: the first samples do not count.
-  const std::vector<Group> groups = {{{machine.Operator("a", {1.5})}, 1}};
+  const Suite suite = OneGroup({machine.Operator("a", {1.5})}, 1);
 
-  const Measurement measured = Measure(groups, bench, 100, machine.clock(), machine.probe({100, 200, 100}));
+  const Measurement measured = Measure(suite, bench, 100, machine.clock(), machine.probe({100, 200, 100}));
 
   ASSERT_EQ(measured.points.size(), 1u);
   EXPECT_GT(measured.discarded_share, 0);
@@ -132,7 +155,8 @@ TEST(Measure, TakesOnlyQuietSamplesForAPoint) {
                          return machine.Operator("a", {++visits == 1 ? 9.0 : 3.0}).prepare(on);
                        }};
 
-  const Measurement measured = Measure({{{point}, 1}}, bench, 200, machine.clock(), machine.probe({100, 200, 100}));
+  const Measurement measured =
+      Measure(OneGroup({point}, 1), bench, 200, machine.clock(), machine.probe({100, 200, 100}));
 
   ASSERT_EQ(measured.points.size(), 1u);
   EXPECT_NEAR(measured.points[0].time_ns, 3e9, 1);
@@ -142,7 +166,7 @@ TEST(Measure, ADeviceThatIsNeverQuietIsMeasuredAtItsLeastDisturbed) {
   FakeMachine machine;
   Bench bench = CpuBench();
 
-  const Measurement measured = Measure({{{machine.Operator("a", {1})}, 1}}, bench, 20, machine.clock(),
+  const Measurement measured = Measure(OneGroup({machine.Operator("a", {1})}, 1), bench, 20, machine.clock(),
                                        machine.probe({300, 100, 200, 150, 200, 150}));
 
   ASSERT_EQ(measured.points.size(), 1u);
