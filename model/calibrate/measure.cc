@@ -17,7 +17,9 @@ constexpr int kEnoughSamples = 8;
 // Calls between two synchronisations on a GPU: the host runs ahead, as it does in the model.
 constexpr int kBurst = 16;
 
+// Between two probes: seconds, and for so many times the last probe where that is more.
 constexpr double kProbeIntervalS = 2;
+constexpr double kProbeIntervalRatio = 10;
 
 struct Sample {
   double seconds = 0;  // of a call
@@ -39,16 +41,18 @@ class Session {
   Session(Bench& bench, double budget_s, const Clock& clock, const std::function<Speed()>& probe)
       : bench_(bench), clock_(clock), probe_(probe), calls_(bench.device().is_cpu() ? 1 : kBurst) {
     const double start_s = clock();
-    Probe();
-    const double closing_probe_s = clock() - start_s;
-    end_s_ = start_s + budget_s - closing_probe_s;
+    end_s_ = start_s + budget_s - Probe();  // the last probe takes as long
   }
 
   const SpeedLog& log() const { return log_; }
 
-  void Probe() {
+  // Returns how long it took.
+  double Probe() {
+    const double start_s = clock_();
     log_.Add(probe_());
-    next_probe_s_ = clock_() + kProbeIntervalS;
+    const double end_s = clock_();
+    next_probe_s_ = end_s + std::max(kProbeIntervalS, kProbeIntervalRatio * (end_s - start_s));
+    return end_s - start_s;
   }
 
   // Whether there was time for a sample of any of them.
