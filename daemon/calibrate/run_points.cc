@@ -10,7 +10,6 @@
 #include "absl/status/status.h"
 #include "analytic/module/tree.h"
 #include "base/status.h"
-#include "daemon/calibrate/calibration.h"
 #include "daemon/catalog/models.h"
 #include "daemon/catalog/workload_file.h"
 #include "fmt/format.h"
@@ -192,11 +191,13 @@ absl::StatusOr<RunPoints> PointsOfRun(const v1::AnalyticModelReport& report, con
 }
 
 absl::StatusOr<std::string> WithPoints(const std::string& json, const RunPoints& recorded) {
-  DSOCR_RETURN_IF_ERROR(ParseCalibration(json).status());
-  OrderedJson root = OrderedJson::parse(json);
+  OrderedJson root = OrderedJson::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (!root.is_object() || !root.contains("points") || !root["points"].is_array()) {
+    return absl::InvalidArgumentError("calibration: no document with points; measure the device again");
+  }
   OrderedJson points = OrderedJson::array();
   for (OrderedJson& point : root["points"]) {
-    if (point.value("source", "") != recorded.source) {
+    if (!point.is_object() || point.value("source", OrderedJson()) != recorded.source) {
       points.push_back(std::move(point));
     }
   }

@@ -34,7 +34,9 @@ struct RunPoints {
 absl::StatusOr<RunPoints> PointsOfRun(const v1::AnalyticModelReport& report, const store::CalibrationKey& key,
                                       store::Store* store);
 
-// A calibration's document with the points behind its own, in place of those that it has of the same source.
+// A calibration's document with the points behind its own, in place of those that it has of the same source. It may
+// have none: a short budget on a busy machine. INVALID_ARGUMENT where there is no list of points; ParseCalibration
+// checks the rest.
 absl::StatusOr<std::string> WithPoints(const std::string& json, const RunPoints& recorded);
 
 }  // namespace dsocr::calibrate

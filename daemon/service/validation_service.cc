@@ -201,7 +201,7 @@ absl::StatusOr<run::KeptCalibration> ValidationService::FindOrMeasure(const v1::
   }
   if (!recorded.points.empty()) {
     DSOCR_ASSIGN_OR_RETURN(document, calibrate::WithPoints(document, recorded));
-    waiter.tell(fmt::format("{} operators of report {} are points, too", recorded.points.size(), request.report_id()));
+    waiter.tell(fmt::format("{} operators of {} are points, too", recorded.points.size(), recorded.source));
   }
   DSOCR_ASSIGN_OR_RETURN(std::string id, calibrate::KeepCalibration(document, key, store_));
   return run::KeptCalibration{std::move(id), std::nullopt};

@@ -6,7 +6,7 @@ import json
 import random
 import unittest
 
-from cli import CliTest
+from cli import CliTest, TINY
 
 SIZES = {"gemm": ["m", "n", "k"], "attention": ["batch", "seq_q", "seq_kv", "heads", "kv_heads", "head_dim", "causal"],
          "moe": ["tokens", "hidden", "intermediate", "topk", "experts", "routing"]}
@@ -153,6 +153,22 @@ class Calibrate(CliTest):
         write("p.json", "{\"name\": 7}")
         self.refused(2, "device profile 'p.json'", "fit", "--table", self.table, "--device-profile", "p.json", "--out", "x.json")
         self.assertFalse((self.dir / "x.json").exists())
+
+    def test_a_measured_run_becomes_points(self):
+        self.ctl("run", *TINY, "--calibration", "none")
+        add = lambda *args: self.ctl("calibrate", "--device", "cpu", "--dtype", "fp32", "--run", "latest", "-o", "json", *args)
+        measured = add("--budget", "1s")
+        self.assertIn("measuring", measured.stderr)
+        first = json.loads(measured.stdout)
+        self.assertGreater(first["points"], 50)
+        self.assertEqual(sum(category["points"] for category in first["categories"]), first["points"])
+        self.assertRegex(first["torch_version"], r"^\d+\.\d+")
+        added = add()
+        self.assertNotIn("measuring", added.stderr)
+        self.assertEqual(json.loads(added.stdout)["points"], first["points"])
+        self.refused(1, "its dtype is 'fp32'", "--device", "cpu", "--dtype", "bf16", "--run", "latest")
+        self.ctl("run", *TINY, "--analytic-only")
+        self.refused(1, "no measurement", "--device", "cpu", "--run", "latest")
 
     def test_devices_that_are_not_here(self):
         self.refused(1, "device 'l4': not on this machine", "--device", "l4")

@@ -152,7 +152,10 @@ TEST_F(RunPointsTest, PointsStandBehindThoseOfTheSuiteOnce) {
   EXPECT_EQ(read->points[1].size.kind, "gemm");
   EXPECT_EQ(read->points[2].size.kind, "attention");
   EXPECT_EQ(read->points[2].time_ns, 1e6);
-  EXPECT_FALSE(WithPoints("{}", recorded).ok());
+  EXPECT_EQ(ParseCalibration(*WithPoints(R"({"dtype": "bf16", "points": []})", recorded))->points.size(), 2u);
+  for (const char* broken : {"", "[]", "{}", R"({"points": 7})"}) {
+    EXPECT_EQ(WithPoints(broken, recorded).status().code(), absl::StatusCode::kInvalidArgument);
+  }
 }
 
 }  // namespace

