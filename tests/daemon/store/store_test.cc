@@ -184,10 +184,20 @@ TEST_F(StoreTest, KeepsValidationsAndListsThemWithoutTheirRepeats) {
 }
 
 TEST_F(StoreTest, AFileOfTheFirstSchemaIsBroughtUpToDate) {
-  ASSERT_TRUE(Open()->PutReport(Report("r-1"), "").ok());
-  Execute("DROP TABLE validation; PRAGMA user_version = 1");
+  const CalibrationKey key = {"H200", "bf16", "550", "0.1.0", "2.11.0"};
+  {
+    auto store = Open();
+    ASSERT_TRUE(store->PutReport(Report("r-1"), "").ok());
+    ASSERT_TRUE(store->PutCalibration({"c-1", key, "{}"}).ok());
+  }
+  Execute(
+      "DROP TABLE validation; DROP INDEX calibration_by_key; ALTER TABLE calibration DROP COLUMN torch_version;"
+      "CREATE INDEX calibration_by_key ON calibration (device_name, dtype, driver, tool_version);"
+      "PRAGMA user_version = 1");
   auto store = Open();
   EXPECT_TRUE(store->GetReport("r-1").ok());
+  EXPECT_FALSE(store->FindCalibration(key)->has_value());  // nobody knows which LibTorch it was
+  EXPECT_EQ((*store->FindCalibrationOfAnyVersion(key))->id, "c-1");
   EXPECT_TRUE(store->PutValidation(ValidationOf("v-1", "night")).ok());
 }
 
