@@ -17,8 +17,8 @@ namespace dsocr::model {
 Suite PublishedSuite(const Bench& bench);
 
 // Prints the document of the protocol for PublishedSuite, measured within `budget_s` seconds. Returns the exit code 0.
-// Memory: under 3 GB in bf16, 6 GB in fp32, for the largest group. REQUIRES: `device` from OpenDevice, described by
-// `info`; `dtype` is kFloat or kBFloat16.
+// Memory: under 4 GB in bf16 (3.2 were seen), 8 GB in fp32, for the largest group. REQUIRES: `device` from OpenDevice,
+// described by `info`; `dtype` is kFloat or kBFloat16.
 int RunCalibrate(at::Device device, const DeviceInfo& info, at::ScalarType dtype, double budget_s, std::ostream& out);
 
 }  // namespace dsocr::model
