@@ -16,12 +16,12 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Null where the point has none. Attention with a bias as large as its scores is known by its work.
+// Null where the point has none.
 Json ToJson(const PointSize& size) {
   if (const auto* gemm = std::get_if<GemmShape>(&size)) {
     return {{"m", gemm->m}, {"n", gemm->n}, {"k", gemm->k}, {"count", gemm->batch}};
   }
-  if (const auto* core = std::get_if<AttentionShape>(&size); core != nullptr && !core->has_bias) {
+  if (const auto* core = std::get_if<AttentionShape>(&size)) {
     return {{"batch", core->batch},    {"seq_q", core->query_len},   {"seq_kv", core->kv_len},   {"heads", core->heads},
             {"kv_heads", core->heads}, {"head_dim", core->head_dim}, {"causal", core->is_causal}};
   }
