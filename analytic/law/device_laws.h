@@ -1,7 +1,8 @@
 // What a device was measured to do, as the cost model asks for it.
 //
-// The cost model prices an operator from the datasheet, and the laws say how much longer it takes on the device as it was
-// measured: a ratio, so that a scenario may change a peak, or deal the work out over devices, and keep what was learnt.
+// The cost model prices an operator from the datasheet, and the laws say how much longer it takes on the device as it
+// was measured: a ratio, so that a scenario may change a peak, or deal the work out over devices, and keep what was
+// learnt.
 #ifndef DSOCR_ANALYTIC_LAW_DEVICE_LAWS_H_
 #define DSOCR_ANALYTIC_LAW_DEVICE_LAWS_H_
 

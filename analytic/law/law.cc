@@ -78,9 +78,9 @@ LawClass WorkClass(CategoryId category) {
 std::string_view LawClassName(LawClass law_class) {
   constexpr std::array<std::string_view, kTableLawClassCount> kNames = {
       "gemm", "skinny_gemm", "encoder_attention", "prefill_attention", "decode_attention", "moe"};
-  return law_class < LawClass::kWork ? kNames[static_cast<size_t>(law_class)]
-                                     : CategoryName(static_cast<CategoryId>(static_cast<int>(law_class) -
-                                                                            static_cast<int>(LawClass::kWork)));
+  return law_class < LawClass::kWork
+             ? kNames[static_cast<size_t>(law_class)]
+             : CategoryName(static_cast<CategoryId>(static_cast<int>(law_class) - static_cast<int>(LawClass::kWork)));
 }
 
 std::string DescribeSize(const OperatorSize& size) {

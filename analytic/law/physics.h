@@ -3,9 +3,10 @@
 //   t = l t0 + tau * s / (1 + s / s0) + (C^p + (M + L)^p)^(1/p)
 //   C = (flops / P + vector flops / V) / e_c,   M = bytes from memory / (e_b W),   L = bytes from the L2 / (e_2 W_2)
 //
-// l is how many operators the host starts, 1 but for operators that are known by their work alone. s is what a kernel has to do one step after another, whatever the width of the device: the k of a matrix product (s0:
-// where libraries begin to split it), keys of attention. P, V and W are the device's peaks, W_2 is
-// 64 bytes a clock and multiprocessor. docs/operator-laws.md says what each term buys.
+// l is how many operators the host starts, 1 but for operators that are known by their work alone. s is what a kernel
+// has to do one step after another, whatever the width of the device: the k of a matrix product (s0: where libraries
+// begin to split it), keys of attention. P, V and W are the device's peaks, W_2 is 64 bytes a clock and multiprocessor.
+// docs/operator-laws.md says what each term buys.
 #ifndef DSOCR_ANALYTIC_LAW_PHYSICS_H_
 #define DSOCR_ANALYTIC_LAW_PHYSICS_H_
 

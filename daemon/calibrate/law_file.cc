@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "analytic/law/device_laws.h"
 #include "analytic/law/physics.h"
 #include "analytic/law/work.h"
-#include "analytic/law/device_laws.h"
 #include "base/status.h"
 #include "daemon/calibrate/operator_table.h"
 #include "daemon/calibrate/strict_json.h"
@@ -314,8 +314,8 @@ bool ClaimsToBeLawFile(std::string_view text) {
 absl::StatusOr<analytic::Device> WithLawFile(const analytic::Device& datasheet, std::string_view text, std::string id) {
   DSOCR_ASSIGN_OR_RETURN(LawFile file, ReadLawFile(text));
   if (file.law_revision != kLawRevision) {
-    return absl::InvalidArgumentError(fmt::format("law_revision: {}: this program has {}; fit the table again",
-                                                  file.law_revision, kLawRevision));
+    return absl::InvalidArgumentError(
+        fmt::format("law_revision: {}: this program has {}; fit the table again", file.law_revision, kLawRevision));
   }
   return analytic::WithLaws(datasheet, std::move(file.model), std::move(id));
 }

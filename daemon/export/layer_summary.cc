@@ -89,9 +89,10 @@ std::string DeviceSection(const Origin& origin) {
                  "t_\\text{memory} &= \\frac{\\text{bytes read} + \\text{bytes written}}{a_W W}", time}),
       is_cpu ? "One thread starts an operator and takes part in it."
              : "The host runs ahead of the device, so the slower of the two sets the pace.",
-      device.calibration_id.empty() ? ""
-                                    : " A calibrated device multiplies the time by what its laws say over it, which were "
-                                      "learnt from measured operators; no call is faster than the fastest one measured.");
+      device.calibration_id.empty()
+          ? ""
+          : " A calibrated device multiplies the time by what its laws say over it, which were "
+            "learnt from measured operators; no call is faster than the fastest one measured.");
 }
 
 // The nodes that users call stages: children of the root, and of `vision` in its place.

@@ -246,8 +246,7 @@ v1::AnalyticModelReport BuildReport(const ReportInput& input, const Prediction& 
   report.mutable_module_metrics()->Reserve(static_cast<int>(prediction.modules.size()));
   for (const PredictedModule& module : prediction.modules) {
     *report.add_modules() = NodeOf(prediction, module);
-    *report.add_module_metrics() =
-        MetricsOf(module, input.workload.profile_id, model_time_ns, input.device.laws.get());
+    *report.add_module_metrics() = MetricsOf(module, input.workload.profile_id, model_time_ns, input.device.laws.get());
   }
   if (input.operators) {
     for (v1::OperatorCategory& category : catalog::CategoriesOf(*input.operators)) {

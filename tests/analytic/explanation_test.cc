@@ -112,7 +112,8 @@ TEST(ExplainTime, ACalibratedDeviceCorrectsTheRoofline) {
   const CalibrationPoint point = {.category_id = "gemm", .flops = 2'000'000'000, .io_bytes = 6'000'000, .time_ns = 3e8};
   const Device device = *Calibrate(datasheet, Precision::kBf16, {point}, "c-1");
   const Gemm gemm{.m = 1000, .n = 1000, .k = 1000};
-  const TimeTerms terms = ExplainTime(gemm, CostOf(gemm, Precision::kBf16), CategoryId::kGemm, Precision::kBf16, device);
+  const TimeTerms terms =
+      ExplainTime(gemm, CostOf(gemm, Precision::kBf16), CategoryId::kGemm, Precision::kBf16, device);
   EXPECT_NEAR(terms.ns, 3e8, 1e5);
   EXPECT_DOUBLE_EQ(terms.datasheet_ns * terms.correction, terms.ns);
 }

@@ -135,19 +135,17 @@ TEST(Calibrate, FarOutsideTheMeasuredRangeTheRooflineCarriesTheTrend) {
 
 TEST(Calibrate, NoPredictionIsFasterThanThePeak) {
   const Device datasheet = *FindDevice("cpu");
-  const auto device =
-      Calibrate(datasheet, Precision::kBf16, {Measured(Gemm{.m = 1, .n = 16, .k = 16}, 1)}, "c-1");
+  const auto device = Calibrate(datasheet, Precision::kBf16, {Measured(Gemm{.m = 1, .n = 16, .k = 16}, 1)}, "c-1");
   ASSERT_TRUE(device.ok());
   const Gemm huge{.m = 8192, .n = 8192, .k = 8192};
-  EXPECT_GE(TimeOn(*device, huge).ns,
-            2e9 * 8192 * 8192 * 8192 / device->fastest_flops_per_s(Precision::kBf16));
+  EXPECT_GE(TimeOn(*device, huge).ns, 2e9 * 8192 * 8192 * 8192 / device->fastest_flops_per_s(Precision::kBf16));
 }
 
 // Laws are of device times; what a GPU waits for its host comes on top, and is told apart.
 TEST(WithLaws, AShortKernelStillWaitsForTheHost) {
   const Device datasheet = *FindDevice("h100-sxm");
-  const Device device = WithLaws(
-      datasheet, *FitLaws(datasheet, {{GemmSize{1, 1280, 1280}, Precision::kBf16, 3000}}), "c-1");
+  const Device device =
+      WithLaws(datasheet, *FitLaws(datasheet, {{GemmSize{1, 1280, 1280}, Precision::kBf16, 3000}}), "c-1");
   const OperatorTime time = TimeOn(device, Gemm{.m = 1, .n = 1280, .k = 1280}, CategoryId::kGemv);
   EXPECT_EQ(time.ns, datasheet.launch_ns);
   EXPECT_NEAR(time.idle_ns, datasheet.launch_ns - 3000, 1e-6);
