@@ -137,7 +137,7 @@ class Soak(AttachTest):
         for name, measure in (("fastest step's processor time", min), ("processor time, medians of windows", statistics.median)):
             before, after = ratios([False, True], measure, 1), [1 / ratio for ratio in ratios([True, False], measure, 1)]
             text, low = as_percent([chance.choice(pair) for pair in zip(before, after)])
-            print(f"hooks on stages, {name}: {text}")
+            print(f"attached, with the daemon and its client beside, {name}: {text}")
             self.assertLess(low, HOOK_FLOOR)
         for name, measure, index in (("processor time", min, 1), ("time", min, 2)):
             print(f"nothing, fastest step's {name} in a window to that in the one before: {as_percent(ratios([False, False], measure, index))[0]}")

@@ -47,6 +47,9 @@ DSOCR_EXPORT int session_attach(int depth, int has_operators) {
                                                     has_operators != 0 ? StartRangesAndOperators : StartRanges));
 }
 
+// Of a session that records operators: switches their callbacks off, and on again.
+DSOCR_EXPORT void session_enable_operators(int enabled) { agent::EnableTorchCallbacks(enabled != 0); }
+
 DSOCR_EXPORT void session_poll() { agent::PollPythonHooks(); }
 
 // 1: everything is out again.
