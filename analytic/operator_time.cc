@@ -61,11 +61,7 @@ Bound BoundOf(const PieceWork& work, const TimeRates& rates) {
 }
 
 // Of a piece's time, what a GPU waits for the host. A CPU is its own host.
-double IdleNs(const PieceWork& work, const TimeRates& rates) {
-  TimeRates ahead = rates;
-  ahead.launch_ns = 0;
-  return rates.is_cpu ? 0 : PieceNs(work, rates) - PieceNs(work, ahead);
-}
+double IdleNs(const PieceWork& work, const TimeRates& rates) { return PieceNs(work, rates) - DeviceNs(work, rates); }
 
 }  // namespace
 

@@ -36,7 +36,7 @@ OperatorSize SizeOf(const Operator& op, const Cost& cost, CategoryId category) {
   if (const auto* gemm = std::get_if<Gemm>(&op); gemm != nullptr && gemm->batch == 1) {
     return GemmSize{gemm->m, gemm->n, gemm->k};
   }
-  // A bias as large as the scores is more traffic than all else.
+  // A bias as large as the scores is more traffic than all else. Who has a cache sees what came before alone.
   if (const auto* a = std::get_if<Attention>(&op); a != nullptr && !a->has_bias) {
     return AttentionSize{.batch = a->batch,
                          .seq_q = a->query_len,
@@ -44,7 +44,7 @@ OperatorSize SizeOf(const Operator& op, const Cost& cost, CategoryId category) {
                          .heads = a->heads,
                          .kv_heads = a->kv_heads,
                          .head_dim = a->head_dim,
-                         .is_causal = a->has_mask || (a->query_len == 1 && a->kv_len > 1)};
+                         .is_causal = a->has_mask || a->kv_is_cached};
   }
   return WorkOfPiece(cost, category);
 }

@@ -8,6 +8,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "analytic/law/device_laws.h"
 #include "analytic/module/tree.h"
 #include "base/status.h"
 #include "daemon/catalog/models.h"
@@ -62,14 +63,14 @@ struct LeafWork {
   analytic::PointSize size;  // of the last operator
 };
 
-analytic::PointSize SizeOf(const analytic::Operator& op) {
-  if (const auto* gemm = std::get_if<analytic::Gemm>(&op)) {
-    return {"gemm", {gemm->m, gemm->n, gemm->k, gemm->batch}};
+// As the laws will be asked for it.
+analytic::PointSize PointSizeOf(const analytic::OperatorSize& size) {
+  if (const auto* gemm = std::get_if<analytic::GemmSize>(&size)) {
+    return {"gemm", {gemm->m, gemm->n, gemm->k, 1}};
   }
-  if (const auto* core = std::get_if<analytic::Attention>(&op); core != nullptr && !core->has_bias) {
-    const bool is_causal = core->kv_is_cached && core->query_len > 1;
+  if (const auto* core = std::get_if<analytic::AttentionSize>(&size)) {
     return {"attention",
-            {core->batch, core->query_len, core->kv_len, core->heads, core->kv_heads, core->head_dim, is_causal}};
+            {core->batch, core->seq_q, core->seq_kv, core->heads, core->kv_heads, core->head_dim, core->is_causal}};
   }
   return {};
 }
@@ -109,7 +110,7 @@ LeafWork WorkOf(const analytic::Node& leaf, analytic::CategoryId category, const
       work.vector_flops += calls * static_cast<double>(cost.vector_flops);
       work.bytes += calls * bytes;
       work.launches += calls * static_cast<double>(cost.launches);
-      work.size = SizeOf(at);
+      work.size = PointSizeOf(SizeOf(at, cost, category));
     }
   }
   return work;

@@ -120,6 +120,20 @@ TEST(Calibrate, ReturnsAMeasuredOperatorsTime) {
   EXPECT_EQ(conv.provenance, Provenance::kDatasheet);
 }
 
+// What the runner measures of a prefill is what a prediction of one asks for.
+TEST(Calibrate, APrefillIsPricedByAMeasuredCausalAttention) {
+  const Attention prefill{
+      .heads = 10, .kv_heads = 10, .query_len = 512, .kv_len = 512, .head_dim = 128, .kv_is_cached = true};
+  CalibrationPoint point = PointOf(CategoryId::kAttention, CostOf(prefill, Precision::kBf16), 5e6);
+  point.size = {"attention", {1, 512, 512, 10, 10, 128, 1}};
+  const auto device = Calibrate(*FindDevice("cpu"), Precision::kBf16, {point}, "c-1");
+  ASSERT_TRUE(device.ok()) << device.status();
+  const OperatorTime time = TimeOn(*device, prefill, CategoryId::kAttention);
+  EXPECT_EQ(time.provenance, Provenance::kExact);
+  EXPECT_NEAR(time.ns, 5e6, 1e-3);
+  EXPECT_TRUE(std::get<AttentionSize>(device->laws->model.samples[static_cast<size_t>(time.nearest)].size).is_causal);
+}
+
 TEST(Calibrate, FarOutsideTheMeasuredRangeTheRooflineCarriesTheTrend) {
   const Device datasheet = *FindDevice("cpu");
   const Gemm measured{.m = 256, .n = 1024, .k = 1024};
