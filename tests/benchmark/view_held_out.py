@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""How far off predictions are on this CPU for a view whose operators no calibration has seen.
+
+usage: build/venv/bin/python tests/benchmark/view_held_out.py [--bin build/bin] [--workloads dsocr-small-v1,dsocr-base-v1] [--repeats 5]
+
+The device is measured once. For each workload a copy of the calibration is made without any point that does the work of an operator of its
+vision, projector or prefill, and the request is predicted from that copy and then run, each time in a process of its own. A matrix product and a
+copy are timed before and after each run: a run counts where both times both were within 3 % of what they took around the calibration. Time is the
+median of the runs that count; modules that the copy still knows exactly (matrix-vector products of decode, whatever the view) are not scored.
+"""
+
+import argparse
+import collections
+import contextlib
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import torch
+
+STAGES = {"sam": "vision/sam", "clip": "vision/clip", "projector": "projector", "prefill": "prefill", "decode": "decode"}
+QUIET = 1.03
+
+
+class Probe:
+    """A matrix product that arithmetic slows down, and a copy that traffic does."""
+
+    def __init__(self):
+        self.a, self.b = torch.full((768, 768), 0.5), torch.full((768, 768), 0.5)
+        self.source = torch.ones(32 << 20, dtype=torch.uint8)
+        self.target = torch.zeros_like(self.source)
+
+    def __call__(self):
+        calls = []
+        for _ in range(15):
+            start = time.perf_counter_ns()
+            torch.mm(self.a, self.b)
+            middle = time.perf_counter_ns()
+            self.target.copy_(self.source)
+            calls.append((middle - start, time.perf_counter_ns() - middle))
+        return tuple(statistics.median(times) for times in zip(*calls))
+
+
+@contextlib.contextmanager
+def daemon(options, directory):
+    """A dsocrd that is serving; a function that runs dsocrctl against it and returns its JSON."""
+    address = f"unix:{directory}/dsocrd.sock"
+    with subprocess.Popen([options.bin / "dsocrd", "--listen", address], env=os.environ | {"XDG_STATE_HOME": directory}, stderr=subprocess.DEVNULL) as process:
+        def call(*arguments):
+            command = [options.bin / "dsocrctl", "--server", address, *arguments, "-q", "-o", "json"]
+            return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=directory).stdout)
+
+        try:
+            while subprocess.run([options.bin / "dsocrctl", "--server", address, "status"], capture_output=True).returncode != 0:
+                if process.poll() is not None:
+                    sys.exit("view_held_out.py: dsocrd has ended")
+                time.sleep(0.1)
+            yield call
+        finally:
+            process.terminate()
+
+
+def by_id(rows):
+    return {row["module_id"]: row for row in rows}
+
+
+def work_of(report):
+    """(category, FLOPs, bytes) of a call of each leaf that a view or a prompt decides."""
+    metrics = by_id(report["module_metrics"])
+    for node in report["modules"]:
+        if node["children"] or node["stage"] == "decode":
+            continue
+        calls = metrics[node["module_id"]]["calls"]
+        for op in metrics[node["module_id"]]["operator_breakdown"]:
+            if calls > 0:
+                yield op["category_id"], round(op["flops_tflops"] * 1e12 / calls), round(op["io_tb"] * 1e12 / 8 / calls)
+
+
+def without(calibration, report):
+    """A copy without points of the report's work; how many those are."""
+    seen = set(work_of(report))
+    kept = [point for point in calibration["points"] if (point["category"], point["flops"], point["bytes"]) not in seen]
+    return calibration | {"points": kept}, len(calibration["points"]) - len(kept)
+
+
+def leaf_times(report):
+    """By stage: milliseconds predicted and measured of the leaves that are not known exactly, and of all."""
+    metrics, measured = by_id(report["module_metrics"]), by_id(report["module_measurements"])
+    times = {}
+    for stage, prefix in STAGES.items():
+        leaves = [node["module_id"] for node in report["modules"] if not node["children"] and (node["module_id"] + "/").startswith(prefix + "/")]
+        new = [leaf for leaf in leaves if metrics[leaf]["prediction_source"] != "exact"]
+        for kind, of in (("new", new), ("all", leaves)):
+            times[stage, kind] = (sum(metrics[leaf]["total_time_ms"] for leaf in of),
+                                  sum(measured[leaf]["device_time_ms"] for leaf in of if leaf in measured))
+    for kind in ("new", "all"):
+        times["page", kind] = tuple(map(sum, zip(*(times[stage, kind] for stage in STAGES))))
+    return times
+
+
+def is_quiet(probe, reference):
+    return all(now <= QUIET * then for now, then in zip(probe, reference))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", default="build/bin", type=lambda path: pathlib.Path(path).resolve())
+    parser.add_argument("--workloads", default="dsocr-small-v1,dsocr-base-v1", type=lambda names: names.split(","))
+    parser.add_argument("--dtype", default="bf16")
+    parser.add_argument("--repeats", default=5, type=int)
+    parser.add_argument("--attempts", default=15, type=int, help="runs of a workload at most, those that do not count included")
+    parser.add_argument("--budget", default="180s")
+    options = parser.parse_args()
+
+    probe = Probe()
+    with tempfile.TemporaryDirectory() as directory, daemon(options, directory) as dsocrctl:
+        probe()
+        around = [probe() for _ in range(10)]
+        calibration = json.loads(subprocess.run([options.bin / "dsocr-runner", "calibrate", "--dtype", options.dtype, "--budget", options.budget],
+                                                check=True, stdout=subprocess.PIPE).stdout)
+        around += [probe() for _ in range(10)]
+        reference = tuple(statistics.median(times) for times in zip(*around))
+        print(f"calibration: {len(calibration['points'])} points, {100 * calibration['discarded_share']:.0f} % of samples discarded; "
+              f"probe {reference[0] / 1e6:.2f} ms product, {reference[1] / 1e6:.2f} ms copy", flush=True)
+
+        errors = collections.defaultdict(list)
+        for workload in options.workloads:
+            request = ["run", "--workload-profile-id", workload, "--dtype", options.dtype]
+            held_out, removed = without(calibration, dsocrctl(*request, "--analytic-only"))
+            path = pathlib.Path(directory) / f"{workload}.json"
+            path.write_text(json.dumps(held_out))
+            runs, discarded = [], 0
+            while len(runs) < options.repeats and len(runs) + discarded < options.attempts:
+                before = probe()
+                report = dsocrctl(*request, "--calibration", path, "--force-rebuild")
+                after = probe()
+                if is_quiet(before, reference) and is_quiet(after, reference):
+                    runs.append(leaf_times(report))
+                else:
+                    discarded += 1
+            print(f"\n{workload}: {removed} points left out, {len(runs)} runs count, {discarded} of {len(runs) + discarded} discarded", flush=True)
+            if not runs:
+                continue
+            for row in [*STAGES, "page"]:
+                cells = []
+                for kind in ("new", "all"):
+                    predicted, measured = runs[0][row, kind][0], statistics.median(run[row, kind][1] for run in runs)
+                    if measured > 0:
+                        error = predicted / measured - 1
+                        errors["page" if row == "page" else "stage", kind].append(abs(error))
+                        cells.append(f"{kind}: {predicted:9.1f} ms predicted, {measured:9.1f} measured, {100 * error:+6.1f} %")
+                print(f"  {row:9} {'   '.join(cells)}", flush=True)
+    print()
+    for (what, kind), of in errors.items():
+        print(f"MAPE of {what}, {'operators not seen' if kind == 'new' else 'all operators'}: {100 * statistics.mean(of):.1f} %")
+
+
+if __name__ == "__main__":
+    main()
