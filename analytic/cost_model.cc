@@ -5,6 +5,8 @@
 #include <cmath>
 
 #include "analytic/census.h"
+#include "analytic/request_times.h"
+#include "fmt/format.h"
 
 namespace dsocr::analytic {
 namespace {
@@ -30,44 +32,29 @@ size_t Largest(const std::array<double, kCount>& times) {
   return static_cast<size_t>(std::max_element(times.begin(), times.end()) - times.begin());
 }
 
-bool Runs(const Node& node, const Frame& frame) { return node.spec.runs == nullptr || node.spec.runs(frame); }
-
-// One operator of a leaf, over all passes.
-void AddOperator(const Node& node, const LeafOperator& leaf_operator, const std::vector<Frame>& frames,
-                 Precision precision, const Device& device, Sum& sum) {
-  CategoryFigures& category = sum.categories[static_cast<size_t>(leaf_operator.category)];
-  sum.has_category[static_cast<size_t>(leaf_operator.category)] = true;
-  double operator_ns = 0;
-  double idle_ns = 0;
-  for (size_t i = 0; i < frames.size(); ++i) {
-    if (!sum.runs[i]) {
-      continue;
-    }
-    const int64_t calls = frames[i].passes * node.instances;
-    const Operator op = leaf_operator.at(frames[i]);
-    const Cost cost = CostOf(op, precision);
-    const OperatorTime time = TimeOf(op, cost, leaf_operator.category, precision, device);
-    const double total_ns = time.ns * static_cast<double>(calls);
-    operator_ns += total_ns;
-    idle_ns += time.idle_ns * static_cast<double>(calls);
-    sum.time_by_bound[static_cast<size_t>(time.bound)] += total_ns;
-    sum.time_by_provenance[static_cast<size_t>(time.provenance)] += total_ns;
-    category.spread += SpreadOf(total_ns, time.error);
-    if (total_ns > sum.longest_ns) {
-      sum.longest_ns = total_ns;
-      sum.figures.nearest = time.nearest;
-      sum.figures.nearest_distance = time.distance;
-    }
-    category.flops += cost.flops * calls;
-    category.vector_flops += cost.vector_flops * calls;
-    category.io_bytes += cost.bytes() * calls;
-    category.calls += cost.launches * calls;
-    sum.figures.activation_elements += cost.matmul_elements * calls;
-    sum.peak_bytes[i] = std::max(sum.peak_bytes[i], cost.live_bytes);
-  }
-  category.time_ns += operator_ns;
+// One operator of a leaf in the passes of one frame. Returns what the device takes for it.
+double AddPass(const OperatorPass& pass, size_t frame, CategoryFigures& category, Sum& sum) {
+  const auto& [calls, cost, time, idle_ns, sync_idle_ns] = pass;
+  const double device_ns = time.ns * static_cast<double>(calls);
+  const double total_ns = device_ns + idle_ns;
+  sum.time_by_bound[static_cast<size_t>(time.bound)] += device_ns;
+  sum.time_by_bound[static_cast<size_t>(Bound::kLaunch)] += idle_ns;
+  sum.time_by_provenance[static_cast<size_t>(time.provenance)] += total_ns;
+  category.spread += SpreadOf(total_ns, time.error);
   category.idle_ns += idle_ns;
-  sum.figures.time_ns += operator_ns;
+  category.sync_idle_ns += sync_idle_ns;
+  if (total_ns > sum.longest_ns) {
+    sum.longest_ns = total_ns;
+    sum.figures.nearest = time.nearest;
+    sum.figures.nearest_distance = time.distance;
+  }
+  category.flops += cost.flops * calls;
+  category.vector_flops += cost.vector_flops * calls;
+  category.io_bytes += cost.bytes() * calls;
+  category.calls += cost.launches * calls;
+  sum.figures.activation_elements += cost.matmul_elements * calls;
+  sum.peak_bytes[frame] = std::max(sum.peak_bytes[frame], cost.live_bytes);
+  return device_ns;
 }
 
 // What the module dispatches itself; of a leaf, in place of what the formulas say.
@@ -83,24 +70,43 @@ void AddCensus(const ModuleTree& tree, const Node& node, const Frames& frames, S
     sum.has_category[static_cast<size_t>(entry.category)] = true;
   }
   for (const Frame& pass : frames.Of(node.frames)) {
-    const auto calls = Runs(node, pass) ? static_cast<double>(pass.passes * node.instances) : 0;
+    const auto calls = node.RunsIn(pass) ? static_cast<double>(pass.passes * node.instances) : 0;
     for (const CensusEntry& entry : CensusOf(tree, node, pass, view_groups)) {
       sum.categories[static_cast<size_t>(entry.category)].calls += std::llround(entry.count() * calls);
     }
   }
 }
 
-void AddLeaf(const Node& node, const std::vector<Frame>& frames, Precision precision, const Device& device, Sum& sum) {
+void AddLeaf(const ModuleTree& tree, size_t index, const Frames& all_frames, Precision precision,
+             const RequestTimes& times, Sum& sum) {
+  const Node& node = tree.nodes[index];
+  const std::vector<Frame>& frames = all_frames.Of(node.frames);
   for (size_t i = 0; i < frames.size(); ++i) {
-    sum.runs[i] = Runs(node, frames[i]);
+    sum.runs[i] = node.RunsIn(frames[i]);
     const int64_t calls = sum.runs[i] ? frames[i].passes * node.instances : 0;
     if (calls > 0 && !node.spec.kv_cache.empty()) {
       sum.figures.kv_cache_bytes += Product(frames[i], node.spec.kv_cache) * ElementBytes(precision) * calls;
     }
   }
-  for (const LeafOperator& leaf_operator : node.spec.operators) {
-    AddOperator(node, leaf_operator, frames, precision, device, sum);
+  double idle_ns = 0;
+  for (size_t i = 0; i < node.spec.operators.size(); ++i) {
+    const auto place = static_cast<size_t>(node.spec.operators[i].category);
+    CategoryFigures& category = sum.categories[place];
+    sum.has_category[place] = true;
+    double device_ns = 0;
+    double operator_idle_ns = 0;
+    for (size_t frame = 0; frame < frames.size(); ++frame) {
+      if (sum.runs[frame]) {
+        const OperatorPass& pass = times.At(tree, index, i, frame);
+        device_ns += AddPass(pass, frame, category, sum);
+        operator_idle_ns += pass.idle_ns;
+      }
+    }
+    category.time_ns += device_ns + operator_idle_ns;
+    sum.figures.time_ns += device_ns;
+    idle_ns += operator_idle_ns;
   }
+  sum.figures.time_ns += idle_ns;
   if (node.owns_weights) {
     sum.figures.parameters = node.spec.parameters * node.instances;
     sum.figures.weight_bytes = WeightBytes(node, precision) * node.instances;
@@ -110,7 +116,7 @@ void AddLeaf(const Node& node, const std::vector<Frame>& frames, Precision preci
 int64_t Calls(const Node& node, const std::vector<Frame>& frames) {
   int64_t calls = 0;
   for (const Frame& frame : frames) {
-    calls += Runs(node, frame) ? frame.passes * node.instances : 0;
+    calls += node.RunsIn(frame) ? frame.passes * node.instances : 0;
   }
   return calls;
 }
@@ -152,6 +158,7 @@ void AddChild(const Sum& child, Sum& parent) {
     category.io_bytes += child.categories[i].io_bytes;
     category.time_ns += child.categories[i].time_ns;
     category.idle_ns += child.categories[i].idle_ns;
+    category.sync_idle_ns += child.categories[i].sync_idle_ns;
     category.spread += child.categories[i].spread;
     parent.has_category[i] |= child.has_category[i];
   }
@@ -186,6 +193,7 @@ void Finish(const Node& node, Sum& sum) {
     figures.flops += category.flops;
     figures.vector_flops += category.vector_flops;
     figures.io_bytes += category.io_bytes;
+    figures.idle_ns += category.idle_ns;
     figures.operators.push_back(category);
   }
   figures.peak_activation_bytes = *std::max_element(sum.peak_bytes.begin(), sum.peak_bytes.end());
@@ -233,9 +241,17 @@ int64_t WeightBytes(const Node& leaf, Precision precision) {
   return is_matrix ? MatrixBytes(precision, leaf.spec.parameters) : leaf.spec.parameters * ElementBytes(precision);
 }
 
+absl::Status CheckDevice(const Workload& workload, const Device& device) {
+  return workload.cuda_graphs && device.kind != DeviceKind::kCuda
+             ? absl::InvalidArgumentError(
+                   fmt::format("cuda_graphs: device '{}' has none; choose a GPU or leave it out", device.name))
+             : absl::OkStatus();
+}
+
 std::vector<ModuleFigures> Evaluate(const ModuleTree& tree, const Frames& frames, Precision precision,
                                     const Device& device) {
   const bool has_census = device.kind == DeviceKind::kCpu && HasCensus(tree);
+  const RequestTimes times(tree, frames, precision, device);
   std::vector<Sum> sums(tree.nodes.size());
   // Depth-first order backwards: every child is complete before its parent is.
   for (size_t i = tree.nodes.size(); i-- > 0;) {
@@ -243,7 +259,7 @@ std::vector<ModuleFigures> Evaluate(const ModuleTree& tree, const Frames& frames
     Sum& sum = sums[i];
     sum.figures.calls = Calls(node, frames.Of(node.frames));
     if (node.is_leaf()) {
-      AddLeaf(node, frames.Of(node.frames), precision, device, sum);
+      AddLeaf(tree, i, frames, precision, times, sum);
     }
     if (has_census) {
       AddCensus(tree, node, frames, sum);

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "analytic/category.h"
 #include "analytic/device/device.h"
 #include "analytic/module/tree.h"
@@ -36,7 +37,8 @@ struct CategoryFigures {
   int64_t vector_flops = 0;  // everything else
   int64_t io_bytes = 0;      // read + written
   double time_ns = 0;
-  double idle_ns = 0;  // of that, a GPU waits for the host
+  double idle_ns = 0;       // of that, a GPU waits for the host
+  double sync_idle_ns = 0;  // of that, after the host had waited for the device
   TimeSpread spread;
 };
 
@@ -55,6 +57,7 @@ struct ModuleFigures {
   int64_t activation_elements = 0;    // written by matmul and convolution outputs
   double time_ns = 0;
   double self_time_ns = 0;  // 0 for a module with children
+  double idle_ns = 0;       // of time_ns, a GPU waits for the host
   TimeSpread spread;        // operators of one category err together, categories on their own
   // Of the largest part of its time.
   Bound bound = Bound::kMemory;
@@ -68,7 +71,11 @@ struct ModuleFigures {
 // Of one instance of a leaf. Weight-only formats keep the matrices of linears, convolutions and experts small.
 int64_t WeightBytes(const Node& leaf, Precision precision);
 
-// The figures of tree.nodes, index by index. Time of a module is the sum of its leaves' times.
+// INVALID_ARGUMENT for CUDA graphs on a device that has none.
+absl::Status CheckDevice(const Workload& workload, const Device& device);
+
+// The figures of tree.nodes, index by index. Time of a module is the sum of its leaves' times, and of an operator what
+// the device takes for it with what it waits for the host before (step.h).
 // REQUIRES: CheckWorkload(model, workload) is OK for the model of `tree`.
 std::vector<ModuleFigures> Evaluate(const ModuleTree& tree, const Frames& frames, Precision precision,
                                     const Device& device);

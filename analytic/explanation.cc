@@ -10,8 +10,10 @@
 namespace dsocr::analytic {
 namespace {
 
-DistinctCall CallOf(const Node& node, const std::vector<Frame>& frames, size_t index, Precision precision,
-                    const Device& device) {
+DistinctCall CallOf(const Explanation& explanation, const RequestTimes& times, size_t place, size_t index,
+                    Precision precision, const Device& device) {
+  const Node& node = explanation.tree.nodes[place];
+  const std::vector<Frame>& frames = explanation.frames.Of(node.frames);
   const Frame& frame = frames[index];
   DistinctCall call;
   call.frame = index;
@@ -23,10 +25,11 @@ DistinctCall CallOf(const Node& node, const std::vector<Frame>& frames, size_t i
   call.kv_cache_elements = node.spec.kv_cache.empty() ? 0 : Product(frame, node.spec.kv_cache);
   call.held = ShapeIn(frame, node.spec.held);
   call.held_bytes = node.spec.held.empty() ? 0 : Product(frame, node.spec.held) * ElementBytes(precision);
-  for (const LeafOperator& leaf_operator : node.spec.operators) {
-    const Operator op = leaf_operator.at(frame);
-    call.operators.push_back({leaf_operator.category, Describe(op, precision),
-                              ExplainTime(op, CostOf(op, precision), leaf_operator.category, precision, device)});
+  for (size_t i = 0; i < node.spec.operators.size(); ++i) {
+    const LeafOperator& leaf_operator = node.spec.operators[i];
+    const OperatorPass& pass = times.At(explanation.tree, place, i, index);
+    call.operators.push_back({leaf_operator.category, Describe(leaf_operator.at(frame), precision),
+                              ExplainTime(pass, leaf_operator.category, precision, device)});
     call.peak_bytes = std::max(call.peak_bytes, call.operators.back().description.live_bytes.Integer());
   }
   return call;
@@ -104,9 +107,9 @@ std::string FrameLabel(FrameSet set, const std::vector<Frame>& frames, size_t in
   return "call";
 }
 
-TimeTerms ExplainTime(const Operator& op, const Cost& cost, CategoryId category, Precision precision,
-                      const Device& device) {
+TimeTerms ExplainTime(const OperatorPass& pass, CategoryId category, Precision precision, const Device& device) {
   constexpr double kNsPerS = 1e9;
+  const Cost& cost = pass.cost;
   TimeTerms terms;
   terms.share = EfficiencyOf(category, precision, device);
   terms.matrix_ns =
@@ -117,10 +120,10 @@ TimeTerms ExplainTime(const Operator& op, const Cost& cost, CategoryId category,
   terms.floor_ns =
       device.min_kernel_ns * (device.kind == DeviceKind::kCpu ? cost.pieces : static_cast<double>(cost.launches));
   terms.datasheet_ns = DatasheetTime(cost, category, precision, device).ns;
-  const OperatorTime time = TimeOf(op, cost, category, precision, device);
-  terms.correction = terms.datasheet_ns > 0 ? time.ns / terms.datasheet_ns : 1;
-  terms.ns = time.ns;
-  terms.bound = time.bound;
+  terms.correction = terms.datasheet_ns > 0 ? pass.time.ns / terms.datasheet_ns : 1;
+  terms.idle_ns = pass.calls > 0 ? pass.idle_ns / static_cast<double>(pass.calls) : 0;
+  terms.ns = pass.time.ns + terms.idle_ns;
+  terms.bound = terms.idle_ns > pass.time.ns ? Bound::kLaunch : pass.time.bound;
   return terms;
 }
 
@@ -130,14 +133,15 @@ Explanation Explain(const ModelSpec& model, const Workload& workload, const Devi
   explanation.frames = FramesOf(model, workload);
   explanation.has_census = device.kind == DeviceKind::kCpu && HasCensus(explanation.tree);
   explanation.modules.resize(explanation.tree.nodes.size());
+  const RequestTimes times(explanation.tree, explanation.frames, workload.precision, device);
   // Depth-first order backwards: every child is complete before its parent is.
   for (size_t i = explanation.tree.nodes.size(); i-- > 0;) {
     const Node& node = explanation.tree.nodes[i];
     ModuleExplanation& module = explanation.modules[i];
     const std::vector<Frame>& frames = explanation.frames.Of(node.frames);
     for (size_t j = 0; j < frames.size(); ++j) {
-      if (node.spec.runs == nullptr || node.spec.runs(frames[j])) {
-        DistinctCall& call = module.calls.emplace_back(CallOf(node, frames, j, workload.precision, device));
+      if (node.RunsIn(frames[j])) {
+        DistinctCall& call = module.calls.emplace_back(CallOf(explanation, times, i, j, workload.precision, device));
         if (explanation.has_census) {
           call.census = CensusOf(explanation.tree, node, frames[j], explanation.frames.Of(FrameSet::kViews).size());
         }

@@ -18,26 +18,28 @@
 #include "analytic/module/tree.h"
 #include "analytic/op/describe.h"
 #include "analytic/operator_time.h"
+#include "analytic/request_times.h"
 #include "analytic/workload.h"
 
 namespace dsocr::analytic {
 
-// The terms of one call's time. On a GPU the largest of matrix, vector, memory, launch and floor decides; on a CPU
-// launch + max(matrix + vector, memory, floor). A calibrated device multiplies that by `correction`.
+// The terms of one call's time. On a GPU the largest of matrix, vector, memory and floor decides, and what the device
+// waits for the host comes on top; on a CPU launch + max(matrix + vector, memory, floor). A calibrated device
+// multiplies that, without the waiting, by `correction`.
 struct TimeTerms {
   Efficiency share;
   double matrix_ns = 0;
   double vector_ns = 0;
   double memory_ns = 0;
-  double launch_ns = 0;
-  double floor_ns = 0;  // the shortest kernels
+  double launch_ns = 0;  // of the host
+  double floor_ns = 0;   // the shortest kernels
   double datasheet_ns = 0;
   double correction = 1;
-  double ns = 0;  // TimeOf
+  double idle_ns = 0;  // the mean over the calls of a frame
+  double ns = 0;       // TimeOf, and idle_ns
   Bound bound = Bound::kMemory;
 };
-TimeTerms ExplainTime(const Operator& op, const Cost& cost, CategoryId category, Precision precision,
-                      const Device& device);
+TimeTerms ExplainTime(const OperatorPass& pass, CategoryId category, Precision precision, const Device& device);
 
 struct OperatorUse {
   CategoryId category;

@@ -49,9 +49,9 @@ Bound BoundOf(const PieceWork& work, const TimeRates& rates) {
   const double memory_ns = work.bytes * rates.ns_per_byte;
   const double compute_ns = rates.is_cpu ? matrix_ns + vector_ns : std::max(matrix_ns, vector_ns);
   const double work_ns = std::max(compute_ns, memory_ns);
-  const double launch_ns = work.launches * rates.launch_ns;
+  const double launch_ns = rates.is_cpu ? work.launches * rates.launch_ns : 0;
   const double floor_ns = rates.is_cpu ? 0 : work.launches * rates.min_kernel_ns;
-  if (launch_ns > std::max(work_ns, floor_ns)) {
+  if (launch_ns > work_ns) {
     return Bound::kLaunch;
   }
   if (floor_ns > work_ns) {
@@ -59,9 +59,6 @@ Bound BoundOf(const PieceWork& work, const TimeRates& rates) {
   }
   return compute_ns > memory_ns ? Bound::kCompute : Bound::kMemory;
 }
-
-// Of a piece's time, what a GPU waits for the host. A CPU is its own host.
-double IdleNs(const PieceWork& work, const TimeRates& rates) { return PieceNs(work, rates) - DeviceNs(work, rates); }
 
 }  // namespace
 
@@ -94,7 +91,7 @@ OperatorTime DatasheetTime(const Cost& cost, CategoryId category, Precision prec
   }
   const TimeRates rates = RatesOf(precision, device);
   const PieceWork work = Over(PieceOf(cost), EfficiencyOf(category, precision, device));
-  return {PieceNs(work, rates) * cost.pieces, IdleNs(work, rates) * cost.pieces, BoundOf(work, rates)};
+  return {.ns = PieceNs(work, rates) * cost.pieces, .bound = BoundOf(work, rates)};
 }
 
 OperatorTime TimeOf(const Operator& op, const Cost& cost, CategoryId category, Precision precision,
@@ -111,13 +108,9 @@ OperatorTime TimeOf(const Operator& op, const Cost& cost, CategoryId category, P
   const PieceWork piece = PieceOf(cost);
   const PieceWork over = Over(piece, EfficiencyOf(category, precision, device));
   const double least_ns_per_flop = kNsPerS / device.fastest_flops_per_s(precision);
-  TimeRates ahead = rates;
-  ahead.launch_ns = rates.is_cpu ? rates.launch_ns : 0;
   const double ns = MeasuredNs(piece, over, rates, answer.ratio, least_ns_per_flop);
-  const double device_ns = MeasuredNs(piece, over, ahead, answer.ratio, least_ns_per_flop);
   return {.ns = ns * cost.pieces,
-          .idle_ns = (ns - device_ns) * cost.pieces,
-          .bound = ns > device_ns ? Bound::kLaunch : answer.bound,
+          .bound = answer.bound,
           .error = answer.error,
           .provenance = answer.provenance,
           .nearest = answer.nearest,

@@ -27,9 +27,9 @@ struct PredictionError {
 // Of a time that the datasheet alone predicts.
 inline constexpr PredictionError kDatasheetError = {0.35 * 0.6745, 0.35 * 1.6449};
 
+// Of a GPU what the device itself takes; what it waits for the host depends on the operators before (step.h).
 struct OperatorTime {
   double ns = 0;
-  double idle_ns = 0;  // of that, a GPU waits for the host to start the operator
   Bound bound = Bound::kMemory;
   PredictionError error = kDatasheetError;
   Provenance provenance = Provenance::kDatasheet;
@@ -62,12 +62,13 @@ struct TimeRates {
   double ns_per_flop = 0;
   double ns_per_vector_flop = 0;
   double ns_per_byte = 0;
-  double launch_ns = 0;
+  double launch_ns = 0;  // of a CPU: a GPU's host starts operators meanwhile
   double min_kernel_ns = 0;
 };
 TimeRates RatesOf(Precision precision, const Device& device);
 
-// The roofline itself, of a piece over its shares: the one formula behind every predicted time.
+// The roofline itself, of a piece over its shares, once the device has been told what to do: the one formula behind
+// every predicted time. A CPU tells itself.
 inline double PieceNs(const PieceWork& work, const TimeRates& rates) {
   const auto max = [](double a, double b) { return a > b ? a : b; };
   const double matrix_ns = work.flops * rates.ns_per_flop;
@@ -77,26 +78,20 @@ inline double PieceNs(const PieceWork& work, const TimeRates& rates) {
     // Both kinds of arithmetic share the units; one thread starts an operator and takes part in it.
     return work.launches * rates.launch_ns + max(max(matrix_ns + vector_ns, memory_ns), rates.min_kernel_ns);
   }
-  // Tensor cores and CUDA cores work side by side, and the host runs ahead: the slowest of all sets the pace.
-  return max(max(max(matrix_ns, vector_ns), memory_ns), work.launches * max(rates.launch_ns, rates.min_kernel_ns));
+  // Tensor cores and CUDA cores work side by side: the slowest of all sets the pace.
+  return max(max(max(matrix_ns, vector_ns), memory_ns), work.launches * rates.min_kernel_ns);
 }
 
-// Of that, what the device takes once it has been told what to do. A CPU tells itself.
-inline double DeviceNs(const PieceWork& work, TimeRates rates) {
-  rates.launch_ns = rates.is_cpu ? rates.launch_ns : 0;
-  return PieceNs(work, rates);
-}
-
-// A piece on a device that was measured to take `ratio` times its DeviceNs. `piece`: its work, and `over` that over the
+// A piece on a device that was measured to take `ratio` times its PieceNs. `piece`: its work, and `over` that over the
 // shares of the peaks; never faster than `least_ns_per_flop`.
 inline double MeasuredNs(const PieceWork& piece, const PieceWork& over, const TimeRates& rates, double ratio,
                          double least_ns_per_flop) {
-  const auto max = [](double a, double b) { return a > b ? a : b; };
-  const double device_ns = max(DeviceNs(over, rates) * ratio, piece.flops * least_ns_per_flop);
-  return rates.is_cpu ? device_ns : max(device_ns, over.launches * rates.launch_ns);
+  const double ns = PieceNs(over, rates) * ratio;
+  const double least_ns = piece.flops * least_ns_per_flop;
+  return ns > least_ns ? ns : least_ns;
 }
 
-// Roofline with launch cost and minimum kernel time, from the datasheet and flat efficiencies.
+// Roofline with minimum kernel time, and of a CPU launch cost, from the datasheet and flat efficiencies.
 OperatorTime DatasheetTime(const Cost& cost, CategoryId category, Precision precision, const Device& device);
 
 // DatasheetTime, corrected by the device's laws where it has one for the operator. Deterministic; never faster than the

@@ -15,7 +15,7 @@ std::vector<Shape> Shapes(const Node& node, const Dims& dims, const Frames& fram
     return shapes;
   }
   for (const Frame& frame : frames.Of(node.frames)) {
-    if (node.spec.runs != nullptr && !node.spec.runs(frame)) {
+    if (!node.RunsIn(frame)) {
       continue;
     }
     Shape shape = ShapeIn(frame, dims);
@@ -30,6 +30,7 @@ std::vector<Shape> Shapes(const Node& node, const Dims& dims, const Frames& fram
 
 absl::StatusOr<Prediction> Predict(const ModelSpec& model, const Workload& workload, const Device& device) {
   DSOCR_RETURN_IF_ERROR(CheckWorkload(model, workload));
+  DSOCR_RETURN_IF_ERROR(CheckDevice(workload, device));
   ModuleTree tree = BuildTree(model);
   const Frames frames = FramesOf(model, workload);
   std::vector<ModuleFigures> figures = Evaluate(tree, frames, workload.precision, device);

@@ -42,7 +42,7 @@ struct Prediction {
   absl::flat_hash_map<std::string, int> module_of_range;
 };
 
-// INVALID_ARGUMENT, naming the field, for a model or a workload that CheckWorkload refuses.
+// INVALID_ARGUMENT, naming the field, for a model or a workload that CheckWorkload or CheckDevice refuses.
 absl::StatusOr<Prediction> Predict(const ModelSpec& model, const Workload& workload, const Device& device);
 
 }  // namespace dsocr::analytic

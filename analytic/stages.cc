@@ -56,7 +56,7 @@ void AddLeaf(const Node& node, const Frames& frames, Precision precision, FlopsB
              StageAnalysis& stage) {
   LeafFlops leaf = {.module_id = node.id};
   for (const Frame& frame : frames.Of(node.frames)) {
-    if (node.spec.runs != nullptr && !node.spec.runs(frame)) {
+    if (!node.RunsIn(frame)) {
       continue;
     }
     const int64_t calls = frame.passes * node.instances;

@@ -30,6 +30,7 @@ struct Workload {
   int64_t num_pages = 1;
   int64_t batch = 1;
   Precision precision = Precision::kBf16;
+  bool cuda_graphs = false;  // decode steps are replays of CUDA graphs; of a GPU alone
 };
 
 // Rows that a view of `side` pixels hands to the projector, and so to the language model: its features, or the queries

@@ -60,7 +60,7 @@ LawAnswer AskLaws(const DeviceLaws& laws, const Operator& op, const Cost& cost, 
   }
   const Estimate estimate = PredictOperator(laws.model, laws.device, size, precision);
   const PieceWork over = Over(PieceOf(cost), EfficiencyOf(category, precision, laws.device));
-  const double datasheet_ns = DeviceNs(over, RatesOf(precision, laws.device));
+  const double datasheet_ns = PieceNs(over, RatesOf(precision, laws.device));
   LawAnswer answer;
   if (!(datasheet_ns > 0) || !(estimate.ns > 0)) {
     return answer;

@@ -31,7 +31,7 @@ OperatorSize SizeOf(const Operator& op, const Cost& cost, CategoryId category);
 // What the laws say of one piece. REQUIRES: cost is CostOf(op, precision), cost.pieces > 0.
 struct LawAnswer {
   bool is_known = false;  // false: no law of the operator's class, all below is that of a datasheet
-  double ratio = 1;       // time on the device over DeviceNs of the piece
+  double ratio = 1;       // time on the device over PieceNs of the piece
   PredictionError error = kDatasheetError;
   Bound bound = Bound::kMemory;
   Provenance provenance = Provenance::kDatasheet;

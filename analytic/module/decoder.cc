@@ -79,7 +79,8 @@ std::vector<LeafOperator> ExpertOperators(const DecoderPart& part) {
                                              .n = n,
                                              .k = depth,
                                              .live_elements = live_elements(f),
-                                             .routing_bytes = pairs(f) * kRoutingBytes};
+                                             .routing_bytes = pairs(f) * kRoutingBytes,
+                                             .copies = f.is_replayed ? 1 : 0};
                         }};
   };
   const LeafOperator sort = {CategoryId::kIndex,
@@ -157,9 +158,11 @@ void AddMoe(TreeBuilder& builder, const DecoderPart& part) {
                 .input = picks,
                 .output = picks,
                 .held = tokens,
-                .operators = {{CategoryId::kRouting, [experts, picks](const Frame& f) {
+                .operators = {{CategoryId::kRouting,
+                               [experts, picks](const Frame& f) {
                                  return Dispatch{.pairs = Product(f, picks), .experts = experts};
-                               }}}});
+                               }}},
+                .host_wait = HostWait::kUnlessReplayed});
   builder.Leaf(
       {.name = "experts",
        .qualified_class_name = class_name::kModuleList,
@@ -244,9 +247,11 @@ void AddPass(TreeBuilder& builder, const DecoderSpec& decoder, bool is_prefill) 
                 .input = Append(last_row, {decoder.vocab_size}),
                 .output = last_row,
                 .held = hidden_rows,
-                .operators = {{CategoryId::kSampling, [vocabulary = decoder.vocab_size](const Frame& f) {
+                .operators = {{CategoryId::kSampling,
+                               [vocabulary = decoder.vocab_size](const Frame& f) {
                                  return Sampling{.rows = f.batch, .vocabulary = vocabulary, .context = f.keys};
-                               }}}});
+                               }}},
+                .host_wait = HostWait::kAlways});
 }
 
 }  // namespace

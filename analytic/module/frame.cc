@@ -1,5 +1,6 @@
 #include "analytic/module/frame.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -29,6 +30,22 @@ Frame ViewFrame(const ModelSpec& model, int64_t views, int64_t side) {
   frame.features = frame.feature_grid * frame.feature_grid;
   std::visit([&frame](const auto& encoder) { AddEncoder(encoder, frame); }, model.encoder);
   return frame;
+}
+
+// Keys of all steps together, from a cache of `context` positions on.
+int64_t KeysOfSteps(int64_t context, int64_t steps, bool is_replayed) {
+  if (!is_replayed) {
+    return steps * (context + 1) + steps * (steps - 1) / 2;
+  }
+  const int64_t end = context + steps;  // positions of the cache, which bound the last span
+  int64_t keys = 0;
+  for (int64_t first = context; first < end;) {
+    const int64_t span = (first / kReplayedSpan + 1) * kReplayedSpan;
+    const int64_t next = std::min(span, end);
+    keys += (next - first) * std::min(span, end);
+    first = next;
+  }
+  return keys;
 }
 
 }  // namespace
@@ -96,13 +113,16 @@ void SetFrames(const ModelSpec& model, const Workload& workload, const ImageLayo
 
   std::vector<Frame>& decode = frames->sets[static_cast<int>(FrameSet::kDecode)];
   if (const int64_t steps = workload.max_new_tokens - 1; steps > 0) {
-    const int64_t twice_mean = 2 * workload.seq_len + steps - 1;  // contexts S … S + steps - 1
-    decode.push_back(DecodeFrame(workload, twice_mean / 2));
-    decode.back().passes = steps;
-    if (twice_mean % 2 != 0) {
-      decode.back().passes = steps / 2;
-      decode.push_back(DecodeFrame(workload, twice_mean / 2 + 1));
-      decode.back().passes = steps / 2;
+    const int64_t keys = KeysOfSteps(workload.seq_len, steps, workload.cuda_graphs);
+    const int64_t longer = keys % steps;
+    decode.push_back(DecodeFrame(workload, keys / steps - 1));
+    decode.back().passes = steps - longer;
+    if (longer > 0) {
+      decode.push_back(DecodeFrame(workload, keys / steps));
+      decode.back().passes = longer;
+    }
+    for (Frame& frame : decode) {
+      frame.is_replayed = workload.cuda_graphs;
     }
   }
 }

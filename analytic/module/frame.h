@@ -35,6 +35,8 @@ struct Frame {
   int64_t keys = 0;          // keys that attention sees: cached ones and T
   int64_t image_tokens = 0;  // rows of image features in one sequence
   int64_t feature_rows = 0;  // projected rows of all views of one sequence, before newlines and separator
+
+  bool is_replayed = false;  // as a CUDA graph, which runs the same work wherever in the cache it stands
 };
 
 // A dimension: a constant, or a member of the frame.
@@ -67,8 +69,11 @@ enum class FrameSet : uint8_t {
 };
 inline constexpr int kFrameSetCount = 4;
 
+// Steps that are replayed attend to whole spans of so many positions (model/static_decoder.h).
+inline constexpr int64_t kReplayedSpan = 128;
+
 // The passes of one request, in order. Decode runs with S, S + 1, … keys in the cache; its frames stand at the mean
-// context (two neighbouring ones where the mean is a half), so that a figure that is linear in the context sums to its
+// number of keys (the two neighbours where that is no whole number), so that a figure that is linear in it sums to its
 // exact total.
 struct Frames {
   std::vector<Frame> sets[kFrameSetCount];

@@ -23,6 +23,8 @@ namespace dsocr::analytic {
 
 enum class Stage { kVision, kProjector, kPrefill, kDecode, kOther };
 enum class Repetition { kNone, kFor, kParfor };
+// Whether the host waits for a leaf's result before it goes on.
+enum class HostWait : uint8_t { kNever, kUnlessReplayed, kAlways };
 
 using ParamValue = std::variant<int64_t, double, std::string, bool>;
 using Params = std::map<std::string, ParamValue>;
@@ -52,6 +54,7 @@ struct NodeSpec {
   bool is_outside_stages = false;                    // the parameters are rows set among tokens, not a stage's weights
   Dims kv_cache = {};                                // elements added to the cache by one call
   std::function<bool(const Frame&)> runs = nullptr;  // null: in every pass
+  HostWait host_wait = HostWait::kNever;
 };
 
 struct Node {
@@ -65,6 +68,7 @@ struct Node {
   bool owns_weights = true;   // false below decode, whose weights stand in prefill
 
   bool is_leaf() const { return children.empty(); }
+  bool RunsIn(const Frame& frame) const { return spec.runs == nullptr || spec.runs(frame); }
 };
 
 struct ModuleTree {

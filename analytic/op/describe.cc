@@ -334,12 +334,14 @@ OperatorDescription DescriptionOf(const GroupedGemm& op, Precision precision) {
   const Expression k = w.Symbol("k", "shared dimension: input features", op.k);
   const Expression e = w.Element(precision);
   w->flops = 2 * r * n * k;
-  w->read_bytes = e * r * k + w.Weights(precision, Round(distinct * n * k), e);
-  w->write_bytes = e * r * n;
+  const Expression copies = w.Symbol("g", "copies of the weights, made where the device picks the experts", op.copies);
+  const Expression weights = w.Weights(precision, Round(distinct * n * k), e);
+  w->read_bytes = e * r * k + (1 + copies) * weights;
+  w->write_bytes = e * r * n + copies * weights;
   w->live_bytes = e * w.Symbol("L", "values alive: rows in, between and out, of this product and those beside it",
                                op.live_elements) +
                   w.Symbol("R", "bytes of the routing: weights and indices", op.routing_bytes);
-  w->launches = Ceil(distinct);
+  w->launches = (1 + copies) * Ceil(distinct);
   w->pieces = distinct;
   w->assumptions = "tokens spread evenly over the experts; FLOPs do not depend on how they spread, the weights read do";
   w->source = kFlopCounter;

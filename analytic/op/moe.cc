@@ -47,12 +47,12 @@ Cost CostOf(const GroupedGemm& op, Precision precision) {
   const int64_t weights = std::llround(op.groups * static_cast<double>(op.n) * static_cast<double>(op.k));
   Cost cost;
   cost.flops = 2 * op.rows * op.n * op.k;
-  cost.read_bytes = op.rows * op.k * element + MatrixBytes(precision, weights);
-  cost.write_bytes = op.rows * op.n * element;
+  cost.read_bytes = op.rows * op.k * element + (1 + op.copies) * MatrixBytes(precision, weights);
+  cost.write_bytes = op.rows * op.n * element + op.copies * MatrixBytes(precision, weights);
   cost.matmul_elements = op.rows * op.n;
   cost.live_bytes = op.live_elements * element + op.routing_bytes;
   cost.pieces = op.groups;
-  cost.launches = std::llround(std::ceil(op.groups));
+  cost.launches = (1 + op.copies) * std::llround(std::ceil(op.groups));
   return cost;
 }
 

@@ -11,6 +11,7 @@
 #include "analytic/law/device_laws.h"
 
 static_assert(sizeof(dsocr::analytic::EntryPrice) == 2 * sizeof(double));
+static_assert(sizeof(dsocr::analytic::DeviceCall) == 2 * sizeof(double));
 
 namespace dsocr::analytic {
 namespace {
@@ -91,11 +92,11 @@ OperatorSize SizeIn(const Slot& slot, const Frame& frame, Precision precision) {
 class Fit {
  public:
   Fit(const ModuleTree& tree, const Slot& slot, Precision precision, const Probes& probes)
-      : tree_(tree),
+      : leaf_(tree.nodes[static_cast<size_t>(slot.node)]),
         slot_(slot),
         precision_(precision),
         probes_(probes),
-        runs_(RunsIn(tree, slot, probes.small[0][0])) {
+        runs_(leaf_.RunsIn(probes.small[0][0])) {
     launches_ = runs_ ? CostOfSlot(slot_, probes.small[0][0], precision_).launches : 0;
   }
 
@@ -131,7 +132,7 @@ class Fit {
       Frame rows;
       rows.batch = 1;
       rows.tokens = frame.batch * frame.tokens;
-      return RunsIn(tree_, slot_, frame) && FiguresAt(frame) == FiguresAt(rows);
+      return leaf_.RunsIn(frame) && FiguresAt(frame) == FiguresAt(rows);
     });
   }
 
@@ -142,7 +143,7 @@ class Fit {
   Figures FiguresAt(const Frame& frame) const { return FiguresOf(CostOfSlot(slot_, frame, precision_)); }
 
   bool Explains(const Polynomials& polynomials, const Frame& frame) const {
-    if (RunsIn(tree_, slot_, frame) != runs_) {
+    if (leaf_.RunsIn(frame) != runs_) {
       return false;
     }
     if (!runs_) {
@@ -163,7 +164,7 @@ class Fit {
     return true;
   }
 
-  const ModuleTree& tree_;
+  const Node& leaf_;
   const Slot& slot_;
   const Precision precision_;
   const Probes& probes_;
@@ -172,11 +173,6 @@ class Fit {
 };
 
 }  // namespace
-
-bool RunsIn(const ModuleTree& tree, const Slot& slot, const Frame& frame) {
-  const NodeSpec& leaf = tree.nodes[static_cast<size_t>(slot.node)].spec;
-  return leaf.runs == nullptr || leaf.runs(frame);
-}
 
 std::vector<const Dims*> HeldAround(const ModuleTree& tree, int node) {
   std::vector<const Dims*> held;
@@ -314,7 +310,6 @@ struct PassTable::Kernel {
   [[gnu::always_inline]] inline bool Run() const {
     const size_t constants = table.first_column_.back() * kLanes;
     const size_t shares_of_peaks = constants + (kIsCpu ? kCpuMatrix : kGpuMatrix) * kLanes;
-    const double pace_ns = rates.launch_ns > rates.min_kernel_ns ? rates.launch_ns : rates.min_kernel_ns;
     Lanes peak = {};
     Lanes largest = {};
     for (size_t i = 0; i < table.calls_.size(); i += kLanes) {
@@ -341,7 +336,8 @@ struct PassTable::Kernel {
       if (kIsCpu) {
         ns = launches * rates.launch_ns + Max(Max(matrix_ns + vector_ns, memory_ns), Lanes{} + rates.min_kernel_ns);
       } else {
-        ns = Max(Max(Max(matrix_ns, vector_ns), memory_ns), launches * pace_ns);
+        ns = Max(Max(Max(matrix_ns, vector_ns), memory_ns), launches * rates.min_kernel_ns);
+        StoreInTurn(ns, launches, &price->calls[i].device_ns);
       }
       if (kKeepsWork) {
         // The laws come between the price of a call and that of all.
@@ -386,6 +382,7 @@ struct PassTable::Kernel {
 bool PassTable::Price(const Frame& frame, const TimeRates& rates, const std::array<double, kSplitCount>& shares,
                       bool keeps_work, PassPrice* price) const {
   price->entries.resize(entries());
+  price->calls.resize(entries());
   if (keeps_work) {
     price->work.resize(calls_.size());
   }

@@ -24,6 +24,7 @@
 #include "analytic/op/cost.h"
 #include "analytic/operator_time.h"
 #include "analytic/precision.h"
+#include "analytic/step.h"
 #include "analytic/what_if/parallel.h"
 
 namespace dsocr::analytic {
@@ -49,6 +50,7 @@ struct EntryPrice {
 // What the classes of a pass cost, and then the slots that have none: as many entries as PassTable::entries().
 struct PassPrice {
   std::vector<EntryPrice> entries;
+  std::vector<DeviceCall> calls;  // by entry; of a GPU
   // The work of a call as it was priced, by class; filled only if Price is asked to.
   std::vector<PieceWork> work;
   std::vector<PredictionError> errors;  // by entry; filled by who asks the laws
@@ -65,8 +67,9 @@ class PassTable {
   PassTable(const ModuleTree& tree, const std::vector<Slot>& slots, Precision precision, const FrameAt& frame_at,
             bool has_keys);
 
-  // Prices all classes; the entries of other slots are left alone. `shares` are those that one device has of the work
-  // of each Split. False if some figure is not below kExactLimit: nothing in `price` is then to be used.
+  // Prices all classes, with a GPU's calls; the entries of other slots are left alone. `shares` are those that one
+  // device has of the work of each Split. False if some figure is not below kExactLimit: nothing in `price` is then to
+  // be used.
   bool Price(const Frame& frame, const TimeRates& rates, const std::array<double, kSplitCount>& shares, bool keeps_work,
              PassPrice* price) const;
 
@@ -129,7 +132,6 @@ class PassTable {
 
 // Work of one call, whatever the table: runs the tree's function. live_bytes counts what is held.
 Cost CostOfSlot(const Slot& slot, const Frame& frame, Precision precision);
-bool RunsIn(const ModuleTree& tree, const Slot& slot, const Frame& frame);
 
 }  // namespace dsocr::analytic
 

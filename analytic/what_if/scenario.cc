@@ -59,6 +59,17 @@ std::optional<int64_t>* IntegerOf(KnobId knob, Scenario* scenario) {
   }
 }
 
+std::optional<bool>* SwitchOf(KnobId knob, Scenario* scenario) {
+  switch (knob) {
+    case KnobId::kCropMode:
+      return &scenario->crop_mode;
+    case KnobId::kCudaGraphs:
+      return &scenario->cuda_graphs;
+    default:
+      return nullptr;
+  }
+}
+
 template <typename Number>
 std::optional<Number> ParseNumber(std::string_view text) {
   Number number{};
@@ -116,6 +127,7 @@ const std::vector<Knob>& Knobs() {
       {"crop_mode", KnobKind::kSwitch, "whether a large page is cut into crops, 0 or 1"},
       {"max_new_tokens", KnobKind::kInteger, "tokens to generate"},
       {"dtype", KnobKind::kName, "fp32, tf32, bf16, fp8w or int4w (weights alone)"},
+      {"cuda_graphs", KnobKind::kSwitch, "whether decode steps are replayed as CUDA graphs, 0 or 1"},
       {"data_parallel", KnobKind::kInteger, "devices that share the requests of a batch"},
       {"tensor_parallel", KnobKind::kInteger, "devices that share every matrix of the language model"},
       {"expert_parallel", KnobKind::kInteger, "devices that share the requests and the routed experts"},
@@ -146,11 +158,11 @@ absl::Status SetKnob(KnobId knob, double value, Scenario* scenario) {
   if (!std::isfinite(value)) {
     return absl::InvalidArgumentError(fmt::format("{} {}: not finite; give a number", key, value));
   }
-  if (knob == KnobId::kCropMode) {
+  if (std::optional<bool>* is_on = SwitchOf(knob, scenario)) {
     if (value != 0 && value != 1) {
       return absl::InvalidArgumentError(fmt::format("{} {}: a switch; give 0 or 1", key, value));
     }
-    scenario->crop_mode = value == 1;
+    *is_on = value == 1;
     return absl::OkStatus();
   }
   if (value <= 0) {
@@ -199,8 +211,8 @@ std::vector<Parameter> ParametersOf(const Scenario& scenario) {
       parameters.push_back({key, **real});
     } else if (const std::optional<int64_t>* integer = IntegerOf(knob, &copy); integer != nullptr && *integer) {
       parameters.push_back({key, **integer});
-    } else if (knob == KnobId::kCropMode && scenario.crop_mode) {
-      parameters.push_back({key, *scenario.crop_mode});
+    } else if (const std::optional<bool>* is_on = SwitchOf(knob, &copy); is_on != nullptr && *is_on) {
+      parameters.push_back({key, **is_on});
     } else if (knob == KnobId::kDtype && scenario.dtype) {
       parameters.push_back({key, std::string(PrecisionName(*scenario.dtype))});
     } else if (knob == KnobId::kDeviceProfile && scenario.device != nullptr) {

@@ -32,6 +32,7 @@ struct Scenario {
   std::optional<bool> crop_mode;
   std::optional<int64_t> max_new_tokens;
   std::optional<Precision> dtype;
+  std::optional<bool> cuda_graphs;  // decode steps are replayed
   // Devices are data x tensor x expert. Absent: 1.
   std::optional<int64_t> data_parallel;
   std::optional<int64_t> tensor_parallel;
@@ -54,6 +55,7 @@ enum class KnobId : uint8_t {
   kCropMode,
   kMaxNewTokens,
   kDtype,
+  kCudaGraphs,
   kDataParallel,
   kTensorParallel,
   kExpertParallel,
@@ -73,13 +75,13 @@ const std::vector<Knob>& Knobs();
 // By key, dashes as good as underscores. INVALID_ARGUMENT suggests the nearest key.
 absl::StatusOr<KnobId> FindKnob(std::string_view key);
 
-// Sets one knob from text: "1.5", "1240x1754" (page), "l4" (device_profile), "fp8w" (dtype), "0" or "1" (crop_mode).
+// Sets one knob from text: "1.5", "1240x1754" (page), "l4" (device_profile), "fp8w" (dtype), "0" or "1" (switches).
 // INVALID_ARGUMENT names the knob and the value; NOT_FOUND, with a suggestion, for a device that is not in the
 // catalogue.
 absl::Status SetKnob(KnobId knob, std::string_view value, Scenario* scenario);
 
 // Sets a knob of kind kReal, kInteger or kSwitch. INVALID_ARGUMENT, naming the knob, for another kind, for a value that
-// is not finite or not positive (crop_mode: 0 or 1), and for a fraction where whole numbers are wanted.
+// is not finite or not positive (a switch: 0 or 1), and for a fraction where whole numbers are wanted.
 absl::Status SetKnob(KnobId knob, double value, Scenario* scenario);
 
 using KnobValue = std::variant<int64_t, double, bool, std::string>;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "analytic/law/device_laws.h"
 #include "analytic/module/tree.h"
 #include "analytic/operator_time.h"
+#include "analytic/step.h"
 #include "analytic/what_if/parallel.h"
 #include "analytic/what_if/pass_table.h"
 #include "base/status.h"
@@ -68,6 +70,7 @@ absl::Status SetSizes(const Workload& baseline, const Scenario& scenario, Worklo
   workload->crop_mode = scenario.crop_mode.value_or(baseline.crop_mode);
   workload->max_new_tokens = scenario.max_new_tokens.value_or(baseline.max_new_tokens);
   workload->precision = scenario.dtype.value_or(baseline.precision);
+  workload->cuda_graphs = scenario.cuda_graphs.value_or(baseline.cuda_graphs);
   workload->batch = baseline.batch;
   if (scenario.batch_scale) {
     DSOCR_ASSIGN_OR_RETURN(workload->batch, ScaledBatch(baseline.batch, *scenario.batch_scale));
@@ -89,13 +92,15 @@ double& MatrixPeak(Precision precision, Device& device) {
 // What a device gives in one scenario.
 struct DeviceRates {
   TimeRates time;
-  TimeRates ahead;              // of a GPU whose host runs ahead: what laws are told over
+  HostCosts host;               // of a GPU
   double peak_ns_per_flop = 0;  // of the fastest matrix product that a law may predict
   const Device* device = nullptr;
   const DeviceLaws* laws = nullptr;
 };
 
-absl::StatusOr<DeviceRates> RatesOf(const Device& device, Precision precision, const Scenario& scenario) {
+absl::StatusOr<DeviceRates> RatesOf(const Device& device, const Workload& workload, const Scenario& scenario) {
+  DSOCR_RETURN_IF_ERROR(CheckDevice(workload, device));
+  const Precision precision = workload.precision;
   const double peak = scenario.peak_tflops ? *scenario.peak_tflops * 1e12 : device.matrix_flops_per_s(precision);
   if (!(peak > 0)) {
     return absl::InvalidArgumentError(fmt::format("dtype {}: device '{}' has no peak for it; give peak_tflops",
@@ -108,8 +113,7 @@ absl::StatusOr<DeviceRates> RatesOf(const Device& device, Precision precision, c
     rates.time.ns_per_byte = 1e9 / (*scenario.memory_bandwidth_gbs * 1e9);
   }
   rates.peak_ns_per_flop = 1e9 / (device.measured_flops_per_s > peak ? device.measured_flops_per_s : peak);
-  rates.ahead = rates.time;
-  rates.ahead.launch_ns = rates.time.is_cpu ? rates.time.launch_ns : 0;
+  rates.host = HostOf(device);
   rates.device = &device;
   rates.laws = device.laws.get();
   return rates;
@@ -162,6 +166,7 @@ struct PassKind {
   struct Pass {
     const PassTable* table = nullptr;
     PassPrice price;
+    std::vector<double> idle_ns;  // by slot; zeros on a CPU
   };
   std::array<Pass, 2> passes;  // two groups of views, two contexts of decode
   size_t pass_count = 0;
@@ -178,7 +183,7 @@ absl::StatusOr<Baseline> ChangedBaseline(const Baseline& baseline, const Scenari
     changed.device = *scenario.device;
   }
   const Precision precision = changed.workload.precision;
-  DSOCR_RETURN_IF_ERROR(RatesOf(changed.device, precision, scenario).status());
+  DSOCR_RETURN_IF_ERROR(RatesOf(changed.device, changed.workload, scenario).status());
   if (scenario.peak_tflops) {
     MatrixPeak(precision, changed.device) = *scenario.peak_tflops * 1e12;
   }
@@ -194,6 +199,7 @@ struct WhatIf::Impl {
   std::vector<CropGrid> crop_grids;
   std::vector<std::string> module_ids;
   std::array<PassKind, kFrameSetCount> kinds;
+  std::vector<StepPlan> plans;  // by set
   // A leaf's slots in the passes of its set.
   struct Leaf {
     uint32_t node;
@@ -203,6 +209,7 @@ struct WhatIf::Impl {
   };
   std::vector<Leaf> leaves;
   std::vector<uint32_t> no_entries;  // of the slots of a pass that is not run: zeros
+  std::vector<double> no_idle;       // likewise
   // Nodes with children, the deepest first: the node, the number of its children, and those.
   std::vector<uint32_t> sums;
   std::vector<size_t> cache_leaves;    // nodes that add to the KV cache
@@ -220,24 +227,28 @@ struct WhatIf::Impl {
   DeviceRates rates;
   Parallel parallel;
   std::array<double, kSplitCount> shares = {};
+  StepPlan::Scratch scratch;
 
   explicit Impl(Baseline b);
 
   PassMemory& MemoryOf(const PassKind& kind, const Frame& frame);
   FreeWork WorkOfFree(const Slot& slot, const Frame& frame) const;
-  double TimeOfFree(const Slot& slot, const FreeWork& work) const;
+  DeviceCall CallOfFree(const Slot& slot, const FreeWork& work) const;
   void PriceFree(const PassKind& kind, const Frame& frame, PassMemory& known, PassPrice* price) const;
   const LawAnswer& AnswerFor(const Slot& slot, const Frame& frame, KnownAnswers* known) const;
   void CorrectByLaws(const PassKind& kind, const Frame& frame, PassMemory* known, PassPrice* price) const;
   // False: some figure is beyond what doubles hold exactly.
   bool PricePasses(double* peak_bytes);
+  // Sets what passes wait for their host. `calls_of` gives the calls of a pass and the entries of its slots.
+  template <typename CallsOf>
+  void AddIdle(CallsOf calls_of);
   bool CountFlops();
   template <typename PriceClasses>
   bool ForEachPass(PriceClasses price_classes);
   enum class Figures { kFlops, kTime, kBoth };
   template <Figures kFigures>
   void Take(std::vector<ModulePrice>* modules) const;
-  void PriceEverySlot(std::vector<ModulePrice>* modules, double* peak_bytes) const;
+  void PriceEverySlot(std::vector<ModulePrice>* modules, double* peak_bytes);
   double AddCommunication(std::vector<ModulePrice>* modules) const;
   TimeSpread TotalSpread() const;
   void SumUp(std::vector<ModulePrice>* modules) const;
@@ -276,7 +287,9 @@ WhatIf::Impl::Impl(Baseline b)
   }
   for (size_t set = 0; set < kinds.size(); ++set) {
     kinds[set].set = static_cast<FrameSet>(set);
+    plans.emplace_back(tree, kinds[set].set);
     no_entries.resize(std::max(no_entries.size(), kinds[set].slots.size()));
+    no_idle.resize(no_entries.size());
   }
   for (size_t i = tree.nodes.size(); i-- > 0;) {
     const std::vector<int>& children = tree.nodes[i].children;
@@ -324,7 +337,7 @@ PassMemory& WhatIf::Impl::MemoryOf(const PassKind& kind, const Frame& frame) {
 
 FreeWork WhatIf::Impl::WorkOfFree(const Slot& slot, const Frame& frame) const {
   FreeWork work;
-  if (!RunsIn(tree, slot, frame)) {
+  if (!tree.nodes[static_cast<size_t>(slot.node)].RunsIn(frame)) {
     work.cost.pieces = 0;
     return work;
   }
@@ -338,10 +351,9 @@ FreeWork WhatIf::Impl::WorkOfFree(const Slot& slot, const Frame& frame) const {
   return work;
 }
 
-// Of one call.
-double WhatIf::Impl::TimeOfFree(const Slot& slot, const FreeWork& work) const {
+DeviceCall WhatIf::Impl::CallOfFree(const Slot& slot, const FreeWork& work) const {
   if (work.cost.pieces <= 0) {
-    return 0;
+    return {};
   }
   PieceWork over = work.over;
   PieceWork piece = work.piece;
@@ -357,9 +369,10 @@ double WhatIf::Impl::TimeOfFree(const Slot& slot, const FreeWork& work) const {
       pieces = std::max(1.0, pieces * ShareOfExperts(parallel, baseline.model.decoder));
     }
   }
-  return (work.answer.is_known ? MeasuredNs(piece, over, rates.time, work.answer.ratio, rates.peak_ns_per_flop)
-                               : PieceNs(over, rates.time)) *
-         pieces;
+  const double ns = work.answer.is_known
+                        ? MeasuredNs(piece, over, rates.time, work.answer.ratio, rates.peak_ns_per_flop)
+                        : PieceNs(over, rates.time);
+  return {ns * pieces, static_cast<double>(work.cost.launches) * (pieces / work.cost.pieces)};
 }
 
 void WhatIf::Impl::PriceFree(const PassKind& kind, const Frame& frame, PassMemory& known, PassPrice* price) const {
@@ -370,7 +383,7 @@ void WhatIf::Impl::PriceFree(const PassKind& kind, const Frame& frame, PassMemor
   // Requests of other devices send rows to this one's experts.
   Frame group = frame;
   group.batch = std::max(frame.batch, parallel.GroupBatch(workload.batch));
-  const int64_t rows = 2 * frame.batch * frame.tokens + (rates.time.is_cpu ? 1 : 0);
+  const int64_t rows = 4 * frame.batch * frame.tokens + (frame.is_replayed ? 2 : 0) + (rates.time.is_cpu ? 1 : 0);
   const bool is_known_by_rows = known.table.free_slots_depend_on_rows() && group.batch == frame.batch;
   const size_t place =
       is_known_by_rows ? static_cast<size_t>(frame.batch * frame.tokens) % PassMemory::kPasses : PassMemory::kPasses;
@@ -390,7 +403,8 @@ void WhatIf::Impl::PriceFree(const PassKind& kind, const Frame& frame, PassMemor
     if (rates.laws != nullptr) {
       price->errors[entry] = works[i].answer.error;
     }
-    price->entries[entry] = {TimeOfFree(slot, works[i]) * calls, static_cast<double>(works[i].cost.flops) * calls};
+    price->calls[entry] = CallOfFree(slot, works[i]);
+    price->entries[entry] = {price->calls[entry].device_ns * calls, static_cast<double>(works[i].cost.flops) * calls};
     price->peak_bytes = std::max(price->peak_bytes, static_cast<double>(works[i].cost.live_bytes));
   }
 }
@@ -424,8 +438,8 @@ void WhatIf::Impl::CorrectByLaws(const PassKind& kind, const Frame& frame, PassM
       if (answer.is_known) {
         ns = std::max(ns * answer.ratio, price->work[i].flops * rates.peak_ns_per_flop);
       }
-      ns = rates.time.is_cpu ? ns : std::max(ns, price->work[i].launches * rates.time.launch_ns);
     }
+    price->calls[i].device_ns = ns;
     time_ns = ns * calls;
   }
 }
@@ -456,10 +470,9 @@ bool WhatIf::Impl::CountFlops() {
 
 bool WhatIf::Impl::PricePasses(double* peak_bytes) {
   const bool has_laws = rates.laws != nullptr;
-  const TimeRates& priced = has_laws ? rates.ahead : rates.time;
   const bool is_exact =
       ForEachPass([&, this](const PassKind& kind, PassMemory& known, const Frame& pass, PassPrice* price) {
-        const bool is_exact_pass = known.table.Price(pass, priced, shares, has_laws, price);
+        const bool is_exact_pass = known.table.Price(pass, rates.time, shares, has_laws, price);
         if (has_laws) {
           CorrectByLaws(kind, pass, &known, price);
         }
@@ -470,7 +483,29 @@ bool WhatIf::Impl::PricePasses(double* peak_bytes) {
       *peak_bytes = std::max(*peak_bytes, kind.passes[i].price.peak_bytes);
     }
   }
+  AddIdle([](const PassKind::Pass& pass, const PassKind&, const Frame&) {
+    return std::pair(&pass.price.calls, pass.table->entry_of_slot().data());
+  });
   return is_exact;
+}
+
+template <typename CallsOf>
+void WhatIf::Impl::AddIdle(CallsOf calls_of) {
+  if (rates.time.is_cpu) {
+    return;
+  }
+  double lead = 0;
+  for (const FrameSet set : kExecutionOrder) {
+    PassKind& kind = kinds[static_cast<size_t>(set)];
+    for (size_t i = 0; i < kind.pass_count; ++i) {
+      PassKind::Pass& pass = kind.passes[i];
+      const Frame& frame = frames.Of(set)[i];
+      const auto [calls, entry_of_slot] = calls_of(pass, kind, frame);
+      pass.idle_ns.resize(kind.slots.size());
+      lead = plans[static_cast<size_t>(set)].Run(*calls, entry_of_slot, frame, rates.host, lead, &scratch,
+                                                 pass.idle_ns.data());
+    }
+  }
 }
 
 // Figures of all leaves, from the passes: that of an operator is the sum over its passes, and of a leaf over its
@@ -487,6 +522,7 @@ void WhatIf::Impl::Take(std::vector<ModulePrice>* modules) const {
   struct Source {
     const EntryPrice* prices;
     const uint32_t* entries;
+    const double* idle_ns;
   };
   static constexpr EntryPrice kNothing;
   std::array<std::array<Source, 2>, kFrameSetCount> sources;
@@ -494,8 +530,9 @@ void WhatIf::Impl::Take(std::vector<ModulePrice>* modules) const {
     for (size_t i = 0; i < 2; ++i) {
       const PassKind::Pass& pass = kinds[set].passes[i];
       sources[set][i] = i < kinds[set].pass_count
-                            ? Source{pass.price.entries.data(), pass.table->entry_of_slot().data()}
-                            : Source{&kNothing, no_entries.data()};
+                            ? Source{pass.price.entries.data(), pass.table->entry_of_slot().data(),
+                                     rates.time.is_cpu ? no_idle.data() : pass.idle_ns.data()}
+                            : Source{&kNothing, no_entries.data(), no_idle.data()};
     }
   }
   ModulePrice* const prices = modules->data();
@@ -510,7 +547,11 @@ void WhatIf::Impl::Take(std::vector<ModulePrice>* modules) const {
       sum += of_slot(slot);
     }
     if (kFigures != Figures::kFlops) {
-      prices[leaf.node].time_ns = sum[0];
+      double idle_ns = 0;
+      for (size_t slot = leaf.first; slot < leaf.first + leaf.count; ++slot) {
+        idle_ns += one.idle_ns[slot] + other.idle_ns[slot];
+      }
+      prices[leaf.node].time_ns = sum[0] + idle_ns;
     }
     if (kFigures != Figures::kTime) {
       prices[leaf.node].flops = static_cast<int64_t>(sum[1]);
@@ -519,29 +560,47 @@ void WhatIf::Impl::Take(std::vector<ModulePrice>* modules) const {
 }
 
 // The same without tables, in 64-bit integers: for requests too large to be counted in doubles.
-void WhatIf::Impl::PriceEverySlot(std::vector<ModulePrice>* modules, double* peak_bytes) const {
+void WhatIf::Impl::PriceEverySlot(std::vector<ModulePrice>* modules, double* peak_bytes) {
   *peak_bytes = 0;
+  const auto in_group = [this](const Slot& slot, Frame frame) {
+    if (slot.split == Split::kExperts) {
+      frame.batch = std::max(frame.batch, parallel.GroupBatch(workload.batch));
+    }
+    return frame;
+  };
+  std::vector<DeviceCall> calls;
+  std::vector<uint32_t> itself(no_entries.size());
+  std::iota(itself.begin(), itself.end(), 0U);
+  AddIdle([&](const PassKind::Pass&, const PassKind& kind, const Frame& frame) {
+    calls.clear();
+    for (const Slot& slot : kind.slots) {
+      calls.push_back(CallOfFree(slot, WorkOfFree(slot, in_group(slot, frame))));
+    }
+    return std::pair(&calls, itself.data());
+  });
   for (const Leaf& leaf : leaves) {
     const PassKind& kind = kinds[leaf.set];
     const int64_t instances = tree.nodes[leaf.node].instances;
     ModulePrice price;
+    double idle_ns = 0;
     for (size_t at = leaf.first; at < leaf.first + leaf.count; ++at) {
       const Slot& slot = kind.slots[at];
       double operator_ns = 0;
-      for (Frame frame : frames.Of(kind.set)) {
-        const auto calls = static_cast<double>(frame.passes * instances);
-        if (slot.split == Split::kExperts) {
-          frame.batch = std::max(frame.batch, parallel.GroupBatch(workload.batch));
-        }
-        const FreeWork work = WorkOfFree(slot, frame);
-        operator_ns += TimeOfFree(slot, work) * calls;
+      double operator_idle_ns = 0;
+      for (size_t i = 0; i < kind.pass_count; ++i) {
+        const Frame& frame = frames.Of(kind.set)[i];
+        const FreeWork work = WorkOfFree(slot, in_group(slot, frame));
+        operator_ns += CallOfFree(slot, work).device_ns * static_cast<double>(frame.passes * instances);
+        operator_idle_ns += rates.time.is_cpu ? 0 : kind.passes[i].idle_ns[at];
         *peak_bytes = std::max(*peak_bytes, static_cast<double>(work.cost.live_bytes));
       }
       for (const Frame& frame : whole_frames.Of(kind.set)) {
         price.flops += WorkOfFree(slot, frame).cost.flops * frame.passes * instances;
       }
       price.time_ns += operator_ns;
+      idle_ns += operator_idle_ns;
     }
+    price.time_ns += idle_ns;
     (*modules)[leaf.node] = price;
   }
 }
@@ -569,8 +628,9 @@ TimeSpread WhatIf::Impl::TotalSpread() const {
       const std::vector<uint32_t>& entry_of_slot = kind.passes[i].table->entry_of_slot();
       for (size_t slot = 0; slot < kind.slots.size(); ++slot) {
         const uint32_t entry = entry_of_slot[slot];
-        by_category[static_cast<size_t>(kind.slots[slot].leaf_operator->category)] +=
-            SpreadOf(price.entries[entry].time_ns, rates.laws != nullptr ? price.errors[entry] : kDatasheetError);
+        const double idle_ns = rates.time.is_cpu ? 0 : kind.passes[i].idle_ns[slot];
+        by_category[static_cast<size_t>(kind.slots[slot].leaf_operator->category)] += SpreadOf(
+            price.entries[entry].time_ns + idle_ns, rates.laws != nullptr ? price.errors[entry] : kDatasheetError);
       }
     }
   }
@@ -621,7 +681,7 @@ absl::Status WhatIf::Impl::Price(const Scenario& scenario, ScenarioPrice* price)
   DSOCR_RETURN_IF_ERROR(SetSizes(baseline.workload, scenario, &workload));
   DSOCR_ASSIGN_OR_RETURN(const ImageLayout layout, CheckedLayout(baseline.model, workload, crop_grids));
   const Device& device = scenario.device != nullptr ? *scenario.device : baseline.device;
-  DSOCR_ASSIGN_OR_RETURN(rates, RatesOf(device, workload.precision, scenario));
+  DSOCR_ASSIGN_OR_RETURN(rates, RatesOf(device, workload, scenario));
   parallel = {.data = scenario.data_parallel.value_or(1),
               .tensor = scenario.tensor_parallel.value_or(1),
               .expert = scenario.expert_parallel.value_or(1),

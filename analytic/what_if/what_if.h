@@ -39,7 +39,7 @@ struct Baseline {
 
 // The baseline with a scenario's changes, its devices apart: the inputs of a fresh report. INVALID_ARGUMENT, naming the
 // knob, for a value that is not finite or not positive, a batch that is no whole number, and what CheckWorkload
-// refuses.
+// and CheckDevice refuse.
 absl::StatusOr<Baseline> ChangedBaseline(const Baseline& baseline, const Scenario& scenario);
 
 // Totals over one request, all instances and calls, children included.

@@ -124,7 +124,9 @@ std::string TimeTable(const Origin& origin, const std::vector<DistinctCall>& cal
                                       : "vector FLOPs / " + Rate(first.share.vector, device.vector_flops_per_s),
        &TimeTerms::vector_ns);
   term("memory", "bytes / " + Rate(first.share.memory, device.memory_bytes_per_s), &TimeTerms::memory_ns);
-  term("launch", fmt::format("launches × {}", GroupedReal(device.launch_ns, 0)), &TimeTerms::launch_ns);
+  if (is_cpu) {
+    term("launch", fmt::format("launches × {}", GroupedReal(device.launch_ns, 0)), &TimeTerms::launch_ns);
+  }
   term("shortest kernels", fmt::format("{} × {}", is_cpu ? "pieces" : "launches", GroupedReal(device.min_kernel_ns, 0)),
        &TimeTerms::floor_ns);
   if (!device.calibration_id.empty()) {
@@ -133,10 +135,14 @@ std::string TimeTable(const Origin& origin, const std::vector<DistinctCall>& cal
     row("correction", "time by the laws of this device over roofline",
         [](const TimeTerms& time) { return fmt::format("{}", time.correction); });
   }
+  if (!is_cpu) {
+    term("wait for the host", "the mean over the calls, by the two clocks of the summary", &TimeTerms::idle_ns);
+  }
+  const std::string_view wait = is_cpu ? "" : " + wait";
   term("**time**",
-       !device.calibration_id.empty() ? "roofline × correction"
+       !device.calibration_id.empty() ? fmt::format("roofline × correction{}", wait)
        : is_cpu                       ? "launch + max(matrix + vector, memory, shortest kernels)"
-                                      : "the largest of them",
+                                      : fmt::format("the largest of them{}", wait),
        &TimeTerms::ns);
   row("decides", "", [](const TimeTerms& time) { return BoundName(time.bound); });
   return table.ToString();

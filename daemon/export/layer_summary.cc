@@ -5,6 +5,7 @@
 
 #include "analytic/category.h"
 #include "analytic/precision.h"
+#include "analytic/step.h"
 #include "daemon/export/layer_parts.h"
 #include "daemon/export/markdown.h"
 #include "daemon/export/text.h"
@@ -64,6 +65,7 @@ std::string SizesSection(const Explanation& explanation) {
 
 std::string DeviceSection(const Origin& origin) {
   const analytic::Device& device = origin.device;
+  const bool is_cpu = device.kind == analytic::DeviceKind::kCpu;
   Table table({{"device", Table::Align::kLeft}, {Code(device.name)}});
   const auto precision = origin.workload.precision;
   table.Add({fmt::format("$P$ matrix peak, {}", analytic::PrecisionName(precision)),
@@ -72,13 +74,18 @@ std::string DeviceSection(const Origin& origin) {
   table.Add({"$W$ memory bandwidth", fmt::format("{} GB/s", Figure(device.memory_bytes_per_s / kGiga))});
   table.Add({"memory", fmt::format("{} GB", Figure(static_cast<double>(device.memory_bytes) / kGiga))});
   table.Add({"$t_L$ host time of a launch", fmt::format("{} ns", Figure(device.launch_ns))});
+  const analytic::HostCosts host = analytic::HostOf(device);
+  if (!is_cpu) {
+    table.Add(
+        {"$t_Q$ from a launch to its kernel, where the device is idle", fmt::format("{} ns", Figure(host.latency_ns))});
+    table.Add({"$t_S$ from a kernel to the host that waited for it", fmt::format("{} ns", Figure(host.sync_ns))});
+  }
   table.Add({"$t_K$ shortest kernel", fmt::format("{} ns", Figure(device.min_kernel_ns))});
-  const bool is_cpu = device.kind == analytic::DeviceKind::kCpu;
   const std::string time =
       is_cpu ? "t &= \\text{launches} \\cdot t_L + \\max(t_\\text{matrix} + t_\\text{vector}, t_\\text{memory}, "
                "\\text{pieces} \\cdot t_K)"
-             : "t &= \\max(t_\\text{matrix}, t_\\text{vector}, t_\\text{memory}, \\text{launches} \\cdot t_L, "
-               "\\text{launches} \\cdot t_K)";
+             : "t &= \\max(t_\\text{matrix}, t_\\text{vector}, t_\\text{memory}, \\text{launches} \\cdot t_K) + "
+               "t_\\text{wait}";
   return fmt::format(
       "\n## Device, and the time of a call\n\n{}\nSource: {}.\n\n{}\n{} The shares $a$ of the peaks that operators of "
       "a "
@@ -87,11 +94,14 @@ std::string DeviceSection(const Origin& origin) {
       MathBlock({"t_\\text{matrix} &= \\frac{\\text{FLOPs}}{a_P P}",
                  "t_\\text{vector} &= \\frac{\\text{vector FLOPs}}{a_V V}",
                  "t_\\text{memory} &= \\frac{\\text{bytes read} + \\text{bytes written}}{a_W W}", time}),
-      is_cpu ? "One thread starts an operator and takes part in it."
-             : "The host runs ahead of the device, so the slower of the two sets the pace.",
+      is_cpu
+          ? "One thread starts an operator and takes part in it."
+          : "The host starts operators while the device runs earlier ones: a launch takes it $t_L$, its kernel starts "
+            "$t_Q$ later or when the one before has ended, and where the host waits for a result it goes on $t_S$ "
+            "after it. $t_\\text{wait}$ is how long the device had nothing to do.",
       device.calibration_id.empty()
           ? ""
-          : " A calibrated device multiplies the time by what its laws say over it, which were "
+          : " A calibrated device multiplies the time, waits apart, by what its laws say over it, which were "
             "learnt from measured operators; no call is faster than the fastest one measured.");
 }
 

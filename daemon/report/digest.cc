@@ -48,6 +48,7 @@ void AddWorkload(const analytic::Workload& workload, Canonical* out) {
   out->Add("base_size", workload.base_size);
   out->Add("image_size", workload.image_size);
   out->Add("crop_mode", int64_t{workload.crop_mode});
+  out->Add("cuda_graphs", int64_t{workload.cuda_graphs});
   out->Add("page_width", workload.page_width);
   out->Add("page_height", workload.page_height);
   out->Add("max_new_tokens", workload.max_new_tokens);

@@ -148,6 +148,7 @@ v1::ModuleMetricsSnapshot MetricsOf(const PredictedModule& module, const std::st
     AddInterval(category.time_ns, category.spread.below_90, category.spread.above_90, op.mutable_interval_90_ms());
   }
   metrics.set_self_time_ms(Milliseconds(figures.self_time_ns));
+  metrics.set_idle_time_ms(Milliseconds(figures.idle_ns));
   metrics.set_vector_flops_tflops(Tflops(figures.vector_flops));
   metrics.set_launches(figures.launches);
   metrics.set_bound(BoundOf(figures.bound));

@@ -225,6 +225,8 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
   v1::Provenance& provenance = plan.input.provenance;
   provenance.set_warmup(request.warmup());
   provenance.set_repeats(RepeatsOf(request));
+  provenance.set_cuda_graphs(request.cuda_graphs());
+  plan.input.workload.cuda_graphs = request.cuda_graphs();
   if (!catalog::HasWeights(request.request().model_dir())) {
     provenance.mutable_weights()->set_random_seed(request.random_seed());
   }

@@ -32,10 +32,11 @@ std::vector<analytic::CalibrationPoint> PointsOf(const v1::AnalyticModelReport& 
       std::min({report.modules_size(), report.module_metrics_size(), static_cast<int>(model.modules.size())});
   for (int i = 0; i < nodes; ++i) {
     const v1::ModuleMetricsSnapshot& metrics = report.module_metrics(i);
+    const double device_ms = metrics.total_time_ms() - metrics.idle_time_ms();
     const std::vector<analytic::DistinctCall>& distinct = model.modules[static_cast<size_t>(i)].calls;
     if (metrics.module_id() != model.tree.nodes[static_cast<size_t>(i)].id || distinct.empty() ||
         distinct[0].operators.size() != 1 || report.modules(i).input_shapes_size() > 1 ||
-        metrics.operator_breakdown_size() != 1 || !(metrics.calls() > 0 && metrics.total_time_ms() > 0)) {
+        metrics.operator_breakdown_size() != 1 || !(metrics.calls() > 0 && device_ms > 0)) {
       continue;
     }
     const auto calls = static_cast<double>(metrics.calls());
@@ -45,7 +46,7 @@ std::vector<analytic::CalibrationPoint> PointsOf(const v1::AnalyticModelReport& 
                       .vector_flops = each(metrics.vector_flops_tflops() * 1e12),
                       .io_bytes = each(metrics.total_io_tb() * 1e12 / 8),
                       .launches = distinct[0].operators[0].description.launches.Integer(),
-                      .time_ns = metrics.total_time_ms() * 1e6 / calls});
+                      .time_ns = device_ms * 1e6 / calls});
   }
   return points;
 }
@@ -84,6 +85,7 @@ absl::StatusOr<ReportBaseline> BaselineOf(const v1::AnalyticModelReport& report,
   analytic::Baseline baseline;
   DSOCR_ASSIGN_OR_RETURN(baseline.model, catalog::ModelOf(report.model()));
   DSOCR_ASSIGN_OR_RETURN(baseline.workload, catalog::WorkloadOf(report.workload()));
+  baseline.workload.cuda_graphs = report.provenance().cuda_graphs();
   DSOCR_ASSIGN_OR_RETURN(baseline.device, DeviceOf(report, baseline.model, baseline.workload, store, &notes));
   DSOCR_ASSIGN_OR_RETURN(analytic::WhatIf what_if, analytic::WhatIf::Create(std::move(baseline)));
   DSOCR_ASSIGN_OR_RETURN(analytic::ScenarioPrice price, what_if.Price({}));

@@ -73,11 +73,9 @@ TEST(DatasheetTime, IsTheSlowerOfArithmeticAndMemory) {
   EXPECT_GT(memory.ns, row.bytes() / device.memory_bytes_per_s * 1e9);
 }
 
-TEST(DatasheetTime, SmallOperatorsWaitForTheHost) {
-  Device device = *FindDevice("h200-sxm");
+TEST(DatasheetTime, NoKernelIsShorterThanTheShortest) {
+  const Device device = *FindDevice("h200-sxm");
   const Cost tiny = CostOf(Elementwise{.read = 2, .written = 1}, Precision::kBf16);
-  EXPECT_EQ(DatasheetTime(tiny, CategoryId::kElementwise, Precision::kBf16, device).ns, device.launch_ns);
-  device.launch_ns = 0;  // as in a graph: the shortest kernel remains
   const OperatorTime latency = DatasheetTime(tiny, CategoryId::kElementwise, Precision::kBf16, device);
   EXPECT_EQ(latency.ns, device.min_kernel_ns);
   EXPECT_EQ(latency.bound, Bound::kLatency);
@@ -155,15 +153,13 @@ TEST(Calibrate, NoPredictionIsFasterThanThePeak) {
   EXPECT_GE(TimeOn(*device, huge).ns, 2e9 * 8192 * 8192 * 8192 / device->fastest_flops_per_s(Precision::kBf16));
 }
 
-// Laws are of device times; what a GPU waits for its host comes on top, and is told apart.
-TEST(WithLaws, AShortKernelStillWaitsForTheHost) {
+// What a GPU waits for its host comes on top (step_test.cc).
+TEST(WithLaws, AreOfDeviceTimes) {
   const Device datasheet = *FindDevice("h100-sxm");
   const Device device =
       WithLaws(datasheet, *FitLaws(datasheet, {{GemmSize{1, 1280, 1280}, Precision::kBf16, 3000}}), "c-1");
   const OperatorTime time = TimeOn(device, Gemm{.m = 1, .n = 1280, .k = 1280}, CategoryId::kGemv);
-  EXPECT_EQ(time.ns, datasheet.launch_ns);
-  EXPECT_NEAR(time.idle_ns, datasheet.launch_ns - 3000, 1e-6);
-  EXPECT_EQ(time.bound, Bound::kLaunch);
+  EXPECT_NEAR(time.ns, 3000, 1e-6);
   EXPECT_EQ(time.provenance, Provenance::kExact);
 }
 

@@ -21,6 +21,9 @@ class RandomScenarios {
     if (Coin()) scenario.memory_bandwidth_gbs = Real(10, 16000);
     if (Coin()) scenario.batch_scale = static_cast<double>(Integer(1, 64));
     if (Coin()) scenario.device = &DeviceCatalogue()[static_cast<size_t>(Integer(0, 6))];
+    if (Coin() && scenario.device != nullptr && scenario.device->kind == DeviceKind::kCuda) {
+      scenario.cuda_graphs = Coin();
+    }
     if (Coin()) {
       scenario.page_width = Integer(200, 4000);
       scenario.page_height = Integer(200, 4000);

@@ -1,0 +1,180 @@
+#include "analytic/step.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace dsocr::analytic {
+namespace {
+
+constexpr double kNever = -std::numeric_limits<double>::infinity();
+
+// Of the driver and the bus, whatever the GPU: traces of eager jobs show 1.5 to 4 us from a launch's return to its
+// kernel on an idle device, and some 5 us from the last kernel to the host's next call where a value was read back.
+// Rounded; one figure each until a host is calibrated.
+constexpr double kLatencyNs = 2000;
+constexpr double kSyncNs = 5000;
+
+// The group of layers that a leaf is in; -1: none.
+int GroupOf(const ModuleTree& tree, int node) {
+  while (node >= 0) {
+    const NodeSpec& spec = tree.nodes[static_cast<size_t>(node)].spec;
+    if (spec.repetition == Repetition::kFor && !spec.repeats_with_passes) {
+      return node;
+    }
+    node = tree.nodes[static_cast<size_t>(node)].parent;
+  }
+  return node;
+}
+
+StepPlan::Scratch::Change ChangeOf(const DeviceCall& call, const HostCosts& host) {
+  if (!(call.launches > 0)) {
+    return {0, kNever};
+  }
+  const double kernel_ns = call.device_ns / call.launches;
+  const double ahead_ns = kernel_ns - host.launch_ns;
+  return {call.device_ns - call.launches * host.launch_ns,
+          host.latency_ns + kernel_ns + (call.launches - 1) * std::max(ahead_ns, 0.0)};
+}
+
+// Runs `once` so many times, one after another, and tells `keep` for how many of them the last one stands: the rest
+// follow without being run once the lead comes back, or the device is never caught up with. `once` takes the lead and
+// says whether the device waited.
+template <typename Once, typename Keep>
+double Repeat(int64_t times, double lead, Once once, Keep keep) {
+  while (times > 0) {
+    const double before = lead;
+    bool is_reset = false;
+    lead = once(before, &is_reset);
+    int64_t alike = 1;
+    if (lead == before) {
+      alike = times;
+    } else if (!is_reset && lead > before) {
+      alike = times;
+      lead += static_cast<double>(times - 1) * (lead - before);
+    }
+    keep(static_cast<double>(alike));
+    times -= alike;
+  }
+  return lead;
+}
+
+}  // namespace
+
+HostCosts HostOf(const Device& device) {
+  return {.launch_ns = device.launch_ns, .latency_ns = kLatencyNs, .sync_ns = kSyncNs};
+}
+
+StepPlan::StepPlan(const ModuleTree& tree, FrameSet set) {
+  int group = -1;
+  bool has_graph_end = false;
+  for (size_t i = 0; i < tree.nodes.size(); ++i) {
+    const Node& node = tree.nodes[i];
+    if (!node.is_leaf() || node.frames != set || node.spec.operators.empty()) {
+      continue;
+    }
+    if (node.spec.host_wait == HostWait::kAlways && !has_graph_end) {
+      has_graph_end = true;
+      graph_end_ = waits_.size();
+    }
+    const int own_group = GroupOf(tree, static_cast<int>(i));
+    if (groups_.empty() || own_group != group) {
+      groups_.push_back({.first = waits_.size(), .end = waits_.size(), .repeats = node.instances});
+      group = own_group;
+    }
+    waits_.resize(waits_.size() + node.spec.operators.size(), HostWait::kNever);
+    waits_.back() = node.spec.host_wait;
+    groups_.back().end = waits_.size();
+  }
+  graph_end_ = has_graph_end ? graph_end_ : waits_.size();
+  follows_itself_ = set == FrameSet::kDecode && !waits_.empty() && waits_.back() == HostWait::kAlways;
+}
+
+bool StepPlan::FollowsWait(size_t slot, bool is_replayed) const {
+  if (slot == 0) {
+    return follows_itself_;
+  }
+  const HostWait before = waits_[slot - 1];
+  return before == HostWait::kAlways || (before == HostWait::kUnlessReplayed && !is_replayed);
+}
+
+double StepPlan::RunGroup(const Group& group, const Scratch& scratch, const uint32_t* entry_of_slot, double sync_ns,
+                          double lead, bool* is_reset, double* idle_ns) const {
+  for (size_t i = group.first; i < group.end; ++i) {
+    const Scratch::Change& change = scratch.changes[entry_of_slot[i]];
+    const double ahead = lead + change.drift;
+    const bool waits = ahead < change.reset;
+    idle_ns[i] = waits ? change.reset - ahead : 0;
+    lead = waits ? change.reset : ahead;
+    *is_reset |= waits;
+    if (waits_[i] != HostWait::kNever) {
+      lead = -sync_ns;  // nothing is left to do when the host goes on
+      *is_reset = true;
+    }
+  }
+  return lead;
+}
+
+double StepPlan::Run(const std::vector<DeviceCall>& calls, const uint32_t* entry_of_slot, const Frame& frame,
+                     const HostCosts& host, double lead, Scratch* scratch, double* idle_ns) const {
+  scratch->changes.resize(calls.size());
+  for (size_t i = 0; i < calls.size(); ++i) {
+    scratch->changes[i] = ChangeOf(calls[i], host);
+  }
+  scratch->once.resize(slots());
+  scratch->pass.resize(slots());
+  double* const once = scratch->once.data();
+  double* const pass = scratch->pass.data();
+  std::fill_n(idle_ns, slots(), 0.0);
+
+  // All of a graph is one launch; what the device waits for it stands at its first operator.
+  Scratch::Change replay;
+  if (frame.is_replayed) {
+    DeviceCall graph = {.device_ns = 0, .launches = 1};
+    for (const Group& group : groups_) {
+      for (size_t i = group.first; i < std::min(group.end, graph_end_); ++i) {
+        graph.device_ns += calls[entry_of_slot[i]].device_ns * static_cast<double>(group.repeats);
+      }
+    }
+    replay = ChangeOf(graph, host);
+  }
+
+  const auto run_pass = [&](double before, bool* is_reset) {
+    double now = before;
+    std::fill_n(pass, slots(), 0.0);
+    if (frame.is_replayed && graph_end_ > 0) {
+      const double ahead = now + replay.drift;
+      now = std::max(ahead, replay.reset);
+      pass[0] = now - ahead;
+      *is_reset |= now > ahead;
+    }
+    for (Group group : groups_) {
+      if (frame.is_replayed) {
+        group.first = std::max(group.first, graph_end_);
+        if (group.first >= group.end) {
+          continue;
+        }
+      }
+      now = Repeat(
+          group.repeats, now,
+          [&](double lead_before, bool* is_group_reset) {
+            const double after =
+                RunGroup(group, *scratch, entry_of_slot, host.sync_ns, lead_before, is_group_reset, once);
+            *is_reset |= *is_group_reset;
+            return after;
+          },
+          [&](double times) {
+            for (size_t i = group.first; i < group.end; ++i) {
+              pass[i] += once[i] * times;
+            }
+          });
+    }
+    return now;
+  };
+  return Repeat(frame.passes, lead, run_pass, [&](double times) {
+    for (size_t i = 0; i < slots(); ++i) {
+      idle_ns[i] += pass[i] * times;
+    }
+  });
+}
+
+}  // namespace dsocr::analytic
