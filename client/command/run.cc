@@ -62,7 +62,6 @@ absl::StatusOr<v1::StartRunRequest> MakeRun(const CommandLine& line, const Io& i
   DSOCR_ASSIGN_OR_RETURN(const int32_t repeats, Int32Flag(line, "--repeats", 1));
   run->set_warmup(warmup);
   run->set_repeats(repeats);
-  run->set_cuda_graphs(line.Has("--cuda-graphs"));
   DSOCR_ASSIGN_OR_RETURN(const double overhead_budget, OverheadBudget(line));
   run->set_overhead_budget(overhead_budget);
   return start;
@@ -105,11 +104,8 @@ absl::StatusOr<int> RunMeasured(Session& session, const v1::StartRunRequest& sta
 absl::StatusOr<int> Run(Session& session) {
   DSOCR_RETURN_IF_ERROR(CheckFlags(session.line()));
   DSOCR_ASSIGN_OR_RETURN(v1::DeepSeekOCRAnalyticRequest request, MakeRequest(session.line(), session.io()));
+  request.set_cuda_graphs(session.line().Has("--cuda-graphs"));
   if (session.line().Has("--analytic-only") || session.line().Has("--profile-run-id")) {
-    if (session.line().Has("--analytic-only") && !request.calibration().empty() && request.calibration() != "none") {
-      return absl::InvalidArgumentError(
-          "--calibration: --analytic-only predicts from datasheet figures; give one of the two");
-    }
     return RunAnalytic(session, request);
   }
   DSOCR_ASSIGN_OR_RETURN(const v1::StartRunRequest start, MakeRun(session.line(), session.io(), std::move(request)));
@@ -120,16 +116,16 @@ std::vector<Flag> Flags() {
   std::vector<Flag> flags = RequestFlags();
   const std::vector<Flag> own = {
       {"--device", ValueKind::kText, "DEVICE", "auto, cpu or cuda:N (default auto: cuda:0 if there is one, else cpu)"},
-      {"--analytic-only", ValueKind::kSwitch, "", "predict from datasheet figures; execute and measure nothing"},
+      {"--analytic-only", ValueKind::kSwitch, "", "predict; execute and measure nothing"},
       {"--random-weights", ValueKind::kInteger, "SEED",
        "full-size random weights (the default without --model, seed 0)"},
       {"--image", ValueKind::kPath, "FILE", "page to read (default: a synthetic grey page)"},
       {"--prompt", ValueKind::kText, "TEXT", "prompt, with --model (default: synthetic tokens)"},
       {"--warmup", ValueKind::kInteger, "N", "requests before the measured ones (default 1)"},
       {"--repeats", ValueKind::kInteger, "N", "measured requests; the median one is reported (default 1)"},
-      {"--cuda-graphs", ValueKind::kSwitch, "", "decode with CUDA graphs; on cuda:N alone"},
+      {"--cuda-graphs", ValueKind::kSwitch, "", "decode with CUDA graphs; on a GPU alone"},
       {"--calibration", ValueKind::kText, "ID|FILE|none",
-       "calibration to predict with (default: the newest of the device)"},
+       "what to predict with (default: the device's newest; with --analytic-only datasheet figures)"},
       {"--profile-run-id", ValueKind::kText, "ID", "join the measurement of this earlier run; execute nothing"},
       {"--force-rebuild", ValueKind::kSwitch, "", "make a new report beside one that could be reused"},
       {"--run-id", ValueKind::kText, "ID", "id of the new run (default: made up)"},

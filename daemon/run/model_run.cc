@@ -60,7 +60,7 @@ std::string RequestJson(const v1::ModelRun& request, const Plan& plan) {
                      {"prompt", text_or_null(request.has_prompt(), request.prompt())},
                      {"warmup", request.warmup()},
                      {"repeats", RepeatsOf(request)},
-                     {"cuda_graphs", request.cuda_graphs()}};
+                     {"cuda_graphs", workload.cuda_graphs}};
   return json.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
 }
 
@@ -193,9 +193,6 @@ absl::Status CheckModelRun(const v1::ModelRun& request, const Plan& plan) {
   if (request.repeats() < 0 || request.repeats() > kMaxRepeats) {
     return bad(fmt::format("repeats {}", request.repeats()), fmt::format("out of range; give 1 to {}", kMaxRepeats));
   }
-  if (const std::string& device = plan.target.runner_device; request.cuda_graphs() && !device.starts_with("cuda:")) {
-    return bad("cuda_graphs", fmt::format("device '{}' has none; run on cuda:N or leave it out", device));
-  }
   DSOCR_RETURN_IF_ERROR(CheckOverheadBudget(request.overhead_budget()));
   if (request.has_image_path() && !request.image_path().starts_with('/')) {
     return bad(fmt::format("image_path '{}'", request.image_path()), "not an absolute path; give the whole path");
@@ -225,8 +222,6 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
   v1::Provenance& provenance = plan.input.provenance;
   provenance.set_warmup(request.warmup());
   provenance.set_repeats(RepeatsOf(request));
-  provenance.set_cuda_graphs(request.cuda_graphs());
-  plan.input.workload.cuda_graphs = request.cuda_graphs();
   if (!catalog::HasWeights(request.request().model_dir())) {
     provenance.mutable_weights()->set_random_seed(request.random_seed());
   }

@@ -7,6 +7,7 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "analytic/cost_model.h"
 #include "analytic/stages.h"
 #include "base/status.h"
 #include "daemon/calibrate/calibration.h"
@@ -57,11 +58,14 @@ absl::StatusOr<Plan> Planner::Resolve(const v1::DeepSeekOCRAnalyticRequest& requ
   plan.input.config_path = std::move(model.config_path);
   plan.input.hf_revision = model.hf_revision;
   plan.input.device = plan.target.figures;
+  plan.input.workload.cuda_graphs = request.cuda_graphs();
+  DSOCR_RETURN_IF_ERROR(analytic::CheckDevice(plan.input.workload, plan.input.device));
   v1::Provenance& provenance = plan.input.provenance;
   provenance.set_tool_version(std::string(config::kVersion));
   provenance.set_started_at(absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone()));
   *provenance.mutable_device() = plan.target.info;
   provenance.set_dtype(std::string(analytic::PrecisionName(plan.input.workload.precision)));
+  provenance.set_cuda_graphs(request.cuda_graphs());
   provenance.mutable_weights();
   if (catalog::HasWeights(request.model_dir())) {
     provenance.mutable_weights()->set_path(request.model_dir());

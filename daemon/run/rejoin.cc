@@ -49,6 +49,11 @@ absl::Status CheckComparable(const report::ReportInput& input, const v1::Analyti
         fmt::format("profile_run_id '{}': that run's model is '{}', this request's is '{}'; ask for the same model",
                     measured.profile_run_id(), measured.model().config_path(), input.config_path));
   }
+  if (const bool replayed = measured.provenance().cuda_graphs(); replayed != input.workload.cuda_graphs) {
+    return absl::InvalidArgumentError(
+        fmt::format("profile_run_id '{}': that run decoded {} CUDA graphs; {} --cuda-graphs", measured.profile_run_id(),
+                    replayed ? "with" : "without", replayed ? "add" : "leave out"));
+  }
   return absl::OkStatus();
 }
 

@@ -175,7 +175,7 @@ std::vector<v1::ModelRun> RunsOf(const v1::ValidationCase& of, const std::string
   request.set_artifacts_root(artifacts_root);
   request.set_calibration(of.calibration());
   run.set_warmup(of.warmup());
-  run.set_cuda_graphs(of.cuda_graphs());
+  request.set_cuda_graphs(of.cuda_graphs());
 
   const int most_repeats = report::kMostRepeats / of.best_of();
   std::vector<v1::ModelRun> runs;

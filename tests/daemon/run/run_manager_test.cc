@@ -379,7 +379,7 @@ TEST_F(RunManagerTest, ImpossibleRequestsNameTheField) {
   v1::StartRunRequest catalogue_device = TinyRun();
   catalogue_device.mutable_model()->mutable_request()->set_device("h200-sxm");
   v1::StartRunRequest graphs = TinyRun();
-  graphs.mutable_model()->set_cuda_graphs(true);
+  graphs.mutable_model()->mutable_request()->set_cuda_graphs(true);
   v1::StartRunRequest bad_budget = TinyRun();
   bad_budget.mutable_model()->set_overhead_budget(0.75);
   v1::StartRunRequest bad_launch_budget;
