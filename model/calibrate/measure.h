@@ -32,7 +32,7 @@ struct Measurement {
 // the next group's turn comes.
 //
 // `probe` is asked first, last and every few seconds. A sample counts if both probes around it were as fast as the best
-// one, within 3 %; one that does not is measured again in a later visit. Where the device never was quiet, a point has
+// quarter of them, within 3 %; one that does not is measured again in a later visit. Where the device never was quiet, a point has
 // the samples of its least disturbed stretches.
 //
 // No call is started that would end after the budget, judged by its last duration or, the first time, by its work and

@@ -39,7 +39,8 @@ class SpeedLog {
 
   // REQUIRES of all below: a probe.
   size_t stretch() const { return probes_.size() - 1; }  // the one that goes on
-  // The slower of the two probes, or of the one that there is so far, over the fastest of all: 1 and above.
+  // The slower of the two probes, or of the one that there is so far, over the lower quartile of all, 1 at least. The
+  // fastest of a hundred is luck on a machine with neighbours, and points timed beside it are faster than any request.
   double Slowdown(size_t stretch) const;
   bool IsQuiet(size_t stretch) const { return Slowdown(stretch) <= kQuietRatio; }
   Speed Median() const;
