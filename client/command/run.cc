@@ -125,7 +125,7 @@ std::vector<Flag> Flags() {
       {"--repeats", ValueKind::kInteger, "N", "measured requests; the median one is reported (default 1)"},
       {"--cuda-graphs", ValueKind::kSwitch, "", "decode with CUDA graphs; on a GPU alone"},
       {"--calibration", ValueKind::kText, "ID|FILE|none",
-       "what to predict with (default: the device's newest; with --analytic-only datasheet figures)"},
+       "what to predict with (default: the device's newest; --analytic-only: datasheet figures)"},
       {"--profile-run-id", ValueKind::kText, "ID", "join the measurement of this earlier run; execute nothing"},
       {"--force-rebuild", ValueKind::kSwitch, "", "make a new report beside one that could be reused"},
       {"--run-id", ValueKind::kText, "ID", "id of the new run (default: made up)"},

