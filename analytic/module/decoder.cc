@@ -68,6 +68,7 @@ std::vector<LeafOperator> ExpertOperators(const DecoderPart& part) {
   const int64_t k = part.spec.experts_per_token;
   const auto pairs = [k](const Frame& f) { return f.batch * f.tokens * k; };
   const auto hit = [experts, k](const Frame& f) { return ExpectedDistinctExperts(experts, k, f.batch * f.tokens); };
+  const auto pieces = [hit](const Frame& f) { return f.is_replayed ? 1.0 : hit(f); };
   const auto live_elements = [=, is_prefill = part.is_prefill](const Frame& f) {
     const double rows_of_one = static_cast<double>(pairs(f)) / hit(f);
     return 2 * pairs(f) * hidden + (is_prefill ? std::llround(2 * rows_of_one * static_cast<double>(wide)) : 0);
@@ -80,7 +81,7 @@ std::vector<LeafOperator> ExpertOperators(const DecoderPart& part) {
                                              .k = depth,
                                              .live_elements = live_elements(f),
                                              .routing_bytes = pairs(f) * kRoutingBytes,
-                                             .copies = f.is_replayed ? 1 : 0};
+                                             .is_gathered = f.is_replayed};
                         }};
   };
   const LeafOperator sort = {CategoryId::kIndex,
@@ -90,11 +91,11 @@ std::vector<LeafOperator> ExpertOperators(const DecoderPart& part) {
       product(wide, hidden),  // up_proj
       {CategoryId::kActivation,
        [=](const Frame& f) {
-         return Activation{.kind = ActivationKind::kSilu, .elements = pairs(f) * wide, .pieces = hit(f)};
+         return Activation{.kind = ActivationKind::kSilu, .elements = pairs(f) * wide, .pieces = pieces(f)};
        }},
       {CategoryId::kElementwise,
        [=](const Frame& f) {
-         return Elementwise{.read = 2 * pairs(f) * wide, .written = pairs(f) * wide, .pieces = hit(f)};
+         return Elementwise{.read = 2 * pairs(f) * wide, .written = pairs(f) * wide, .pieces = pieces(f)};
        }},
       product(hidden, wide),  // down_proj
       {CategoryId::kElementwise, [=](const Frame& f) {

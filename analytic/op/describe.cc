@@ -334,15 +334,16 @@ OperatorDescription DescriptionOf(const GroupedGemm& op, Precision precision) {
   const Expression k = w.Symbol("k", "shared dimension: input features", op.k);
   const Expression e = w.Element(precision);
   w->flops = 2 * r * n * k;
-  const Expression copies = w.Symbol("g", "copies of the weights, made where the device picks the experts", op.copies);
+  const Expression g = w.Flag(
+      "g", "1 where the device picks the experts, and copies their weights for one product, else 0", op.is_gathered);
   const Expression weights = w.Weights(precision, Round(distinct * n * k), e);
-  w->read_bytes = e * r * k + (1 + copies) * weights;
-  w->write_bytes = e * r * n + copies * weights;
+  w->read_bytes = e * r * k + (1 + g) * weights;
+  w->write_bytes = e * r * n + g * weights;
   w->live_bytes = e * w.Symbol("L", "values alive: rows in, between and out, of this product and those beside it",
                                op.live_elements) +
                   w.Symbol("R", "bytes of the routing: weights and indices", op.routing_bytes);
-  w->launches = (1 + copies) * Ceil(distinct);
-  w->pieces = distinct;
+  w->launches = 2 * g + (1 - g) * Ceil(distinct);
+  w->pieces = g + (1 - g) * distinct;
   w->assumptions = "tokens spread evenly over the experts; FLOPs do not depend on how they spread, the weights read do";
   w->source = kFlopCounter;
   return w.Take();

@@ -8,6 +8,8 @@ namespace {
 
 constexpr int64_t kDispatchLaunches = 5;  // flatten, sort, divide by k, count, copy to the host
 
+constexpr int64_t kGatheredLaunches = 2;  // copy, product
+
 }  // namespace
 
 double ExpectedDistinctExperts(int64_t experts, int64_t k, int64_t tokens) {
@@ -47,12 +49,13 @@ Cost CostOf(const GroupedGemm& op, Precision precision) {
   const int64_t weights = std::llround(op.groups * static_cast<double>(op.n) * static_cast<double>(op.k));
   Cost cost;
   cost.flops = 2 * op.rows * op.n * op.k;
-  cost.read_bytes = op.rows * op.k * element + (1 + op.copies) * MatrixBytes(precision, weights);
-  cost.write_bytes = op.rows * op.n * element + op.copies * MatrixBytes(precision, weights);
+  const int64_t copies = op.is_gathered ? 1 : 0;
+  cost.read_bytes = op.rows * op.k * element + (1 + copies) * MatrixBytes(precision, weights);
+  cost.write_bytes = op.rows * op.n * element + copies * MatrixBytes(precision, weights);
   cost.matmul_elements = op.rows * op.n;
   cost.live_bytes = op.live_elements * element + op.routing_bytes;
-  cost.pieces = op.groups;
-  cost.launches = (1 + op.copies) * std::llround(std::ceil(op.groups));
+  cost.pieces = op.is_gathered ? 1 : op.groups;
+  cost.launches = op.is_gathered ? kGatheredLaunches : std::llround(std::ceil(op.groups));
   return cost;
 }
 

@@ -29,7 +29,7 @@ struct Dispatch {
 Cost CostOf(const Dispatch& op, Precision precision);
 
 // C[rows_e,n] = A[rows_e,k] B_e[k,n] for each of `groups` experts with `rows` rows among them. FLOPs 2 rows n k,
-// however the rows spread; bytes: the weights of `groups` experts, and their copies.
+// however the rows spread; bytes: the weights of `groups` experts, and their copy.
 struct GroupedGemm {
   double groups = 1;
   int64_t rows = 0;
@@ -38,7 +38,8 @@ struct GroupedGemm {
   // Alive while one expert after the other has its rows; a product alone does not know what waits.
   int64_t live_elements = 0;
   int64_t routing_bytes = 0;  // weights and indices, of one size in every precision
-  int64_t copies = 0;         // of the weights, one after another: each is written, and read in place of them
+  // The device itself picks the experts: their weights are copied side by side, and one product runs over the copy.
+  bool is_gathered = false;
 };
 Cost CostOf(const GroupedGemm& op, Precision precision);
 

@@ -36,6 +36,7 @@ std::vector<Flag> KnobFlags() {
        "TYPE",
        "fp32, tf32, bf16, or weights alone in fp8w, int4w",
        {"fp32", "tf32", "bf16", "fp8w", "int4w"}},
+      {"--cuda-graphs", ValueKind::kChoice, "0|1", "replay the steps of decode as CUDA graphs", {"0", "1"}},
       {"--data-parallel", ValueKind::kInteger, "N", "devices that share the requests of a batch (default 1)"},
       {"--tensor-parallel", ValueKind::kInteger, "N", "devices that share every matrix of the decoder (default 1)"},
       {"--expert-parallel", ValueKind::kInteger, "N", "devices that share requests and experts (default 1)"},
