@@ -183,9 +183,9 @@ TEST(Predict, GraphsSpareTheLaunchesOfDecode) {
   const ModuleFigures eager = DecodeOf(workload, device);
   workload.cuda_graphs = true;
   const ModuleFigures replayed = DecodeOf(workload, device);
-  EXPECT_LT(replayed.time_ns, 0.7 * eager.time_ns);
+  EXPECT_LT(replayed.time_ns, 0.5 * eager.time_ns);
   EXPECT_NEAR(replayed.idle_ns, 63 * SyncIdleNs(HostOf(device)), 1e-3);  // 64 tokens, the first of them by prefill
-  EXPECT_GT(replayed.time_ns - replayed.idle_ns, eager.time_ns - eager.idle_ns);  // experts are copied, spans padded
+  EXPECT_GT(replayed.io_bytes, eager.io_bytes);  // experts are copied, spans padded
 }
 
 TEST(Predict, ACpuHasNoGraphsAndWaitsForNobody) {
