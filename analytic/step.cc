@@ -27,13 +27,11 @@ int GroupOf(const ModuleTree& tree, int node) {
 }
 
 StepPlan::Scratch::Change ChangeOf(const DeviceCall& call, const HostCosts& host) {
-  if (!(call.launches > 0)) {
-    return {0, kNever};
-  }
-  const double kernel_ns = call.device_ns / call.launches;
+  const bool runs = call.launches > 0;  // chosen at the end, so that a loop of these is one of vectors
+  const double kernel_ns = call.device_ns / (runs ? call.launches : 1);
   const double ahead_ns = kernel_ns - host.launch_ns;
-  return {call.device_ns - call.launches * host.launch_ns,
-          host.latency_ns + kernel_ns + (call.launches - 1) * std::max(ahead_ns, 0.0)};
+  const double reset = host.latency_ns + kernel_ns + (call.launches - 1) * (ahead_ns > 0 ? ahead_ns : 0);
+  return {call.device_ns - call.launches * host.launch_ns, runs ? reset : kNever};
 }
 
 // Runs `once` so many times, one after another, and tells `keep` for how many of them the last one stands: the rest
@@ -114,6 +112,44 @@ double StepPlan::RunGroup(const Group& group, const Scratch& scratch, const uint
   return lead;
 }
 
+double StepPlan::RunPass(const Scratch& scratch, const uint32_t* entry_of_slot, bool is_replayed, double sync_ns,
+                         double lead, bool* is_reset, double* once, double* idle_ns) const {
+  size_t start = 0;
+  if (is_replayed && graph_end_ > 0) {
+    // All of a graph is one launch; what the device waits for it stands at its first operator.
+    const double ahead = lead + scratch.replay.drift;
+    lead = std::max(ahead, scratch.replay.reset);
+    std::fill_n(idle_ns, graph_end_, 0.0);
+    idle_ns[0] = lead - ahead;
+    *is_reset |= lead > ahead;
+    start = graph_end_;
+  }
+  for (Group group : groups_) {
+    group.first = std::max(group.first, start);
+    if (group.first >= group.end) {
+      continue;
+    }
+    if (group.repeats == 1) {
+      lead = RunGroup(group, scratch, entry_of_slot, sync_ns, lead, is_reset, idle_ns);
+      continue;
+    }
+    std::fill(idle_ns + group.first, idle_ns + group.end, 0.0);
+    lead = Repeat(
+        group.repeats, lead,
+        [&](double before, bool* is_group_reset) {
+          const double after = RunGroup(group, scratch, entry_of_slot, sync_ns, before, is_group_reset, once);
+          *is_reset |= *is_group_reset;
+          return after;
+        },
+        [&](double times) {
+          for (size_t i = group.first; i < group.end; ++i) {
+            idle_ns[i] += once[i] * times;
+          }
+        });
+  }
+  return lead;
+}
+
 double StepPlan::Run(const std::vector<DeviceCall>& calls, const uint32_t* entry_of_slot, const Frame& frame,
                      const HostCosts& host, double lead, Scratch* scratch, double* idle_ns) const {
   scratch->changes.resize(calls.size());
@@ -122,12 +158,6 @@ double StepPlan::Run(const std::vector<DeviceCall>& calls, const uint32_t* entry
   }
   scratch->once.resize(slots());
   scratch->pass.resize(slots());
-  double* const once = scratch->once.data();
-  double* const pass = scratch->pass.data();
-  std::fill_n(idle_ns, slots(), 0.0);
-
-  // All of a graph is one launch; what the device waits for it stands at its first operator.
-  Scratch::Change replay;
   if (frame.is_replayed) {
     DeviceCall graph = {.device_ns = 0, .launches = 1};
     for (const Group& group : groups_) {
@@ -135,46 +165,21 @@ double StepPlan::Run(const std::vector<DeviceCall>& calls, const uint32_t* entry
         graph.device_ns += calls[entry_of_slot[i]].device_ns * static_cast<double>(group.repeats);
       }
     }
-    replay = ChangeOf(graph, host);
+    scratch->replay = ChangeOf(graph, host);
   }
-
-  const auto run_pass = [&](double before, bool* is_reset) {
-    double now = before;
-    std::fill_n(pass, slots(), 0.0);
-    if (frame.is_replayed && graph_end_ > 0) {
-      const double ahead = now + replay.drift;
-      now = std::max(ahead, replay.reset);
-      pass[0] = now - ahead;
-      *is_reset |= now > ahead;
-    }
-    for (Group group : groups_) {
-      if (frame.is_replayed) {
-        group.first = std::max(group.first, graph_end_);
-        if (group.first >= group.end) {
-          continue;
+  std::fill_n(idle_ns, slots(), 0.0);
+  double* const pass = scratch->pass.data();
+  return Repeat(
+      frame.passes, lead,
+      [&](double before, bool* is_reset) {
+        return RunPass(*scratch, entry_of_slot, frame.is_replayed, host.sync_ns, before, is_reset, scratch->once.data(),
+                       pass);
+      },
+      [&](double times) {
+        for (size_t i = 0; i < slots(); ++i) {
+          idle_ns[i] += pass[i] * times;
         }
-      }
-      now = Repeat(
-          group.repeats, now,
-          [&](double lead_before, bool* is_group_reset) {
-            const double after =
-                RunGroup(group, *scratch, entry_of_slot, host.sync_ns, lead_before, is_group_reset, once);
-            *is_reset |= *is_group_reset;
-            return after;
-          },
-          [&](double times) {
-            for (size_t i = group.first; i < group.end; ++i) {
-              pass[i] += once[i] * times;
-            }
-          });
-    }
-    return now;
-  };
-  return Repeat(frame.passes, lead, run_pass, [&](double times) {
-    for (size_t i = 0; i < slots(); ++i) {
-      idle_ns[i] += pass[i] * times;
-    }
-  });
+      });
 }
 
 }  // namespace dsocr::analytic

@@ -60,9 +60,10 @@ class StepPlan {
       double drift = 0;
       double reset = 0;
     };
-    std::vector<Change> changes;
-    std::vector<double> once;
-    std::vector<double> pass;
+    std::vector<Change> changes;  // by entry
+    Change replay;                // of the whole graph
+    std::vector<double> once;     // idle time by slot: of one member of a group
+    std::vector<double> pass;     // and of one pass
   };
 
   // Runs equal passes one after another. `calls` are those of entries, and entry_of_slot[i] the entry of slot i; passes
@@ -84,6 +85,8 @@ class StepPlan {
     int64_t repeats = 1;
   };
 
+  double RunPass(const Scratch& scratch, const uint32_t* entry_of_slot, bool is_replayed, double sync_ns, double lead,
+                 bool* is_reset, double* once, double* idle_ns) const;
   double RunGroup(const Group& group, const Scratch& scratch, const uint32_t* entry_of_slot, double sync_ns,
                   double lead, bool* is_reset, double* idle_ns) const;
 
