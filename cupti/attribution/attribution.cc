@@ -77,6 +77,7 @@ struct Attribution::State final : GraphListener {
   bool Pop(const Record& record);
   bool CpuOperation(const Record& record);
   bool GpuOperation(const Record& record);
+  bool Wait(const record::Operation& wait);
   bool GraphNode(const record::GraphNode& node);
   bool GraphLaunch(const record::GraphLaunch& launch);
   bool JobModuleSeen(const record::Module& module);
@@ -134,8 +135,9 @@ struct Attribution::State final : GraphListener {
   int requests_seen = 0;
 
   OperationOrder order;
-  bool gpu_seen = false;  // an operation of it
-  bool is_gpu = false;    // something of a GPU was recorded
+  RequestSlot last_swept = kNoRequest;  // whose operation left the order last: a wait is of its request
+  bool gpu_seen = false;                // an operation of it
+  bool is_gpu = false;                  // something of a GPU was recorded
   bool time_seen = false;
   int64_t earliest_ns = 1;  // what counts as a time: once one is seen, those not far from it
   int64_t latest_ns = int64_t{1} << 60;
@@ -203,8 +205,7 @@ bool Attribution::State::Consume(const Record& record) {
     case Kind::kGraphLaunch:
       return GraphLaunch(record.graph_launch);
     case Kind::kWait:
-      is_gpu = true;
-      return IsOperation(record.operation) && run.AddWait(record.operation.end_ns - record.operation.start_ns);
+      return Wait(record.operation);
     case Kind::kOverhead:
       is_gpu = true;
       return IsOperation(record.operation) && run.AddOverhead(record.operation.end_ns - record.operation.start_ns);
@@ -466,6 +467,17 @@ bool Attribution::State::GpuOperation(const Record& record) {
   return true;
 }
 
+// Whichever thread waited, and in whichever range: it is the device that had nothing to do.
+bool Attribution::State::Wait(const record::Operation& wait) {
+  is_gpu = true;
+  if (!IsOperation(wait) || !run.AddWait(wait.end_ns - wait.start_ns)) {
+    return false;
+  }
+  order.Add({.start_ns = wait.end_ns, .end_ns = wait.start_ns, .category = kWaitEnds},
+            [this](const OrderedOperation& next) { Sweep(next); });
+  return true;
+}
+
 bool Attribution::State::GraphNode(const record::GraphNode& node) {
   if (node.node == 0 || node.graph == 0 || !dictionary.HasPath(record::OwnerPath(node.owner))) {
     return false;
@@ -515,9 +527,16 @@ void Attribution::State::OnReplayedCall(const ReplayedCall& replayed) {
 }
 
 void Attribution::State::Sweep(const OrderedOperation& operation) {
+  if (operation.category == kWaitEnds) {
+    if (last_swept != kNoRequest) {
+      requests[last_swept].sums.AddWait(operation.end_ns, operation.start_ns);
+    }
+    return;
+  }
   const RequestSlot request = operation.request == kRequestByTime ? RequestAt(operation.start_ns) : operation.request;
   if (request != kNoRequest) {
     requests[request].sums.AddGpuOperation(dictionary, operation);
+    last_swept = request;
   }
 }
 
@@ -589,6 +608,7 @@ RequestSlot Attribution::State::BeginRequest(int64_t time_ns) {
 
 void Attribution::State::CloseRequest(RequestSlot slot) {
   Request& request = requests[slot];
+  last_swept = last_swept == slot ? kNoRequest : last_swept;
   measured.erase(std::find(measured.begin(), measured.end(), slot));
   free_requests.push_back(slot);
   const int64_t total_ns = request.sums.total_ns();
@@ -648,6 +668,7 @@ RequestSum Attribution::State::Describe(const RequestSums& request) const {
   sum.unattributed_ns = all.unattributed.device_ns;
   sum.operations = all.attributed.operations + all.unattributed.operations;
   sum.operations_unattributed = all.unattributed.operations;
+  sum.sync_gap_ns = request.sync_gap_ns();
   int64_t self_ns = 0;
   for (size_t i = 0; i < all.modules.size(); ++i) {
     const ModuleTotals& totals = all.modules[i];

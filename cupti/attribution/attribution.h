@@ -80,6 +80,7 @@ struct RequestSum {
   int64_t unattributed_ns = 0;
   int64_t operations = 0;
   int64_t operations_unattributed = 0;
+  int64_t sync_gap_ns = 0;         // GPU: nothing ran because the host had waited for the device (sync_gaps.h)
   std::vector<ModuleSum> modules;  // in order of first entry
 };
 
@@ -116,7 +117,7 @@ struct GpuSums {
   bool launches_counted = false;      // false: nobody counted them, `launched` and `pending` mean nothing
   std::vector<StreamLedger> streams;  // by device, context, stream
   GraphSums graphs;
-  int64_t wait_ns = 0;
+  int64_t wait_ns = 0;  // of the host for the device
   int64_t overhead_ns = 0;
   int64_t memory_peak_bytes = 0;
 };

@@ -1,6 +1,6 @@
-// Operations of a GPU, put in order of their start: streams and buffers arrive interleaved, and within a buffer in no
-// order. Nothing leaves before 16,384 others have come after it, so what is out of order by less than that comes out in
-// order.
+// Operations of a GPU, put in order of their start, and the host's waits for it, each at its end: streams and buffers
+// arrive interleaved, and within a buffer in no order. Nothing leaves before 16,384 others have come after it, so what
+// is out of order by less than that comes out in order.
 //
 // Operations are ordered a batch at a time: the starts of a batch are sorted by radix, with their places, and the batch
 // is merged with those that still wait.
@@ -19,6 +19,10 @@
 #include "cupti/attribution/dictionary.h"
 
 namespace dsocr::attribution {
+
+// The category of what is no operation but a wait: `start_ns`, by which it is ordered, is then when the wait ended, and
+// `end_ns` when it began.
+inline constexpr int kWaitEnds = -1;
 
 struct OrderedOperation {
   int64_t start_ns = 0;

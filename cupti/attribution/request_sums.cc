@@ -61,6 +61,7 @@ void RequestSums::AddGpuOperation(const Dictionary& dictionary, const OrderedOpe
   is_gpu_ = true;
   const int64_t start_ns = operation.start_ns;
   const int64_t end_ns = operation.end_ns;
+  sync_gaps_.AddOperation(start_ns, end_ns);
   PathSum* sum = AddOperation(dictionary, operation.path, operation.category, start_ns, end_ns);
   if (sum == nullptr) {
     return;

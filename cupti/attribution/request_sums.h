@@ -14,6 +14,7 @@
 #include "cupti/attribution/operation_order.h"
 #include "cupti/attribution/operator_category.h"
 #include "cupti/attribution/sparse_index.h"
+#include "cupti/attribution/sync_gaps.h"
 
 namespace dsocr::attribution {
 
@@ -71,10 +72,13 @@ class RequestSums {
   }
   // They come about in the order of their start.
   void AddGpuOperation(const Dictionary& dictionary, const OrderedOperation& operation);
+  // In one order with them, by its end.
+  void AddWait(int64_t start_ns, int64_t end_ns) { sync_gaps_.AddWait(start_ns, end_ns); }
   // The first kernel has shown that operator calls are not this process's operations.
   void DropOperations();
 
   int64_t total_ns() const { return operation_records_ == 0 ? 0 : last_end_ns_ - first_start_ns_; }
+  int64_t sync_gap_ns() const { return sync_gaps_.gap_ns(); }
   bool is_gpu() const { return is_gpu_; }
   uint64_t range_records() const { return range_records_; }
   uint64_t operation_records() const { return operation_records_; }
@@ -128,6 +132,7 @@ class RequestSums {
   std::vector<Cover> covers_;          // GPU only; by module
   std::vector<uint32_t> cover_chain_;  // of each path that launched something: the covers of the modules it is in
   OperationSum unattributed_;
+  SyncGaps sync_gaps_;
   int64_t first_start_ns_ = 0;
   int64_t last_end_ns_ = 0;
   bool is_gpu_ = false;

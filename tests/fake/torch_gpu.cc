@@ -1,5 +1,6 @@
 // libfake_gpu.so: preloaded into a program that runs LibTorch on its CPU, it makes of it a job on the fake GPU. Every
-// outermost operator call that computes something launches one kernel, named after the operator, where it is made.
+// outermost operator call that computes something launches one kernel, named after the operator, where it is made; one
+// that reads a value back waits for the device.
 //
 // At the end it writes how many into the file that FAKE_GPU_TRUTH names: {"launches": 123}.
 #include <ATen/record_function.h>
@@ -73,11 +74,16 @@ std::string KernelName(std::string_view op) {
 std::unique_ptr<at::ObserverContext> OnStart(const at::RecordFunction& call) {
   std::string_view op = call.name();
   op.remove_prefix(std::min(op.find("::") + 2, op.size()));
-  if (depth++ == 0 && HasKernel(op)) {
+  const bool reads_back = op == "item";
+  if (depth++ == 0 && (reads_back || HasKernel(op))) {
     fake_gpu_init();
     static const fake_gpu_stream_t stream = fake_gpu_stream(1, 7);
-    fake_gpu_launch(fake_gpu_function(KernelName(op).c_str()), kKernelNs, stream, FAKE_GPU_RUNTIME);
-    launches.fetch_add(1);
+    if (reads_back) {
+      fake_gpu_synchronize(stream);
+    } else {
+      fake_gpu_launch(fake_gpu_function(KernelName(op).c_str()), kKernelNs, stream, FAKE_GPU_RUNTIME);
+      launches.fetch_add(1);
+    }
   }
   return nullptr;
 }

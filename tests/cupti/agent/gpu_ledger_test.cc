@@ -77,6 +77,28 @@ TEST_F(GpuLedgerTest, SaysWhatTheHostWaitedAndCuptiTook) {
   EXPECT_EQ(job.result.gpu->overhead_ns, 300'000);
 }
 
+TEST_F(GpuLedgerTest, GapsAfterASynchronisationAreToldFromThoseOfASlowHost) {
+  const PlayedJob job = Play(R"(
+    cuinit
+    range request {
+      launch a 1ms
+      sync
+      sleep 30ms
+      launch b 1ms
+      sleep 60ms
+      launch c 1ms
+      sync
+    }
+  )",
+                             Requests());
+  ExpectUndisturbed(job);
+  ExpectComplete(job);
+  const attribution::ModuleSum* const root = job.Module("request");
+  ASSERT_NE(root, nullptr);
+  EXPECT_GE(job.result.request.sync_gap_ns, 29'000'000) << "the host was back when it had slept";
+  EXPECT_GE(root->gap_ns - job.result.request.sync_gap_ns, 55'000'000) << "it slept, and nobody had waited";
+}
+
 TEST_F(GpuLedgerTest, SaysTheMostMemoryThatWasAllocatedAtOnce) {
   const PlayedJob job = Play(R"(
     cuinit

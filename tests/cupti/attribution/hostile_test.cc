@@ -122,6 +122,8 @@ void ExpectClosed(const Result& result) {
     ASSERT_LE(module.inferred_confidence, 1.0);
   }
   ASSERT_EQ(self_ns, result.request.attributed_ns);
+  ASSERT_GE(result.request.sync_gap_ns, 0);
+  ASSERT_LE(result.request.sync_gap_ns, result.request.total_ns);
   if (result.gpu.has_value()) {
     for (const StreamLedger& row : result.gpu->streams) {
       ASSERT_EQ(row.launched, row.recorded + row.dropped + row.invalid + row.pending);
