@@ -20,6 +20,20 @@ cases:
     repeats: 6
 """
 
+LONG_SUITE = """
+bounds: {max_stage_error_pct: 100000, max_total_error_pct: 100000}
+cases:
+  - name: small
+    model: small
+    workload: dsocr-standard-v1
+    overrides: {base_size: 64, image_size: 64, crop_mode: 0, page_width: 64, page_height: 64, seq_len: 10, max_new_tokens: 1}
+    device: cpu
+    dtype: fp32
+    calibration: none
+    repeats: 3
+    best_of: 70
+"""
+
 
 class Validation(CliTest):
     @classmethod
@@ -109,6 +123,45 @@ class Validation(CliTest):
         self.assertEqual(process.returncode, 7, stderr)
         self.assertIn("cancelled by you", stderr)
         wait_until(lambda: json.loads(self.ctl("status", "-o", "json").stdout)["runs_active"] == 0, "the run to end")
+
+
+class LongCase(CliTest):
+    """More requests than one process runs: 3 repeats of 70 are 140 and 70."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.env["OMP_NUM_THREADS"] = "1"  # threads that wait for each other on a busy machine take most of the time
+        suite = cls.dir / "suite.yaml"
+        suite.write_text(LONG_SUITE)
+        result = cls.ctl("validate", "--suite", suite, "-o", "json", check=False)
+        if result.returncode != 0:
+            raise AssertionError(result.stderr)
+        cls.talk = result.stderr
+        cls.case = json.loads(result.stdout)["cases"][0]
+        listed = json.loads(cls.ctl("list", "-o", "json").stdout)["reports"]
+        cls.reports = [json.loads(cls.ctl("model", entry["report_id"], "-o", "json").stdout) for entry in listed]
+        cls.reports.sort(key=lambda report: -report["provenance"]["repeats"])
+
+    def test_each_process_has_whole_repeats_and_leaves_a_report(self):
+        self.assertEqual([report["provenance"]["repeats"] for report in self.reports], [140, 70])
+        self.assertEqual(self.case["report_id"], self.reports[0]["report_id"])
+        self.assertIn("run 1 of 2: ", self.talk)
+        self.assertIn("run 2 of 2: ", self.talk)
+
+    def test_a_stage_is_judged_by_the_median_of_the_requests_of_all_processes(self):
+        nodes = {"sam": "vision/sam", "clip": "vision/clip", "projector": "projector", "prefill": "prefill"}
+        measured = {stage["stage"]: stage["measured_ms"] for stage in self.case["stages"]}
+        for stage, module_id in nodes.items():
+            times = sorted(time for report in self.reports for entry in report["module_measurements"]
+                           if entry["module_id"] == module_id for time in entry["repeat_times_ms"])
+            self.assertEqual(len(times), 210)
+            self.assertEqual(measured[stage], times[104], stage)  # the lower of the two in the middle
+        self.assertEqual(measured["total"], min(report["measured_total_time_ms"] for report in self.reports))
+
+    def test_a_later_validation_compares_with_the_repeats_of_both(self):
+        for module in self.case["repeats"]["modules"]:
+            self.assertEqual(len(module["self_time_ns"]), 3, module["module_id"])
 
 
 if __name__ == "__main__":

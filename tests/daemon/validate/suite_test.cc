@@ -82,6 +82,7 @@ TEST(SuiteTest, OnACpuTheSmallModelRuns) {
   EXPECT_FALSE(catalog::HasWeights(run.request().model_dir()));
   EXPECT_EQ(run.request().artifacts_root(), "/artifacts");
   EXPECT_EQ(run.repeats(), 30 * suite->cases(0).best_of());
+  EXPECT_EQ(suite->cases(0).bounds().max_launch_error_pct(), 1);
 }
 
 TEST(SuiteTest, ALongCaseIsRunInSeveralProcesses) {
