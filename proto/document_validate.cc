@@ -389,6 +389,9 @@ class Validator {
     if (attribution.has_sampling()) {
       CheckSampling(attribution.sampling(), "attribution.sampling");
     }
+    if (report_.has_measured_total_time_ms() && attribution.sync_gap_time_ms() > report_.measured_total_time_ms()) {
+      Add("attribution.sync_gap_time_ms", FormatDouble(attribution.sync_gap_time_ms()), "is longer than the request");
+    }
     for (int i = 0; i < attribution.incidents_size(); ++i) {
       CheckNotEmpty(fmt::format("attribution.incidents[{}].code", i), attribution.incidents(i).code());
     }

@@ -63,6 +63,10 @@ std::string CostText(const v1::Attribution& attribution) {
   if (attribution.has_wait_time_ms()) {
     text += fmt::format("; the host waited {} ms for the device", Figure(attribution.wait_time_ms()));
   }
+  if (attribution.has_sync_gap_time_ms()) {
+    text += fmt::format("; after such a wait the device had nothing to do for {} ms of the request",
+                        Figure(attribution.sync_gap_time_ms()));
+  }
   if (attribution.has_memory_peak_gb()) {
     text += fmt::format("; allocations peaked at {} GB", Figure(attribution.memory_peak_gb()));
   }

@@ -126,6 +126,7 @@ void AddCapture(const attribution::Result& measured, double overhead_budget, v1:
     }
     *attribution->mutable_agent() = AgentCostOf(measured.agent, attribution->ledger().recorded());
     attribution->set_wait_time_ms(Milliseconds(gpu->wait_ns));
+    attribution->set_sync_gap_time_ms(Milliseconds(measured.request.sync_gap_ns));
     attribution->set_tracing_overhead_time_ms(Milliseconds(gpu->overhead_ns));
     if (gpu->memory_peak_bytes > 0) {
       attribution->set_memory_peak_gb(Gigabytes(gpu->memory_peak_bytes));

@@ -145,6 +145,8 @@ std::string TextOf(const Key& key, const Part& part) {
       return "operations ran side by side";
     case v1::RESIDUAL_CAUSE_HOST_GAPS:
       return fmt::format("{} time between operations than predicted", is_more ? "more" : "less");
+    case v1::RESIDUAL_CAUSE_SYNCHRONISATION:
+      return fmt::format("{} time lost to synchronisation than predicted", is_more ? "more" : "less");
     case v1::RESIDUAL_CAUSE_CONTENTION:
       return "the job's thread waited for a core";
     case v1::RESIDUAL_CAUSE_TRACING:
@@ -172,15 +174,39 @@ v1::ResidualPart Write(const Key& key, const Part& part, const Prediction& predi
   return written;
 }
 
-// What is between operations, beside them and of nobody; `predicted_idle_ns` is the prediction's own.
-void AddRest(const attribution::Result& measured, const ModuleSum* root, int64_t predicted_idle_ns, Parts* parts) {
+// A recording that tells of no wait, as an imported trace's, cannot tell synchronisation from other gaps.
+bool HasWaits(const attribution::Result& measured) { return measured.gpu && measured.gpu->wait_ns > 0; }
+
+int64_t PredictedSyncIdle(const Prediction& prediction) {
+  double idle_ns = 0;
+  for (const PredictedModule& module : prediction.modules) {
+    if (module.children.empty()) {
+      for (const analytic::CategoryFigures& op : module.figures.operators) {
+        idle_ns += op.sync_idle_ns;
+      }
+    }
+  }
+  return Rounded(idle_ns);
+}
+
+// What is between operations, beside them and of nobody; the predicted times are the prediction's own, synchronisation
+// a part of all idle time.
+void AddRest(const attribution::Result& measured, const ModuleSum* root, int64_t predicted_idle_ns,
+             int64_t predicted_sync_idle_ns, Parts* parts) {
   const attribution::RequestSum& request = measured.request;
   const int64_t busy_ns = root != nullptr ? root->busy_ns : request.attributed_ns;
   const int64_t gaps_ns = request.total_ns - busy_ns - request.unattributed_ns;
   const int64_t tracing_ns = std::clamp<int64_t>(measured.agent_cost_ns, 0, std::max<int64_t>(gaps_ns, 0));
   (*parts)[{v1::RESIDUAL_CAUSE_OVERLAP, std::nullopt}].ns = busy_ns - request.attributed_ns;
   (*parts)[{v1::RESIDUAL_CAUSE_TRACING, std::nullopt}].ns = tracing_ns;
-  (*parts)[{v1::RESIDUAL_CAUSE_HOST_GAPS, std::nullopt}].ns = gaps_ns - tracing_ns - predicted_idle_ns;
+  const int64_t host_gaps_ns = gaps_ns - tracing_ns - predicted_idle_ns;
+  int64_t sync_ns = 0;
+  if (HasWaits(measured)) {
+    sync_ns = std::clamp<int64_t>(request.sync_gap_ns, 0, std::max<int64_t>(gaps_ns - tracing_ns, 0)) -
+              predicted_sync_idle_ns;
+  }
+  (*parts)[{v1::RESIDUAL_CAUSE_SYNCHRONISATION, std::nullopt}].ns = sync_ns;
+  (*parts)[{v1::RESIDUAL_CAUSE_HOST_GAPS, std::nullopt}].ns = host_gaps_ns - sync_ns;
   (*parts)[{v1::RESIDUAL_CAUSE_UNATTRIBUTED, std::nullopt}].ns = request.unattributed_ns;
 }
 
@@ -219,7 +245,7 @@ v1::Residual ExplainResidual(const attribution::Result& measured, const Predicti
       parts[{v1::RESIDUAL_CAUSE_WORK, std::nullopt}].Add(i, sum->self_device_ns);
     }
   }
-  AddRest(measured, sums.front(), predicted_ns - predicted_device_ns, &parts);
+  AddRest(measured, sums.front(), predicted_ns - predicted_device_ns, PredictedSyncIdle(prediction), &parts);
   AddContention(std::min(off_cpu_ns, measured.request.attributed_ns), &parts);
 
   std::vector<std::pair<Key, const Part*>> order;

@@ -48,6 +48,19 @@ exec "{BIN}/dsocr-runner" "$@"
                      for module_id in self.nodes if self.metrics[module_id]["calls"] != self.measured[module_id]["calls"]}
         self.assertEqual(differing, {})
 
+    def test_what_follows_a_synchronisation_is_a_cause_of_its_own(self):
+        attribution = self.report["attribution"]
+        self.assertGreater(attribution["wait_time_ms"], 0)
+        sync_gap_ns = nanoseconds(attribution["sync_gap_time_ms"])
+        self.assertGreater(sync_gap_ns, 0)
+        residual = self.report["residual"]
+        causes = {part["cause"]: nanoseconds(part["residual_ms"]) for part in residual["parts"]}
+        self.assertEqual(causes["synchronisation"], sync_gap_ns)  # on a CPU none was predicted
+        self.assertEqual(sum(nanoseconds(part["residual_ms"]) for part in residual["parts"]), nanoseconds(residual["residual_ms"]))
+        text = self.ctl("export", self.report["report_id"], "--format", "markdown").stdout
+        self.assertIn("more time lost to synchronisation than predicted", text)
+        self.assertIn("after such a wait the device had nothing to do", text)
+
     def test_every_launch_is_in_the_ledger(self):
         ledger = self.report["attribution"]["ledger"]
         self.assertEqual(ledger["launched"], self.truth["launches"])

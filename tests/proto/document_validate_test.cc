@@ -111,6 +111,9 @@ TEST(Validate, BoundsWhatIsSaidOfTheRecording) {
   *attribution = SampleGpuReport().attribution();
   attribution->mutable_sampling()->set_device_time_95_ms(1, 1);
   EXPECT_THAT(Problems(report), ElementsAre("attribution.sampling.device_time_95_ms: [2]: must be [low, high]"));
+  *attribution = SampleGpuReport().attribution();
+  attribution->set_sync_gap_time_ms(report.measured_total_time_ms() + 0.5);
+  EXPECT_THAT(Problems(report), ElementsAre("attribution.sync_gap_time_ms: 12500.5: is longer than the request"));
 }
 
 TEST(Validate, WantsIntervalsToHaveTwoEndsInOrder) {

@@ -183,6 +183,7 @@ void AddCapture(v1::Attribution* attribution) {
   agent->set_time_per_record_ns(420.75);
   agent->set_memory_mb(41.5);
   attribution->set_wait_time_ms(220.5);
+  attribution->set_sync_gap_time_ms(12.75);
   attribution->set_tracing_overhead_time_ms(1.25);
   attribution->set_memory_peak_gb(8.125);
   for (const auto& [code, text] :

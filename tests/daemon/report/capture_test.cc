@@ -49,6 +49,7 @@ TEST(AddCapture, LeavesTheReportOfACpuAsItWas) {
   EXPECT_FALSE(attribution.has_sampling());
   EXPECT_FALSE(attribution.has_agent());
   EXPECT_FALSE(attribution.has_wait_time_ms());
+  EXPECT_FALSE(attribution.has_sync_gap_time_ms());
   EXPECT_FALSE(attribution.has_tracing_overhead_time_ms());
   EXPECT_FALSE(attribution.has_memory_peak_gb());
   EXPECT_THAT(attribution.incidents(), IsEmpty());
@@ -116,10 +117,12 @@ TEST(AddCapture, SamplingHasBudgetAndInterval) {
 TEST(AddCapture, CostsAndTimesHaveTheirUnits) {
   attribution::Result measured = GpuMeasurement();
   measured.gpu->wait_ns = 1'500'000;
+  measured.request.sync_gap_ns = 750'000;
   measured.gpu->overhead_ns = 250'000;
   measured.agent = {.callback_ns = 200'000, .decode_ns = 180'000, .memory_bytes = 41'500'000};
   v1::Attribution attribution = AttributionOf(measured);
   EXPECT_EQ(attribution.wait_time_ms(), 1.5);
+  EXPECT_EQ(attribution.sync_gap_time_ms(), 0.75);
   EXPECT_EQ(attribution.tracing_overhead_time_ms(), 0.25);
   EXPECT_FALSE(attribution.has_memory_peak_gb()) << "no allocation was seen";
   EXPECT_EQ(attribution.agent().callback_time_ms(), 0.2);

@@ -139,15 +139,83 @@ TEST(ExplainResidual, IdleTimeThatWasPredictedIsNoSurprise) {
   EXPECT_EQ(SumOf(residual), 1'000'000);
 }
 
+// SampleMeasurement on a GPU whose host has waited: a part of the 0.25 ms of gaps.
+attribution::Result SampleWithWaits(int64_t sync_gap_ns) {
+  attribution::Result measured = SampleMeasurement();
+  measured.gpu.emplace();
+  measured.gpu->wait_ns = 2'000'000;
+  measured.request.sync_gap_ns = sync_gap_ns;
+  return measured;
+}
+
+// Half a millisecond of each operator waits for the host, a fifth of that after a synchronisation: 2 x 0.1 ms.
+Prediction SampleWithSyncIdle() {
+  Prediction prediction = SamplePrediction();
+  for (analytic::PredictedModule& module : prediction.modules) {
+    for (analytic::CategoryFigures& op : module.figures.operators) {
+      op.idle_ns = op.time_ns > 0 ? 500'000 : 0;
+      op.sync_idle_ns = op.idle_ns / 5;
+    }
+  }
+  return prediction;
+}
+
+TEST(ExplainResidual, GapsThatFollowASynchronisationAreAPartOfTheirOwn) {
+  const v1::Residual residual = ExplainResidual(SampleWithWaits(180'000), SamplePrediction(), 0);
+  EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_SYNCHRONISATION), 180'000);
+  EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_HOST_GAPS), 70'000);
+  EXPECT_EQ(SumOf(residual), 1'000'000);
+}
+
+TEST(ExplainResidual, SynchronisationIsHeldAgainstItsOwnPrediction) {
+  const v1::Residual residual = ExplainResidual(SampleWithWaits(180'000), SampleWithSyncIdle(), 0);
+  EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_SYNCHRONISATION), 180'000 - 200'000);
+  EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_HOST_GAPS), 70'000 - 800'000);
+  EXPECT_EQ(SumOf(residual), 1'000'000);
+  const v1::ResidualPart& part = residual.parts(residual.parts_size() - 1);
+  EXPECT_EQ(part.cause(), v1::RESIDUAL_CAUSE_SYNCHRONISATION) << "the smallest";
+  EXPECT_EQ(part.text(), "less time lost to synchronisation than predicted");
+}
+
+TEST(ExplainResidual, WithoutRecordedWaitsSynchronisationIsNotToldFromOtherGaps) {
+  attribution::Result imported = SampleMeasurement();
+  imported.gpu.emplace();
+  const v1::Residual residual = ExplainResidual(imported, SampleWithSyncIdle(), 0);
+  EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_SYNCHRONISATION), 0);
+  EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_HOST_GAPS), 250'000 - 1'000'000);
+  EXPECT_EQ(SumOf(residual), 1'000'000);
+}
+
+TEST(ExplainResidual, SynchronisationIsNoMoreThanTheGapsWithoutTheRecording) {
+  attribution::Result measured = SampleWithWaits(240'000);
+  measured.agent_cost_ns = 100'000;
+  const v1::Residual residual = ExplainResidual(measured, SamplePrediction(), 0);
+  EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_TRACING), 100'000);
+  EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_SYNCHRONISATION), 150'000);
+  EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_HOST_GAPS), 0);
+  EXPECT_EQ(SumOf(residual), 1'000'000);
+}
+
 TEST(ExplainResidual, PartsAddUpToTheNanosecondForAnyTimes) {
   const ReportInput input = SampleInput();
-  const Prediction prediction = *analytic::Predict(input.model, input.workload, input.device);
+  Prediction prediction = *analytic::Predict(input.model, input.workload, input.device);
+  for (analytic::PredictedModule& module : prediction.modules) {
+    for (analytic::CategoryFigures& op : module.figures.operators) {
+      op.idle_ns = op.time_ns / 3;
+      op.sync_idle_ns = op.idle_ns / 7;
+    }
+  }
   std::mt19937_64 random(7);
   for (int round = 0; round < 20; ++round) {
     attribution::Result measured = MeasurementOf(prediction, 1 + static_cast<int64_t>(random() % 1'000'000));
     measured.request.unattributed_ns = static_cast<int64_t>(random() % 1000);
     measured.request.total_ns += measured.request.unattributed_ns + static_cast<int64_t>(random() % 100'000);
     measured.agent_cost_ns = static_cast<int64_t>(random() % 100'000);
+    if (round % 2 == 1) {
+      measured.gpu.emplace();
+      measured.gpu->wait_ns = 1;
+      measured.request.sync_gap_ns = static_cast<int64_t>(random() % 200'000);
+    }
     for (ModuleSum& sum : measured.request.modules) {
       sum.calls += static_cast<int64_t>(random() % 3);
     }
