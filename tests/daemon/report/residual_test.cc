@@ -196,15 +196,27 @@ TEST(ExplainResidual, SynchronisationIsNoMoreThanTheGapsWithoutTheRecording) {
   EXPECT_EQ(SumOf(residual), 1'000'000);
 }
 
+TEST(ExplainResidual, SynchronisationsThatCostWhatTheStepModelSaysAreNoSurprise) {
+  const ReportInput input = SampleInput();
+  const Prediction prediction = *analytic::Predict(input.model, input.workload, input.device);
+  double sync_idle_ns = 0;
+  for (const analytic::CategoryFigures& op : prediction.modules.front().figures.operators) {
+    sync_idle_ns += op.sync_idle_ns;
+  }
+  ASSERT_GT(sync_idle_ns, 1'000'000) << "a dozen in each step of decode";
+  attribution::Result measured = MeasurementOf(prediction, 1000);
+  measured.gpu.emplace();
+  measured.gpu->wait_ns = 1;
+  measured.request.sync_gap_ns = std::llround(sync_idle_ns);
+  measured.request.total_ns += 2 * measured.request.sync_gap_ns;
+  const v1::Residual residual = ExplainResidual(measured, prediction, 0);
+  EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_SYNCHRONISATION), 0);
+  EXPECT_EQ(SumOf(residual), Nanoseconds(residual.residual_ms()));
+}
+
 TEST(ExplainResidual, PartsAddUpToTheNanosecondForAnyTimes) {
   const ReportInput input = SampleInput();
-  Prediction prediction = *analytic::Predict(input.model, input.workload, input.device);
-  for (analytic::PredictedModule& module : prediction.modules) {
-    for (analytic::CategoryFigures& op : module.figures.operators) {
-      op.idle_ns = op.time_ns / 3;
-      op.sync_idle_ns = op.idle_ns / 7;
-    }
-  }
+  const Prediction prediction = *analytic::Predict(input.model, input.workload, input.device);
   std::mt19937_64 random(7);
   for (int round = 0; round < 20; ++round) {
     attribution::Result measured = MeasurementOf(prediction, 1 + static_cast<int64_t>(random() % 1'000'000));
