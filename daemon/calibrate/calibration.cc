@@ -90,12 +90,10 @@ absl::Status ReadDevice(const Json& json, v1::DeviceInfo* device) {
   return reader.Finish();
 }
 
-// Checked, and of no use to a prediction.
-absl::Status ReadProbe(const Json& json) {
+absl::Status ReadProbe(const Json& json, ProbeTimes* probe) {
   ObjectReader reader(json, "probe.");
-  double time_ns = 0;
-  reader.Number("gemm_ns", 0, kLongestNs, &time_ns);
-  reader.Number("copy_ns", 0, kLongestNs, &time_ns);
+  reader.Number("gemm_ns", 0, kLongestNs, &probe->gemm_ns);
+  reader.Number("copy_ns", 0, kLongestNs, &probe->copy_ns);
   return reader.Finish();
 }
 
@@ -121,7 +119,7 @@ absl::StatusOr<Calibration> ReadDocument(std::string_view text) {
   }
   if (reader.Has("probe")) {
     if (const Json* probe = reader.Object("probe")) {
-      DSOCR_RETURN_IF_ERROR(ReadProbe(*probe));
+      DSOCR_RETURN_IF_ERROR(ReadProbe(*probe, &calibration.probe.emplace()));
     }
   }
   if (reader.Has("discarded_share")) {
@@ -195,6 +193,20 @@ absl::StatusOr<analytic::Device> ApplyCalibration(const analytic::Device& datash
   }
   const auto precision = calibration.dtype == "fp32" ? analytic::Precision::kFp32 : analytic::Precision::kBf16;
   return analytic::Calibrate(datasheet, precision, calibration.points, id);
+}
+
+std::optional<ProbeTimes> ProbeOf(const std::string& calibration_id, store::Store* store) {
+  absl::StatusOr<std::string> json = absl::NotFoundError("no calibration");
+  if (calibration_id.starts_with('/')) {
+    json = ReadCalibrationFile(calibration_id);
+  } else if (absl::StatusOr<store::StoredCalibration> stored = store->GetCalibration(calibration_id); stored.ok()) {
+    json = std::move(stored->json);
+  }
+  if (!json.ok() || ClaimsToBeLawFile(*json)) {
+    return std::nullopt;
+  }
+  const absl::StatusOr<Calibration> calibration = ParseCalibration(*json);
+  return calibration.ok() ? calibration->probe : std::nullopt;
 }
 
 absl::StatusOr<std::string> KeepCalibration(const std::string& json, const store::CalibrationKey& key,

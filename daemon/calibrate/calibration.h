@@ -15,11 +15,18 @@
 
 namespace dsocr::calibrate {
 
+// What the runner's probes of a device took: a matrix product and a copy, always the same ones.
+struct ProbeTimes {
+  double gemm_ns = 0;
+  double copy_ns = 0;
+};
+
 struct Calibration {
   v1::DeviceInfo device;
   std::string dtype;                      // fp32, bf16
   std::string torch_version;              // empty in older documents
   std::optional<double> discarded_share;  // of samples: another took part of the device; nullopt in older documents
+  std::optional<ProbeTimes> probe;        // where the device was quiet; nullopt in older documents
   std::vector<analytic::CalibrationPoint> points;
 };
 
@@ -34,6 +41,10 @@ absl::StatusOr<Calibration> ParseCalibration(std::string_view json);
 // calibration of another dtype. `calibration_id` of the result is empty where none was applied.
 absl::StatusOr<analytic::Device> ApplyCalibration(const analytic::Device& datasheet, const std::string& request,
                                                   const store::CalibrationKey& key, store::Store* store);
+
+// The probe of the calibration that a device was applied, by Device::calibration_id; nullopt where it has none, as
+// tables of others.
+std::optional<ProbeTimes> ProbeOf(const std::string& calibration_id, store::Store* store);
 
 // What `dsocr-runner calibrate` printed, checked and kept. Returns its id.
 absl::StatusOr<std::string> KeepCalibration(const std::string& json, const store::CalibrationKey& key,

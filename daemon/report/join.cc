@@ -120,7 +120,7 @@ absl::Status JoinMeasurement(const attribution::Result& measured, const Predicti
   *report->mutable_attribution() = AttributionOf(measured, recording);
   report->set_measured_total_time_ms(measured_ms);
   report->set_predicted_vs_measured_ratio(predicted_ms / measured_ms);
-  *report->mutable_residual() = ExplainResidual(measured, prediction, recording.off_cpu_ns);
+  *report->mutable_residual() = ExplainResidual(measured, prediction, recording.contention);
   AddMeasurementNotes(measured, report);
   return absl::OkStatus();
 }

@@ -19,6 +19,7 @@
 #include "analytic/prediction.h"
 #include "analytic/workload.h"
 #include "cupti/attribution/attribution.h"
+#include "daemon/report/contention.h"
 #include "dsocr/v1/analytic.pb.h"
 #include "dsocr/v1/operators.pb.h"
 #include "dsocr/v1/report.pb.h"
@@ -56,7 +57,7 @@ inline constexpr int kMostRepeats = 200;
 struct Recording {
   v1::Route route = v1::ROUTE_UNSPECIFIED;
   double overhead_budget = 0.0;  // share of the job's time; 0: none
-  int64_t off_cpu_ns = 0;        // of the request shown, its thread had no core; 0 where nobody knows
+  Contention contention = {};    // nothing where nobody knows
 };
 
 // Adds the measured half to BuildReport's report of the same input: one ModuleMeasurement a node (zeros where it did

@@ -31,6 +31,7 @@ using TimeByCategory = std::array<int64_t, analytic::kCategoryCount>;
 struct Part {
   int64_t ns = 0;
   int64_t predicted_ns = 0;             // of OPERATORS, for the calls that were made
+  std::string text = {};                // empty: as TextOf has it
   std::map<int, int64_t> ns_of_module;  // by index into Prediction::modules
 
   void Add(int module, int64_t more_ns) {
@@ -170,7 +171,7 @@ v1::ResidualPart Write(const Key& key, const Part& part, const Prediction& predi
     }
   }
   written.set_residual_ms(Milliseconds(part.ns));
-  written.set_text(TextOf(key, part));
+  written.set_text(part.text.empty() ? TextOf(key, part) : part.text);
   return written;
 }
 
@@ -210,28 +211,53 @@ void AddRest(const attribution::Result& measured, const ModuleSum* root, int64_t
   (*parts)[{v1::RESIDUAL_CAUSE_UNATTRIBUTED, std::nullopt}].ns = request.unattributed_ns;
 }
 
-// Takes the time without a core from the operators, from each category as much as it has of the time.
-void AddContention(int64_t off_cpu_ns, Parts* parts) {
+bool IsProduct(CategoryId category) {
+  return category == CategoryId::kGemm || category == CategoryId::kConv || category == CategoryId::kAttention;
+}
+
+// Of what operators took more than predicted, as much as the machine was slower by; of less, as it was faster. A
+// slowdown that a calibration calls quiet is none.
+int64_t SlowerNs(double measured_ns, double slowdown, int64_t residual_ns) {
+  constexpr double kQuiet = 0.03;
+  const int64_t slower_ns = std::abs(slowdown - 1) > kQuiet ? Rounded(measured_ns * (1 - 1 / slowdown)) : 0;
+  return residual_ns > 0 ? std::clamp<int64_t>(slower_ns, 0, residual_ns)
+                         : std::clamp<int64_t>(slower_ns, residual_ns, 0);
+}
+
+// Takes from the operators what others took from them: the time without a core, from each category as much as it has of
+// the time, and of what is left to explain what products or traffic took longer than when the device was calibrated.
+void AddContention(const Contention& contention, Parts* parts) {
   int64_t measured_ns = 0;
   for (const auto& [key, part] : *parts) {
     measured_ns += key.first == v1::RESIDUAL_CAUSE_OPERATORS ? part.measured_ns() : 0;
   }
-  int64_t taken_ns = 0;
+  int64_t off_cpu_ns = 0;
+  int64_t slower_ns = 0;
   for (auto& [key, part] : *parts) {
     if (key.first == v1::RESIDUAL_CAUSE_OPERATORS && measured_ns > 0) {
-      const double share = static_cast<double>(part.measured_ns()) / static_cast<double>(measured_ns);
-      const int64_t part_ns = Rounded(share * static_cast<double>(off_cpu_ns));
-      part.ns -= part_ns;
-      taken_ns += part_ns;
+      const auto own_ns = static_cast<double>(part.measured_ns());
+      const int64_t part_off_ns =
+          Rounded(own_ns / static_cast<double>(measured_ns) * static_cast<double>(contention.off_cpu_ns));
+      part.ns -= part_off_ns;
+      const int64_t part_slower_ns =
+          SlowerNs(own_ns - static_cast<double>(part_off_ns),
+                   IsProduct(*key.second) ? contention.product_slowdown : contention.traffic_slowdown, part.ns);
+      part.ns -= part_slower_ns;
+      off_cpu_ns += part_off_ns;
+      slower_ns += part_slower_ns;
     }
   }
-  (*parts)[{v1::RESIDUAL_CAUSE_CONTENTION, std::nullopt}].ns = taken_ns;
+  Part& part = (*parts)[{v1::RESIDUAL_CAUSE_CONTENTION, std::nullopt}];
+  part.ns = off_cpu_ns + slower_ns;
+  if (std::abs(slower_ns) > off_cpu_ns) {
+    part.text = fmt::format("the machine was {} than when it was calibrated", slower_ns > 0 ? "slower" : "faster");
+  }
 }
 
 }  // namespace
 
 v1::Residual ExplainResidual(const attribution::Result& measured, const Prediction& prediction,
-                             const int64_t off_cpu_ns) {
+                             const Contention& contention) {
   const std::vector<const ModuleSum*> sums = SumsInTreeOrder(measured.request, prediction);
   Parts parts;
   const int64_t predicted_ns = Rounded(prediction.modules.front().figures.time_ns);
@@ -246,7 +272,9 @@ v1::Residual ExplainResidual(const attribution::Result& measured, const Predicti
     }
   }
   AddRest(measured, sums.front(), predicted_ns - predicted_device_ns, PredictedSyncIdle(prediction), &parts);
-  AddContention(std::min(off_cpu_ns, measured.request.attributed_ns), &parts);
+  Contention bounded = contention;
+  bounded.off_cpu_ns = std::min(contention.off_cpu_ns, measured.request.attributed_ns);
+  AddContention(bounded, &parts);
 
   std::vector<std::pair<Key, const Part*>> order;
   for (const auto& [key, part] : parts) {

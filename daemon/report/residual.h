@@ -4,6 +4,7 @@
 
 #include "analytic/prediction.h"
 #include "cupti/attribution/attribution.h"
+#include "daemon/report/contention.h"
 #include "dsocr/v1/report.pb.h"
 
 namespace dsocr::report {
@@ -12,12 +13,9 @@ namespace dsocr::report {
 // operation of a module, an operation of none, or a gap, and each is held against its prediction. The parts are whole
 // nanoseconds and add up to the whole (docs/residual.md).
 //
-// `off_cpu_ns`: for so long the request's thread had no core. It counts against the operators that it ran meanwhile,
-// each by its time.
-//
 // REQUIRES: CheckSums(measured) is OK, and measured modules are nodes of `prediction`.
 v1::Residual ExplainResidual(const attribution::Result& measured, const analytic::Prediction& prediction,
-                             int64_t off_cpu_ns);
+                             const Contention& contention);
 
 }  // namespace dsocr::report
 

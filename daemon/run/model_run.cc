@@ -95,16 +95,32 @@ absl::Status CalibrateOnce(const ModelRunTools& tools, const Plan& plan, const S
 struct Measured {
   attribution::Result result;
   std::vector<report::ExpertsHit> experts;
-  std::vector<int64_t> off_cpu_ns;  // of each measured request, in order
+  std::vector<RequestEvent> requests;  // those that count, in order
 };
 
-// Of the request that the report shows. 0 unless each request was recorded.
-int64_t OffCpuNs(const Measured& measured) {
+// What a probe took around a request over what it took when the device was calibrated. A machine that differs by more
+// than that is not the one that was calibrated.
+double Slowdown(double time_ns, double calibrated_ns) {
+  constexpr double kMost = 4;
+  const double slowdown = time_ns / calibrated_ns;
+  return slowdown >= 1 / kMost && slowdown <= kMost ? slowdown : 1;
+}
+
+// Of the request that the report shows. Nothing unless each request was recorded.
+report::Contention ContentionOf(const Measured& measured, const std::optional<calibrate::ProbeTimes>& calibrated) {
+  report::Contention contention;
   const std::vector<int64_t>& totals = measured.result.request_total_ns;
   const auto shown = std::find(totals.begin(), totals.end(), measured.result.request.total_ns);
-  return shown != totals.end() && totals.size() == measured.off_cpu_ns.size()
-             ? measured.off_cpu_ns[static_cast<size_t>(shown - totals.begin())]
-             : 0;
+  if (shown == totals.end() || totals.size() != measured.requests.size()) {
+    return contention;
+  }
+  const RequestEvent& request = measured.requests[static_cast<size_t>(shown - totals.begin())];
+  contention.off_cpu_ns = request.off_cpu_ns;
+  if (request.probe && calibrated) {
+    contention.product_slowdown = Slowdown(request.probe->gemm_ns, calibrated->gemm_ns);
+    contention.traffic_slowdown = Slowdown(request.probe->copy_ns, calibrated->copy_ns);
+  }
+  return contention;
 }
 
 // Executes and collects. Fills in what the runner says about the device.
@@ -134,7 +150,7 @@ absl::StatusOr<Measured> Measure(const ModelRunTools& tools, const v1::ModelRun&
       measured.experts = experts->layers;
     } else if (const auto* request_event = std::get_if<RequestEvent>(&event)) {
       if (!request_event->is_warmup) {
-        measured.off_cpu_ns.push_back(request_event->off_cpu_ns);
+        measured.requests.push_back(*request_event);
       }
       tell(request_event->is_warmup ? v1::RUN_STATE_WARMUP : v1::RUN_STATE_MEASURING,
            fmt::format("request {}: {} tokens in {:.3f} s", request_event->index, request_event->tokens,
@@ -241,9 +257,11 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
   }
   tell(v1::RUN_STATE_LOADING, "starting dsocr-runner", std::nullopt);
   DSOCR_ASSIGN_OR_RETURN(const Measured measured, Measure(tools, request, plan, prediction, stop, tell, &provenance));
-  DSOCR_RETURN_IF_ERROR(report::JoinMeasurement(measured.result, prediction, plan.input,
-                                                {v1::ROUTE_LAUNCH, request.overhead_budget(), OffCpuNs(measured)},
-                                                &report));
+  const report::Recording recording = {
+      .route = v1::ROUTE_LAUNCH,
+      .overhead_budget = request.overhead_budget(),
+      .contention = ContentionOf(measured, calibrate::ProbeOf(plan.input.device.calibration_id, tools.store))};
+  DSOCR_RETURN_IF_ERROR(report::JoinMeasurement(measured.result, prediction, plan.input, recording, &report));
   report::AddExpertsHit(measured.experts, prediction, &report);
   if (plan.input.device.kind == analytic::DeviceKind::kCpu) {
     report::AddCensusNote(prediction, &report);

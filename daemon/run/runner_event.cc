@@ -91,11 +91,26 @@ absl::StatusOr<RunnerEvent> ReadPrepared(const Json& json) {
   return event;
 }
 
+absl::StatusOr<calibrate::ProbeTimes> ReadProbe(const Json& json) {
+  calibrate::ProbeTimes probe;
+  for (const auto& [key, time_ns] : {std::pair("gemm_ns", &probe.gemm_ns), std::pair("copy_ns", &probe.copy_ns)}) {
+    const auto value = json.is_object() ? json.find(key) : json.end();
+    if (value == json.end() || !value->is_number() || !(value->get<double>() > 0)) {
+      return Bad(fmt::format("probe.{}", key), "nanoseconds above 0");
+    }
+    *time_ns = value->get<double>();
+  }
+  return probe;
+}
+
 absl::StatusOr<RunnerEvent> ReadRequest(const Json& json) {
   RequestEvent event;
   DSOCR_ASSIGN_OR_RETURN(event.index, ReadCount(json, "index"));
   DSOCR_ASSIGN_OR_RETURN(event.wall_ns, ReadCount(json, "wall_ns"));
   DSOCR_ASSIGN_OR_RETURN(event.off_cpu_ns, ReadCount(json, "off_cpu_ns"));
+  if (const auto probe = json.find("probe"); probe != json.end() && !probe->is_null()) {
+    DSOCR_ASSIGN_OR_RETURN(event.probe, ReadProbe(*probe));
+  }
   const auto warmup = json.find("warmup");
   if (warmup == json.end() || !warmup->is_boolean()) {
     return Bad("warmup", "true or false");

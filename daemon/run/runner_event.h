@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "daemon/calibrate/calibration.h"
 #include "daemon/report/report.h"
 #include "dsocr/v1/profile.pb.h"
 #include "dsocr/v1/report.pb.h"
@@ -37,8 +38,9 @@ struct RequestEvent {
   int64_t index = 0;
   bool is_warmup = false;
   int64_t wall_ns = 0;
-  int64_t off_cpu_ns = 0;  // of that, the request's thread had no core
-  int64_t tokens = 0;  // how many were generated
+  int64_t off_cpu_ns = 0;                      // of that, the request's thread had no core
+  std::optional<calibrate::ProbeTimes> probe;  // around it; none on a GPU, and in warm-up
+  int64_t tokens = 0;                          // how many were generated
 };
 
 // Experts that at least one token picked, by layer; of the first warm-up request.

@@ -148,7 +148,7 @@ double TimeOf(const std::vector<Sample>& samples, const SpeedLog& log) {
 
 Measurement Summary(const std::vector<std::vector<Series>>& series, const SpeedLog& log) {
   Measurement measurement;
-  measurement.speed = log.Median();
+  measurement.speed = log.Quiet();
   std::ptrdiff_t samples = 0;
   std::ptrdiff_t quiet = 0;
   for (const std::vector<Series>& group : series) {

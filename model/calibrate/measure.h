@@ -22,7 +22,7 @@ struct MeasuredPoint {
 
 struct Measurement {
   std::vector<MeasuredPoint> points;  // in the order of the suite
-  Speed speed;                        // medians of the probes
+  Speed speed;                        // of the probes, where the device was quiet
   double discarded_share = 0;         // of samples: the device was slower than its best around them
 };
 
@@ -32,8 +32,8 @@ struct Measurement {
 // the next group's turn comes.
 //
 // `probe` is asked first, last and every few seconds. A sample counts if both probes around it were as fast as the best
-// quarter of them, within 3 %; one that does not is measured again in a later visit. Where the device never was quiet, a point has
-// the samples of its least disturbed stretches.
+// quarter of them, within 3 %; one that does not is measured again in a later visit. Where the device never was quiet,
+// a point has the samples of its least disturbed stretches.
 //
 // No call is started that would end after the budget, judged by its last duration or, the first time, by its work and
 // the slowest rate seen in its category. Points that were never reached are left out. On CUDA a sample is a burst of

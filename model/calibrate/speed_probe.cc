@@ -66,8 +66,27 @@ Speed SpeedProbe::Measure() {
   return calls.Median();
 }
 
+Surroundings::Surroundings(at::Device device) {
+  if (device.is_cpu()) {
+    probe_.emplace(device);
+  }
+}
+
+std::optional<Speed> Surroundings::Now() {
+  constexpr double kYoungS = 2;
+  constexpr double kMostOfTheTime = 10;
+  const Clock clock = SteadyClock();
+  const double start_s = clock();
+  if (probe_ && start_s >= stale_at_s_) {
+    last_ = probe_->Measure();
+    const double end_s = clock();
+    stale_at_s_ = end_s + std::max(kYoungS, kMostOfTheTime * (end_s - start_s));
+  }
+  return last_;
+}
+
 double SpeedLog::SlowdownOf(const Speed& probe) const {
-  const Speed quiet = Quantile(probes_, 4);
+  const Speed quiet = Quiet();
   return std::max({1.0, probe.gemm_ns / quiet.gemm_ns, probe.copy_ns / quiet.copy_ns});
 }
 
@@ -77,5 +96,7 @@ double SpeedLog::Slowdown(size_t stretch) const {
 }
 
 Speed SpeedLog::Median() const { return Quantile(probes_, 2); }
+
+Speed SpeedLog::Quiet() const { return Quantile(probes_, 4); }
 
 }  // namespace dsocr::model

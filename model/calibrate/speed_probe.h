@@ -7,6 +7,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 namespace dsocr::model {
@@ -30,6 +31,20 @@ class SpeedProbe {
   at::Tensor from_, to_;
 };
 
+// How fast a CPU is around requests: its neighbours decide that. Nothing on a GPU.
+class Surroundings {
+ public:
+  explicit Surroundings(at::Device device);
+
+  // As it is now; the last answer while that is young, so that asking costs a tenth of the time at most.
+  std::optional<Speed> Now();
+
+ private:
+  std::optional<SpeedProbe> probe_;
+  std::optional<Speed> last_;
+  double stale_at_s_ = 0;
+};
+
 // The probes around stretches of other work: stretch i lies between the probes i and i + 1.
 class SpeedLog {
  public:
@@ -44,6 +59,7 @@ class SpeedLog {
   double Slowdown(size_t stretch) const;
   bool IsQuiet(size_t stretch) const { return Slowdown(stretch) <= kQuietRatio; }
   Speed Median() const;
+  Speed Quiet() const;  // the lower quartile, of each by itself
 
  private:
   double SlowdownOf(const Speed& probe) const;

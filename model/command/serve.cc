@@ -14,6 +14,7 @@
 #include <optional>
 #include <thread>
 
+#include "model/calibrate/speed_probe.h"
 #include "model/command/exit_code.h"
 #include "model/command/frame.h"
 #include "model/command/inputs.h"
@@ -83,6 +84,10 @@ void WatchForCancellation(int fd) {
   }).detach();
 }
 
+Json MeanOf(const Speed& before, const Speed& after) {
+  return {{"gemm_ns", (before.gemm_ns + after.gemm_ns) / 2}, {"copy_ns", (before.copy_ns + after.copy_ns) / 2}};
+}
+
 void Serve(const ServeRequest& request, const EventWriter& events) {
   const c10::InferenceMode inference;
   events.State("loading", "opening device " + request.device, 0.0);
@@ -122,6 +127,7 @@ void Serve(const ServeRequest& request, const EventWriter& events) {
   const GenerateOptions options{.max_new_tokens = request.workload.max_new_tokens,
                                 .static_decoder = static_decoder ? &*static_decoder : nullptr};
   const Generator generator(*loaded.model);
+  Surroundings surroundings(device);
   std::vector<int64_t> tokens;
   const int total = request.warmup + request.repeats;
   for (int index = 0; index < total; ++index) {
@@ -133,6 +139,7 @@ void Serve(const ServeRequest& request, const EventWriter& events) {
     // Routing is the same in every request, so that the one that nobody measures is observed.
     const bool is_observed = is_warmup && index == 0;
     ExpertsHitCounter experts;
+    const std::optional<Speed> before = is_warmup ? std::nullopt : surroundings.Now();
     const Clock::time_point start = Clock::now();
     const std::chrono::nanoseconds thread_start = ThreadTime();
     tokens = generator.Run(prepared, cache, options, is_observed ? Probe(&experts, "") : Probe());
@@ -143,6 +150,7 @@ void Serve(const ServeRequest& request, const EventWriter& events) {
                   {"warmup", is_warmup},
                   {"wall_ns", wall.count()},
                   {"off_cpu_ns", std::max<int64_t>(0, (wall - thread_time).count())},
+                  {"probe", before ? MeanOf(*before, *surroundings.Now()) : Json()},
                   {"tokens", tokens}});
     if (is_observed) events.Experts(experts);
   }

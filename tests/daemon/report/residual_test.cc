@@ -47,7 +47,7 @@ ModuleSum& SumOfModule(attribution::Result& measured, const std::string& id) {
 }
 
 TEST(ExplainResidual, EachCauseHasWhatItTook) {
-  const v1::Residual residual = ExplainResidual(SampleMeasurement(), SamplePrediction(), 0);
+  const v1::Residual residual = ExplainResidual(SampleMeasurement(), SamplePrediction(), {});
   EXPECT_EQ(Nanoseconds(residual.residual_ms()), 1'000'000);
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_OPERATORS, "gemm"), 1'000'000);
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_OPERATORS, "sampling"), -1'000'000);
@@ -59,7 +59,7 @@ TEST(ExplainResidual, EachCauseHasWhatItTook) {
 }
 
 TEST(ExplainResidual, LargestPartsComeFirstAndNameTheirModule) {
-  const v1::Residual residual = ExplainResidual(SampleMeasurement(), SamplePrediction(), 0);
+  const v1::Residual residual = ExplainResidual(SampleMeasurement(), SamplePrediction(), {});
   EXPECT_EQ(residual.parts(0).module_id(), "prefill/layer[0,2]/q_proj");
   EXPECT_EQ(residual.parts(0).text(), "gemm operators took 2.0x the predicted time");
   EXPECT_EQ(residual.parts(1).module_id(), "prefill/sample");
@@ -71,7 +71,7 @@ TEST(ExplainResidual, LargestPartsComeFirstAndNameTheirModule) {
 TEST(ExplainResidual, ThePlaceOfAPartHasItsLargestInput) {
   Prediction prediction = SamplePrediction();
   prediction.modules[3].input_shapes = {{6, 100, 64}, {1, 400, 640}};
-  const v1::Residual residual = ExplainResidual(SampleMeasurement(), prediction, 0);
+  const v1::Residual residual = ExplainResidual(SampleMeasurement(), prediction, {});
   EXPECT_THAT(residual.parts(0).input_shape().dims(), testing::ElementsAre(1, 400, 640));
   EXPECT_FALSE(residual.parts(1).has_input_shape());
 }
@@ -79,7 +79,7 @@ TEST(ExplainResidual, ThePlaceOfAPartHasItsLargestInput) {
 TEST(ExplainResidual, MoreCallsAreMoreWorkAndNotSlowerOperators) {
   attribution::Result measured = SampleMeasurement();
   SumOfModule(measured, "prefill/layer[0,2]/q_proj").calls = 2;  // 1 was expected
-  const v1::Residual residual = ExplainResidual(measured, SamplePrediction(), 0);
+  const v1::Residual residual = ExplainResidual(measured, SamplePrediction(), {});
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_OPERATORS, "gemm"), 0);
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_WORK), 1'500'000);
   EXPECT_EQ(SumOf(residual), 1'000'000);
@@ -95,7 +95,7 @@ TEST(ExplainResidual, AModuleThatNeverRanIsLessWork) {
       sum.device_ns = sum.busy_ns = 2'500'000;
     }
   }
-  const v1::Residual residual = ExplainResidual(measured, SamplePrediction(), 0);
+  const v1::Residual residual = ExplainResidual(measured, SamplePrediction(), {});
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_OPERATORS, "sampling"), 0);
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_WORK), 500'000 - 2'000'000);
   EXPECT_EQ(SumOf(residual), 0);
@@ -104,23 +104,36 @@ TEST(ExplainResidual, AModuleThatNeverRanIsLessWork) {
 TEST(ExplainResidual, RecordingIsNoGapOfTheJobs) {
   attribution::Result measured = SampleMeasurement();
   measured.agent_cost_ns = 100'000;
-  const v1::Residual residual = ExplainResidual(measured, SamplePrediction(), 0);
+  const v1::Residual residual = ExplainResidual(measured, SamplePrediction(), {});
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_TRACING), 100'000);
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_HOST_GAPS), 150'000);
 }
 
 TEST(ExplainResidual, TimeWithoutACoreIsNotTheOperators) {
-  const v1::Residual residual = ExplainResidual(SampleMeasurement(), SamplePrediction(), 900'000);
+  const v1::Residual residual = ExplainResidual(SampleMeasurement(), SamplePrediction(), {.off_cpu_ns = 900'000});
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_CONTENTION), 900'000);
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_OPERATORS, "gemm"), 1'000'000 - 600'000);  // 2 of the 3 ms
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_OPERATORS, "sampling"), -1'000'000 - 300'000);
   EXPECT_EQ(SumOf(residual), 1'000'000);
 }
 
+// gemm took 2 ms where 1 was predicted, and sampling 1 ms where 2 were, so that there is nothing to explain.
+TEST(ExplainResidual, ASlowerMachineIsNotTheOperators) {
+  const v1::Residual residual =
+      ExplainResidual(SampleMeasurement(), SamplePrediction(), {.product_slowdown = 1.25, .traffic_slowdown = 1.3});
+  EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_CONTENTION), 400'000);
+  EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_OPERATORS, "gemm"), 1'000'000 - 400'000);
+  EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_OPERATORS, "sampling"), -1'000'000);
+  EXPECT_EQ(SumOf(residual), 1'000'000);
+  const auto part = std::find_if(residual.parts().begin(), residual.parts().end(),
+                                 [](const v1::ResidualPart& p) { return p.cause() == v1::RESIDUAL_CAUSE_CONTENTION; });
+  EXPECT_EQ(part->text(), "the machine was slower than when it was calibrated");
+}
+
 TEST(ExplainResidual, OperationsSideBySideAreAPartOfTheirOwn) {
   attribution::Result measured = SampleMeasurement();
   SumOfModule(measured, "deepseek_ocr").busy_ns = 3'200'000;  // of 3.5 ms of operations
-  const v1::Residual residual = ExplainResidual(measured, SamplePrediction(), 0);
+  const v1::Residual residual = ExplainResidual(measured, SamplePrediction(), {});
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_OVERLAP), -300'000);
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_HOST_GAPS), 550'000);
   EXPECT_EQ(SumOf(residual), 1'000'000);
@@ -133,7 +146,7 @@ TEST(ExplainResidual, IdleTimeThatWasPredictedIsNoSurprise) {
       op.idle_ns = op.time_ns / 5;
     }
   }
-  const v1::Residual residual = ExplainResidual(SampleMeasurement(), prediction, 0);
+  const v1::Residual residual = ExplainResidual(SampleMeasurement(), prediction, {});
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_HOST_GAPS), 250'000 - 600'000);
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_OPERATORS, "gemm"), 2'000'000 - 800'000);
   EXPECT_EQ(SumOf(residual), 1'000'000);
@@ -161,14 +174,14 @@ Prediction SampleWithSyncIdle() {
 }
 
 TEST(ExplainResidual, GapsThatFollowASynchronisationAreAPartOfTheirOwn) {
-  const v1::Residual residual = ExplainResidual(SampleWithWaits(180'000), SamplePrediction(), 0);
+  const v1::Residual residual = ExplainResidual(SampleWithWaits(180'000), SamplePrediction(), {});
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_SYNCHRONISATION), 180'000);
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_HOST_GAPS), 70'000);
   EXPECT_EQ(SumOf(residual), 1'000'000);
 }
 
 TEST(ExplainResidual, SynchronisationIsHeldAgainstItsOwnPrediction) {
-  const v1::Residual residual = ExplainResidual(SampleWithWaits(180'000), SampleWithSyncIdle(), 0);
+  const v1::Residual residual = ExplainResidual(SampleWithWaits(180'000), SampleWithSyncIdle(), {});
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_SYNCHRONISATION), 180'000 - 200'000);
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_HOST_GAPS), 70'000 - 800'000);
   EXPECT_EQ(SumOf(residual), 1'000'000);
@@ -180,7 +193,7 @@ TEST(ExplainResidual, SynchronisationIsHeldAgainstItsOwnPrediction) {
 TEST(ExplainResidual, WithoutRecordedWaitsSynchronisationIsNotToldFromOtherGaps) {
   attribution::Result imported = SampleMeasurement();
   imported.gpu.emplace();
-  const v1::Residual residual = ExplainResidual(imported, SampleWithSyncIdle(), 0);
+  const v1::Residual residual = ExplainResidual(imported, SampleWithSyncIdle(), {});
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_SYNCHRONISATION), 0);
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_HOST_GAPS), 250'000 - 1'000'000);
   EXPECT_EQ(SumOf(residual), 1'000'000);
@@ -189,7 +202,7 @@ TEST(ExplainResidual, WithoutRecordedWaitsSynchronisationIsNotToldFromOtherGaps)
 TEST(ExplainResidual, SynchronisationIsNoMoreThanTheGapsWithoutTheRecording) {
   attribution::Result measured = SampleWithWaits(240'000);
   measured.agent_cost_ns = 100'000;
-  const v1::Residual residual = ExplainResidual(measured, SamplePrediction(), 0);
+  const v1::Residual residual = ExplainResidual(measured, SamplePrediction(), {});
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_TRACING), 100'000);
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_SYNCHRONISATION), 150'000);
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_HOST_GAPS), 0);
@@ -209,7 +222,7 @@ TEST(ExplainResidual, SynchronisationsThatCostWhatTheStepModelSaysAreNoSurprise)
   measured.gpu->wait_ns = 1;
   measured.request.sync_gap_ns = std::llround(sync_idle_ns);
   measured.request.total_ns += 2 * measured.request.sync_gap_ns;
-  const v1::Residual residual = ExplainResidual(measured, prediction, 0);
+  const v1::Residual residual = ExplainResidual(measured, prediction, {});
   EXPECT_EQ(TimeOf(residual, v1::RESIDUAL_CAUSE_SYNCHRONISATION), 0);
   EXPECT_EQ(SumOf(residual), Nanoseconds(residual.residual_ms()));
 }
@@ -231,7 +244,10 @@ TEST(ExplainResidual, PartsAddUpToTheNanosecondForAnyTimes) {
     for (ModuleSum& sum : measured.request.modules) {
       sum.calls += static_cast<int64_t>(random() % 3);
     }
-    const v1::Residual residual = ExplainResidual(measured, prediction, static_cast<int64_t>(random() % 1'000'000));
+    const Contention contention = {.off_cpu_ns = static_cast<int64_t>(random() % 1'000'000),
+                                   .product_slowdown = 0.5 + static_cast<double>(random() % 100) / 50,
+                                   .traffic_slowdown = 0.5 + static_cast<double>(random() % 100) / 50};
+    const v1::Residual residual = ExplainResidual(measured, prediction, contention);
     EXPECT_EQ(SumOf(residual), Nanoseconds(residual.residual_ms()));
     EXPECT_EQ(Nanoseconds(residual.residual_ms()),
               measured.request.total_ns - std::llround(prediction.modules.front().figures.time_ns));

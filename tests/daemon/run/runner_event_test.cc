@@ -28,11 +28,13 @@ TEST(RunnerEventTest, ReadsEveryEventOfTheProtocol) {
   const auto prepared = ParseRunnerEvent(R"({"event":"prepared","seq_len":512,"image_tokens":273,"crop_grid":[1,1]})");
   EXPECT_EQ(std::get<PreparedEvent>(*prepared).image_tokens, 273);
 
-  const auto request = ParseRunnerEvent(
-      R"({"event":"request","index":1,"warmup":false,"wall_ns":12345,"off_cpu_ns":45,"tokens":[17,4]})");
+  const auto request =
+      ParseRunnerEvent(R"({"event":"request","index":1,"warmup":false,"wall_ns":12345,"off_cpu_ns":45,"tokens":[17,4],)"
+                       R"("probe":{"gemm_ns":7e6,"copy_ns":2e6}})");
   EXPECT_EQ(std::get<RequestEvent>(*request).tokens, 2);
   EXPECT_EQ(std::get<RequestEvent>(*request).wall_ns, 12345);
   EXPECT_EQ(std::get<RequestEvent>(*request).off_cpu_ns, 45);
+  EXPECT_EQ(std::get<RequestEvent>(*request).probe->copy_ns, 2e6);
 
   const auto experts = ParseRunnerEvent(
       R"({"event":"experts","layers":[{"layer":1,"prefill":64,"decode":378},{"layer":2,"prefill":63,"decode":378}]})");
@@ -80,6 +82,9 @@ TEST(RunnerEventTest, HostileEventsAreErrorsThatNameTheKey) {
       {R"({"event":"request","index":0,"wall_ns":18446744073709551615,"warmup":true,"tokens":[]})", "'wall_ns'"},
       {R"({"event":"request","index":0,"wall_ns":1,"warmup":true,"tokens":[]})", "'off_cpu_ns'"},
       {R"({"event":"request","index":0,"wall_ns":1,"off_cpu_ns":0,"warmup":1,"tokens":[]})", "'warmup'"},
+      {R"({"event":"request","index":0,"wall_ns":1,"off_cpu_ns":0,"probe":{"gemm_ns":0,"copy_ns":1}})",
+       "'probe.gemm_ns'"},
+      {R"({"event":"request","index":0,"wall_ns":1,"off_cpu_ns":0,"probe":[1,2]})", "'probe.gemm_ns'"},
       {R"({"event":"done"})", "'peak_rss_bytes'"},
       {R"({"event":"error","code":"unheard_of","what":"","why":"","todo":""})", "'code'"},
   };

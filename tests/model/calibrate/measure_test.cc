@@ -167,7 +167,7 @@ TEST(Measure, ADeviceThatIsNeverQuietIsMeasuredAtItsLeastDisturbed) {
   Bench bench = CpuBench();
 
   const Measurement measured = Measure(OneGroup({machine.Operator("a", {1})}, 1), bench, 20, machine.clock(),
-                                       machine.probe({300, 100, 200, 150, 200, 150}));
+                                       machine.probe({300, 100, 300, 100, 300, 100, 300, 100, 300, 100, 300, 100}));
 
   ASSERT_EQ(measured.points.size(), 1u);
   EXPECT_EQ(measured.discarded_share, 1);
