@@ -6,7 +6,6 @@
 #include <variant>
 
 #include "absl/container/flat_hash_map.h"
-#include "analytic/op/moe.h"
 
 namespace dsocr::analytic {
 namespace {
@@ -183,12 +182,11 @@ Census DispatchOf(const Node& leaf, const Frame& frame) {
 }
 
 // Which experts a prompt hits is for the router to say; the count is the expected one (docs/cost-model.md).
-Census Experts(const Node& leaf, const Node& moe, const Frame& frame) {
+Census Experts(const Node& leaf, const Frame& frame) {
   const bool is_one_row = std::any_of(leaf.spec.operators.begin(), leaf.spec.operators.end(),
                                       [](const LeafOperator& op) { return op.category == CategoryId::kGemv; });
   const CategoryId product = is_one_row ? CategoryId::kGemv : CategoryId::kGemm;
-  const double hit = ExpectedDistinctExperts(ParamOf<int64_t>(moe, "n_routed_experts"),
-                                             ParamOf<int64_t>(moe, "num_experts_per_tok"), frame.batch * frame.tokens);
+  const double hit = leaf.spec.experts_hit(frame);
   Census census;
   if (Sorts(frame)) {
     census = {{CategoryId::kIndex, "index_select index_select"}, {CategoryId::kCopy, "narrow", hit}};
@@ -233,7 +231,7 @@ std::vector<CensusEntry> CensusOf(const ModuleTree& tree, const Node& node, cons
     return DispatchOf(node, pass);
   }
   if (key == "layer/moe/experts") {
-    return Experts(node, parent, pass);
+    return Experts(node, pass);
   }
   return {};
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "analytic/routing.h"
 #include "base/status.h"
 #include "fmt/format.h"
 
@@ -97,7 +98,12 @@ absl::Status CheckDecoder(const DecoderSpec& decoder) {
   DSOCR_RETURN_IF_ERROR(CheckDivides("num_key_value_heads", decoder.kv_heads, "num_attention_heads", decoder.heads));
   DSOCR_RETURN_IF_ERROR(CheckRange("n_routed_experts", decoder.routed_experts, 1, kMaxSize));
   DSOCR_RETURN_IF_ERROR(CheckRange("n_shared_experts", decoder.shared_experts, 1, kMaxSize));
-  return CheckRange("num_experts_per_tok", decoder.experts_per_token, 1, decoder.routed_experts);
+  DSOCR_RETURN_IF_ERROR(CheckRange("num_experts_per_tok", decoder.experts_per_token, 1, decoder.routed_experts));
+  if (decoder.routing != nullptr && !decoder.routing->Fits(decoder)) {
+    return absl::InvalidArgumentError(
+        fmt::format("routing of {}: not of the model's experts; leave it out", decoder.routing->source));
+  }
+  return absl::OkStatus();
 }
 
 // Source of the sizes: docs/module-tree.md, DeepSeek-OCR-2.

@@ -6,6 +6,7 @@
 #define DSOCR_ANALYTIC_MODEL_SPEC_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -55,6 +56,8 @@ struct QueryEncoderSpec {
   int64_t QueriesFor(int64_t features) const;
 };
 
+struct Routing;  // routing.h
+
 struct DecoderSpec {
   int64_t vocab_size = 129280;
   int64_t hidden_size = 1280;
@@ -72,6 +75,8 @@ struct DecoderSpec {
   double rope_theta = 10000;
   bool norm_topk_prob = false;
   double routed_scaling_factor = 1;
+  // How tokens pick experts, where a run recorded it; null: evenly. It decides no shape.
+  std::shared_ptr<const Routing> routing;
 
   int64_t head_dim() const { return hidden_size / heads; }
 };
@@ -104,7 +109,8 @@ struct ModelSpec {
 const std::vector<ModelSpec>& ModelCatalogue();
 
 // INVALID_ARGUMENT names the field and its value: a size that is not positive or beyond any real model, heads that do
-// not divide a width, a SAM whose output is not what the encoder takes, more experts a token than there are.
+// not divide a width, a SAM whose output is not what the encoder takes, more experts a token than there are, a routing
+// that is of other experts.
 absl::Status CheckModel(const ModelSpec& model);
 
 }  // namespace dsocr::analytic

@@ -1,8 +1,10 @@
 #include <cmath>
 #include <cstdint>
+#include <functional>
 
 #include "analytic/module/layers.h"
 #include "analytic/module/parts.h"
+#include "analytic/routing.h"
 
 namespace dsocr::analytic {
 namespace {
@@ -55,19 +57,18 @@ void AddMlp(TreeBuilder& builder, const DecoderPart& part, const char* name, int
             Rows());
 }
 
-// The operators of the routed experts, for the tokens of a pass spread evenly: rows sorted by expert, three products
-// with SwiGLU for every expert that is hit, rows back in order, and the weighted sum of the k rows of each token. One
+// The operators of the routed experts, for rows spread evenly over those that are hit: rows sorted by expert, three
+// products with SwiGLU for every one of them, rows back in order, and the weighted sum of the k rows of each token. One
 // row needs no sorting.
 //
 // Alive at once, as the runner does it: the sorted rows and the results of all experts, with what one expert is at;
 // then the results, and the same joined or in order; then the results, and the same in fp32 for the sum.
-std::vector<LeafOperator> ExpertOperators(const DecoderPart& part) {
+std::vector<LeafOperator> ExpertOperators(const DecoderPart& part, const std::function<double(const Frame&)>& hit) {
   const int64_t hidden = part.spec.hidden_size;
   const int64_t wide = part.spec.moe_intermediate_size;
-  const int64_t experts = part.spec.routed_experts;
   const int64_t k = part.spec.experts_per_token;
+  const bool is_recorded = IsRecorded(part.spec, part.is_prefill);
   const auto pairs = [k](const Frame& f) { return f.batch * f.tokens * k; };
-  const auto hit = [experts, k](const Frame& f) { return ExpectedDistinctExperts(experts, k, f.batch * f.tokens); };
   const auto pieces = [hit](const Frame& f) { return f.is_replayed ? 1.0 : hit(f); };
   const auto live_elements = [=, is_prefill = part.is_prefill](const Frame& f) {
     const double rows_of_one = static_cast<double>(pairs(f)) / hit(f);
@@ -76,6 +77,7 @@ std::vector<LeafOperator> ExpertOperators(const DecoderPart& part) {
   const auto product = [=](int64_t n, int64_t depth) {
     return LeafOperator{part.linear, [=](const Frame& f) {
                           return GroupedGemm{.groups = hit(f),
+                                             .hit_is_recorded = is_recorded,
                                              .rows = pairs(f),
                                              .n = n,
                                              .k = depth,
@@ -164,6 +166,9 @@ void AddMoe(TreeBuilder& builder, const DecoderPart& part) {
                                  return Dispatch{.pairs = Product(f, picks), .experts = experts};
                                }}},
                 .host_wait = HostWait::kUnlessReplayed});
+  const std::function<double(const Frame&)> hit = [spec, is_prefill = part.is_prefill](const Frame& f) {
+    return ExpertsHit(spec, is_prefill, f.batch * f.tokens);
+  };
   builder.Leaf(
       {.name = "experts",
        .qualified_class_name = class_name::kModuleList,
@@ -173,7 +178,8 @@ void AddMoe(TreeBuilder& builder, const DecoderPart& part) {
        .repetition = Repetition::kParfor,
        .repetition_count = experts,
        .held = tokens,
-       .operators = ExpertOperators(part),
+       .operators = ExpertOperators(part, hit),
+       .experts_hit = hit,
        .parameters = experts * 3 * spec.hidden_size * spec.moe_intermediate_size});
   AddMlp(builder, part, "shared_experts", spec.shared_experts * spec.moe_intermediate_size);
   AddBinary(builder, "add", class_name::kAdd, tokens);

@@ -328,7 +328,9 @@ OperatorDescription DescriptionOf(const GroupedGemm& op, Precision precision) {
   Writer w("Grouped matrix product",
            "$C_x = A_x B_x$ for each expert $x$ that has tokens; $A_x$ holds the rows of its tokens, $r$ among all "
            "experts, and $B_x$ is $k \\times n$");
-  const Expression distinct = w.Symbol("D", "distinct experts hit, in expectation", op.groups);
+  const Expression distinct = w.Symbol(
+      "D", op.hit_is_recorded ? "distinct experts hit, by the recorded routing" : "distinct experts hit, in expectation",
+      op.groups);
   const Expression r = w.Symbol("r", "rows: tokens times experts a token", op.rows);
   const Expression n = w.Symbol("n", "columns: output features", op.n);
   const Expression k = w.Symbol("k", "shared dimension: input features", op.k);
@@ -344,7 +346,10 @@ OperatorDescription DescriptionOf(const GroupedGemm& op, Precision precision) {
                   w.Symbol("R", "bytes of the routing: weights and indices", op.routing_bytes);
   w->launches = 2 * g + (1 - g) * Ceil(distinct);
   w->pieces = g + (1 - g) * distinct;
-  w->assumptions = "tokens spread evenly over the experts; FLOPs do not depend on how they spread, the weights read do";
+  w->assumptions =
+      op.hit_is_recorded
+          ? "rows spread evenly over the experts that are hit; FLOPs do not depend on how they spread, the weights read do"
+          : "tokens spread evenly over the experts; FLOPs do not depend on how they spread, the weights read do";
   w->source = kFlopCounter;
   return w.Take();
 }

@@ -32,6 +32,7 @@ Cost CostOf(const Dispatch& op, Precision precision);
 // however the rows spread; bytes: the weights of `groups` experts, and their copy.
 struct GroupedGemm {
   double groups = 1;
+  bool hit_is_recorded = false;  // `groups` is by a routing that a run recorded
   int64_t rows = 0;
   int64_t n = 0;
   int64_t k = 0;

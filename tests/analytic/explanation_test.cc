@@ -9,6 +9,7 @@
 #include "analytic/prediction.h"
 #include "gtest/gtest.h"
 #include "tests/analytic/models.h"
+#include "tests/analytic/routings.h"
 
 namespace dsocr::analytic {
 namespace {
@@ -19,6 +20,9 @@ void ForEveryModelAndWorkload(Check check) {
   std::vector<ModelSpec> models = ModelCatalogue();
   models.push_back(TinyA());
   models.push_back(TinyB());
+  models.emplace_back();
+  models.back().variant += " with a routing";
+  models.back().decoder.routing = UnevenRouting(models.back().decoder, 700, 50);
   for (const ModelSpec& model : models) {
     int accepted = 0;
     for (Workload workload : WorkloadCatalogue()) {

@@ -2,11 +2,13 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "analytic/law/device_laws.h"
 #include "analytic/prediction.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/analytic/routings.h"
 #include "tests/analytic/what_if/random_scenarios.h"
 
 namespace dsocr::analytic {
@@ -96,6 +98,21 @@ TEST(WhatIf, AGpuWithLawsEqualsFreshReportsToo) {
     ASSERT_TRUE(what_if.ok()) << what_if.status();
     RandomScenarios random(13);
     for (int i = 0; i < 300 && !HasFailure(); ++i) {
+      SCOPED_TRACE(i);
+      ExpectEqualToAFreshReport(*what_if, random.Next());
+    }
+  }
+}
+
+// Short records and long ones: passes within what was recorded, and beyond.
+TEST(WhatIf, ARecordedRoutingEqualsFreshReportsToo) {
+  for (const int64_t recorded : {1, 2, 60, 900}) {
+    Baseline baseline = Standard();
+    baseline.model.decoder.routing = UnevenRouting(baseline.model.decoder, recorded, recorded / 10);
+    auto what_if = WhatIf::Create(std::move(baseline));
+    ASSERT_TRUE(what_if.ok()) << what_if.status();
+    RandomScenarios random(17);
+    for (int i = 0; i < 200 && !HasFailure(); ++i) {
       SCOPED_TRACE(i);
       ExpectEqualToAFreshReport(*what_if, random.Next());
     }
