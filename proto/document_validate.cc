@@ -1,5 +1,6 @@
 #include <cmath>
 #include <cstdint>
+#include <numeric>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -333,6 +334,26 @@ class Validator {
       const std::string path = fmt::format("module_measurements[{}]", i);
       CheckModuleReference(report_.module_measurements(i).module_id(), path, &seen);
       CheckBreakdown(report_.module_measurements(i).operator_breakdown(), path);
+      CheckExpertPicks(report_.module_measurements(i), path);
+    }
+  }
+
+  // Every layer has the same experts and saw the same tokens.
+  void CheckExpertPicks(const v1::ModuleMeasurement& measurement, const std::string& path) {
+    const auto sum_of = [](const v1::ExpertPicks& layer) {
+      return std::accumulate(layer.picks().begin(), layer.picks().end(), absl::int128(0));
+    };
+    for (int i = 1; i < measurement.expert_picks_size(); ++i) {
+      const v1::ExpertPicks& layer = measurement.expert_picks(i);
+      const v1::ExpertPicks& first = measurement.expert_picks(0);
+      const std::string entry = fmt::format("{}.expert_picks[{}]", path, i);
+      if (layer.layer() <= measurement.expert_picks(i - 1).layer()) {
+        Add(entry + ".layer", fmt::format("{}", layer.layer()), "must be above the layer before it");
+      }
+      if (layer.picks_size() != first.picks_size() || sum_of(layer) != sum_of(first)) {
+        Add(entry + ".picks", fmt::format("[{}]", layer.picks_size()),
+            fmt::format("must be {} with the sum of those of layer {}", first.picks_size(), first.layer()));
+      }
     }
   }
 

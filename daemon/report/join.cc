@@ -125,25 +125,6 @@ absl::Status JoinMeasurement(const attribution::Result& measured, const Predicti
   return absl::OkStatus();
 }
 
-void AddExpertsHit(const std::vector<ExpertsHit>& layers, const Prediction& prediction,
-                   v1::AnalyticModelReport* report) {
-  std::map<int, double> hit_in_module;
-  for (const ExpertsHit& layer : layers) {
-    for (const auto& [stage, hit] : {std::pair("prefill", layer.prefill), std::pair("decode", layer.decode)}) {
-      const auto module = prediction.module_of_range.find(fmt::format("{}/layer[{}]/moe/experts", stage, layer.layer));
-      if (module != prediction.module_of_range.end()) {
-        hit_in_module[module->second] += static_cast<double>(hit);
-      }
-    }
-  }
-  for (const auto& [module, hit] : hit_in_module) {
-    v1::ModuleMeasurement& measurement = *report->mutable_module_measurements(module);
-    if (measurement.calls() > 0) {
-      measurement.set_distinct_experts(hit / static_cast<double>(measurement.calls()));
-    }
-  }
-}
-
 attribution::Options AttributionOptions(const Prediction& prediction, int warmup) {
   // By range name: the node, and the category of a leaf that has just one.
   auto meanings = std::make_shared<absl::flat_hash_map<std::string, attribution::RangeMeaning>>();

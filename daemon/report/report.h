@@ -37,6 +37,7 @@ struct ReportInput {
   std::string layer_docs_dir;  // absolute
   std::optional<std::string> profile_run_id;
   std::optional<v1::TargetOperatorList> operators;  // nullopt: the built-in list
+  std::string routing_note;                         // what the notes say of model.decoder.routing; empty: nothing
 };
 
 // The model as contracts show it.
@@ -70,15 +71,22 @@ struct Recording {
 absl::Status JoinMeasurement(const attribution::Result& measured, const analytic::Prediction& prediction,
                              const ReportInput& input, const Recording& recording, v1::AnalyticModelReport* report);
 
-// Experts of one layer that at least one token picked, as counted in the job.
+// Experts of one layer that at least one token picked, as counted in the job, and how many tokens picked each.
 struct ExpertsHit {
   int64_t layer = 0;
   int64_t prefill = 0;
-  int64_t decode = 0;  // summed over the steps
+  int64_t decode = 0;                  // summed over the steps
+  std::vector<int64_t> prefill_picks;  // by index of the expert; empty where no token was seen
+  std::vector<int64_t> decode_picks;
 };
 
-// Adds distinct_experts, the mean over its calls, to the measurement of each module of routed experts. A layer that has
-// none, by the tree, is left out.
+// INVALID_ARGUMENT, naming the layer, for counts that no request of `input` can have: layers, experts or tokens that
+// are not the model's and the workload's, picks that are not so many a token, other experts hit than have picks. No
+// layers at all are fine: nobody counted.
+absl::Status CheckExpertsHit(const std::vector<ExpertsHit>& layers, const ReportInput& input);
+
+// Adds distinct_experts, the mean over its calls, and expert_picks to the measurement of each module of routed experts.
+// A layer that has none, by the tree, is left out.
 void AddExpertsHit(const std::vector<ExpertsHit>& layers, const analytic::Prediction& prediction,
                    v1::AnalyticModelReport* report);
 

@@ -159,6 +159,10 @@ absl::StatusOr<Measured> Measure(const ModelRunTools& tools, const v1::ModelRun&
     }
   };
   DSOCR_RETURN_IF_ERROR(Serve(command, serve));
+  if (const absl::Status counted = report::CheckExpertsHit(measured.experts, plan.input); !counted.ok()) {
+    return absl::InternalError(fmt::format(
+        "dsocr-runner broke its protocol: 'experts' has a {}; is it of this version?", std::string(counted.message())));
+  }
 
   tell(v1::RUN_STATE_JOINING, "joining measured and predicted", std::nullopt);
   collect::SessionResult result = session->Finish(absl::Now() + kCollectLimit);

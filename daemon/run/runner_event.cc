@@ -35,14 +35,17 @@ absl::StatusOr<std::string> ReadText(const Json& object, const char* key) {
   return found->get<std::string>();
 }
 
-absl::StatusOr<int64_t> ReadCount(const Json& object, const char* key) {
+absl::StatusOr<int64_t> ToCount(const Json& value, const char* key) {
   constexpr double kMaxCount = 9e18;
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_number_integer() || found->get<double>() < 0 ||
-      found->get<double>() > kMaxCount) {
+  if (!value.is_number_integer() || value.get<double>() < 0 || value.get<double>() > kMaxCount) {
     return Bad(key, "a count");
   }
-  return found->get<int64_t>();
+  return value.get<int64_t>();
+}
+
+absl::StatusOr<int64_t> ReadCount(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found == object.end() ? Bad(key, "a count") : ToCount(*found, key);
 }
 
 absl::StatusOr<RunnerEvent> ReadState(const Json& json) {
@@ -124,6 +127,19 @@ absl::StatusOr<RunnerEvent> ReadRequest(const Json& json) {
   return event;
 }
 
+absl::StatusOr<std::vector<int64_t>> ReadCounts(const Json& object, const char* key) {
+  constexpr size_t kMaxCounts = 65'536;
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_array() || found->size() > kMaxCounts) {
+    return Bad(key, "a list of counts");
+  }
+  std::vector<int64_t> counts;
+  for (const Json& value : *found) {
+    DSOCR_ASSIGN_OR_RETURN(counts.emplace_back(), ToCount(value, key));
+  }
+  return counts;
+}
+
 absl::StatusOr<RunnerEvent> ReadExperts(const Json& json) {
   constexpr size_t kMaxLayers = 4096;
   const auto layers = json.find("layers");
@@ -139,7 +155,9 @@ absl::StatusOr<RunnerEvent> ReadExperts(const Json& json) {
     DSOCR_ASSIGN_OR_RETURN(hit.layer, ReadCount(layer, "layer"));
     DSOCR_ASSIGN_OR_RETURN(hit.prefill, ReadCount(layer, "prefill"));
     DSOCR_ASSIGN_OR_RETURN(hit.decode, ReadCount(layer, "decode"));
-    event.layers.push_back(hit);
+    DSOCR_ASSIGN_OR_RETURN(hit.prefill_picks, ReadCounts(layer, "prefill_picks"));
+    DSOCR_ASSIGN_OR_RETURN(hit.decode_picks, ReadCounts(layer, "decode_picks"));
+    event.layers.push_back(std::move(hit));
   }
   return event;
 }

@@ -43,7 +43,7 @@ struct RequestEvent {
   int64_t tokens = 0;                          // how many were generated
 };
 
-// Experts that at least one token picked, by layer; of the first warm-up request.
+// Experts that at least one token picked and how often each was, by layer; of the first warm-up request.
 struct ExpertsEvent {
   std::vector<report::ExpertsHit> layers;
 };

@@ -50,8 +50,12 @@ class EventWriter {
   }
   void Experts(const ExpertsHitCounter& counter) const {
     Json layers = Json::array();
-    for (const auto& [layer, hit] : counter.by_layer()) {
-      layers.push_back({{"layer", layer}, {"prefill", hit.prefill}, {"decode", hit.decode}});
+    for (const auto& [layer, experts] : counter.by_layer()) {
+      layers.push_back({{"layer", layer},
+                        {"prefill", experts.prefill.distinct},
+                        {"decode", experts.decode.distinct},
+                        {"prefill_picks", experts.prefill.picks},
+                        {"decode_picks", experts.decode.picks}});
     }
     Write({{"event", "experts"}, {"layers", layers}});
   }
@@ -138,7 +142,7 @@ void Serve(const ServeRequest& request, const EventWriter& events) {
                  static_cast<double>(index) / total);
     // Routing is the same in every request, so that the one that nobody measures is observed.
     const bool is_observed = is_warmup && index == 0;
-    ExpertsHitCounter experts;
+    ExpertsHitCounter experts(config.decoder.n_routed_experts);
     const std::optional<Speed> before = is_warmup ? std::nullopt : surroundings.Now();
     const Clock::time_point start = Clock::now();
     const std::chrono::nanoseconds thread_start = ThreadTime();

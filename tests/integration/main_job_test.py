@@ -48,6 +48,25 @@ class MeasuredReport(CliTest):
             else:
                 self.assertTrue(each < distinct <= all_experts, (module_id, distinct))
 
+    def test_every_pick_of_every_layer_is_counted(self):
+        config = json.loads((FIXTURES / "tiny_a/config.json").read_text())
+        config = config.get("language_config", config)
+        each, all_experts = config["num_experts_per_tok"], config["n_routed_experts"]
+        layers = list(range(config["first_k_dense_replace"], config["num_hidden_layers"]))
+        for module_id, entry in self.measured.items():
+            picks = entry["expert_picks"]
+            if not module_id.endswith("/moe/experts"):
+                self.assertEqual(picks, [], module_id)
+                continue
+            tokens = 89 if module_id.startswith("prefill/") else 15
+            self.assertEqual([layer["layer"] for layer in picks], layers)
+            for layer in picks:
+                self.assertEqual(len(layer["picks"]), all_experts)
+                self.assertEqual(sum(layer["picks"]), tokens * each, module_id)
+            if module_id.startswith("prefill/"):
+                hit = sum(sum(count > 0 for count in layer["picks"]) for layer in picks)
+                self.assertAlmostEqual(entry["distinct_experts"], hit / len(layers), places=12)
+
     def test_self_times_and_the_unattributed_rest_are_the_total_to_the_nanosecond(self):
         attribution = self.report["attribution"]
         self_times = sum(nanoseconds(entry["self_device_time_ms"]) for entry in self.measured.values())

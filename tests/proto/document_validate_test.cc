@@ -116,6 +116,29 @@ TEST(Validate, BoundsWhatIsSaidOfTheRecording) {
   EXPECT_THAT(Problems(report), ElementsAre("attribution.sync_gap_time_ms: 12500.5: is longer than the request"));
 }
 
+TEST(Validate, WantsThePicksOfEveryLayerToBeOfTheSameExpertsAndTokens) {
+  v1::AnalyticModelReport report = SampleReport();
+  v1::ModuleMeasurement* measured = report.mutable_module_measurements(0);
+  const auto add = [measured](int64_t layer, const std::vector<int64_t>& picks) {
+    v1::ExpertPicks* added = measured->add_expert_picks();
+    added->set_layer(layer);
+    added->mutable_picks()->Assign(picks.begin(), picks.end());
+  };
+  add(1, {3, 1, 2});
+  add(2, {2, 2, 2});
+  EXPECT_THAT(Problems(report), IsEmpty());
+  add(2, {2, 2, 2});
+  add(3, {3, 3});
+  add(4, {3, 3, 1});
+  add(5, {-1, 4, 3});
+  EXPECT_THAT(
+      Problems(report),
+      ElementsAre("module_measurements[0].expert_picks[5].picks[0]: -1: must not be negative",
+                  "module_measurements[0].expert_picks[2].layer: 2: must be above the layer before it",
+                  "module_measurements[0].expert_picks[3].picks: [2]: must be 3 with the sum of those of layer 1",
+                  "module_measurements[0].expert_picks[4].picks: [3]: must be 3 with the sum of those of layer 1"));
+}
+
 TEST(Validate, WantsIntervalsToHaveTwoEndsInOrder) {
   v1::AnalyticModelReport report = SampleReport();
   v1::ModuleMetricsSnapshot* metrics = report.mutable_module_metrics(0);

@@ -1,9 +1,14 @@
+#include <algorithm>
+#include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "daemon/report/report.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/document.h"
+#include "tests/analytic/routings.h"
 #include "tests/daemon/report/sample_join.h"
 
 namespace dsocr::report {
@@ -177,16 +182,73 @@ TEST(AddExpertsHit, IsTheMeanOverTheCallsOfAModule) {
   for (int64_t layer = 1; layer < 12; ++layer) {  // 0 is dense, 12 is beyond the last
     layers.push_back({.layer = layer, .prefill = 50 + layer, .decode = 12});
   }
+  layers[2].prefill_picks = {5, 0, 1};
   AddExpertsHit(layers, prediction, &report);
   for (const v1::ModuleMeasurement& measurement : report.module_measurements()) {
     if (measurement.module_id() == "prefill/layer[1-11]/moe/experts") {
       EXPECT_EQ(measurement.distinct_experts(), 56);
+      ASSERT_EQ(measurement.expert_picks_size(), 1);
+      EXPECT_EQ(measurement.expert_picks(0).layer(), 1);
+      EXPECT_THAT(measurement.expert_picks(0).picks(), testing::ElementsAre(5, 0, 1));
     } else if (measurement.module_id() == "decode/layer[1-11]/moe/experts") {
       EXPECT_EQ(measurement.distinct_experts(), 6);
     } else {
       EXPECT_FALSE(measurement.has_distinct_experts()) << measurement.module_id();
     }
   }
+}
+
+// As the runner counts: the picks of every layer, and the experts that have any.
+std::vector<ExpertsHit> CountedIn(const ReportInput& input) {
+  const analytic::DecoderSpec& decoder = input.model.decoder;
+  std::vector<ExpertsHit> layers;
+  for (analytic::LayerPicks& layer : analytic::UnevenPicks(decoder, input.workload.seq_len)) {
+    ExpertsHit& hit = layers.emplace_back();
+    hit.layer = layer.layer;
+    hit.prefill = std::count_if(layer.picks.begin(), layer.picks.end(), [](int64_t picks) { return picks > 0; });
+    hit.prefill_picks = std::move(layer.picks);
+  }
+  const int64_t steps = input.workload.max_new_tokens - 1;
+  const std::vector<analytic::LayerPicks> decode = analytic::UnevenPicks(decoder, steps);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    layers[i].decode = steps * decoder.experts_per_token;
+    layers[i].decode_picks = steps > 0 ? decode[i].picks : std::vector<int64_t>();
+  }
+  return layers;
+}
+
+TEST(CheckExpertsHit, TakesWhatARequestOfTheModelCanHave) {
+  ReportInput input = SampleInput();
+  EXPECT_TRUE(CheckExpertsHit({}, input).ok());
+  for (const int64_t new_tokens : {1, 2, 9}) {
+    input.workload.max_new_tokens = new_tokens;
+    EXPECT_TRUE(CheckExpertsHit(CountedIn(input), input).ok()) << CheckExpertsHit(CountedIn(input), input);
+  }
+}
+
+TEST(CheckExpertsHit, RefusesAnythingElse) {
+  const ReportInput input = SampleInput();
+  const std::vector<ExpertsHit> good = CountedIn(input);
+  const auto refused = [&](std::string_view why, const std::function<void(std::vector<ExpertsHit>&)>& change) {
+    std::vector<ExpertsHit> layers = good;
+    change(layers);
+    const absl::Status status = CheckExpertsHit(layers, input);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << why;
+    EXPECT_THAT(std::string(status.message()), testing::HasSubstr(std::string(why)));
+  };
+  refused("routing of 10 layers", [](auto& layers) { layers.pop_back(); });
+  refused("expected layers 1 to 11 of 64 experts", [](auto& layers) { layers[10].layer = 12; });
+  refused("routing of layer 2: not above", [](auto& layers) { layers[2].layer = 2; });
+  refused("routing of layer 4: picks of 63 experts", [](auto& layers) { layers[3].prefill_picks.pop_back(); });
+  refused("routing of layer 4", [](auto& layers) { ++layers[3].prefill_picks[0]; });
+  refused("routing of layer 4", [](auto& layers) { --layers[3].decode_picks[63]; });
+  refused("0 tokens in prefill", [](auto& layers) {
+    for (ExpertsHit& layer : layers) {
+      layer.prefill_picks.clear();
+    }
+  });
+  refused("routing of layer 1: 65 experts hit in prefill", [](auto& layers) { layers[0].prefill = 65; });
+  refused("routing of layer 1: 0 experts hit in decode", [](auto& layers) { layers[0].decode = 0; });
 }
 
 TEST(AttributionOptions, MapsInstancesToNodesAndSingleLeavesToTheirCategory) {

@@ -9,7 +9,9 @@
 namespace dsocr::run {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 TEST(RunnerEventTest, ReadsEveryEventOfTheProtocol) {
   const auto state =
@@ -37,12 +39,16 @@ TEST(RunnerEventTest, ReadsEveryEventOfTheProtocol) {
   EXPECT_EQ(std::get<RequestEvent>(*request).probe->copy_ns, 2e6);
 
   const auto experts = ParseRunnerEvent(
-      R"({"event":"experts","layers":[{"layer":1,"prefill":64,"decode":378},{"layer":2,"prefill":63,"decode":378}]})");
+      R"({"event":"experts","layers":[{"layer":1,"prefill":3,"decode":4,"prefill_picks":[5,2,1],"decode_picks":[2,2,0]},
+           {"layer":2,"prefill":2,"decode":0,"prefill_picks":[4,4,0],"decode_picks":[]}]})");
   ASSERT_TRUE(experts.ok()) << experts.status();
   ASSERT_EQ(std::get<ExpertsEvent>(*experts).layers.size(), 2u);
   EXPECT_EQ(std::get<ExpertsEvent>(*experts).layers[1].layer, 2);
-  EXPECT_EQ(std::get<ExpertsEvent>(*experts).layers[1].prefill, 63);
-  EXPECT_EQ(std::get<ExpertsEvent>(*experts).layers[1].decode, 378);
+  EXPECT_EQ(std::get<ExpertsEvent>(*experts).layers[1].prefill, 2);
+  EXPECT_EQ(std::get<ExpertsEvent>(*experts).layers[1].decode, 0);
+  EXPECT_THAT(std::get<ExpertsEvent>(*experts).layers[0].prefill_picks, ElementsAre(5, 2, 1));
+  EXPECT_THAT(std::get<ExpertsEvent>(*experts).layers[0].decode_picks, ElementsAre(2, 2, 0));
+  EXPECT_THAT(std::get<ExpertsEvent>(*experts).layers[1].decode_picks, IsEmpty());
 
   const auto done = ParseRunnerEvent(R"({"event":"done","text":null,"peak_rss_bytes":8100000000,"kv_cache_bytes":0})");
   EXPECT_EQ(std::get<DoneEvent>(*done).peak_rss_bytes, 8'100'000'000);
@@ -78,6 +84,13 @@ TEST(RunnerEventTest, HostileEventsAreErrorsThatNameTheKey) {
       {R"({"event":"experts","layers":{}})", "'layers'"},
       {R"({"event":"experts","layers":[3]})", "'layers'"},
       {R"({"event":"experts","layers":[{"layer":1,"prefill":-1,"decode":0}]})", "'prefill'"},
+      {R"({"event":"experts","layers":[{"layer":1,"prefill":1,"decode":0}]})", "'prefill_picks'"},
+      {R"({"event":"experts","layers":[{"layer":1,"prefill":1,"decode":0,"prefill_picks":[1,-1],"decode_picks":[]}]})",
+       "'prefill_picks'"},
+      {R"({"event":"experts","layers":[{"layer":1,"prefill":1,"decode":0,"prefill_picks":[1],"decode_picks":[0.5]}]})",
+       "'decode_picks'"},
+      {R"({"event":"experts","layers":[{"layer":1,"prefill":1,"decode":0,"prefill_picks":[1],"decode_picks":7}]})",
+       "'decode_picks'"},
       {R"({"event":"request","index":0,"wall_ns":1e300,"warmup":true,"tokens":[]})", "'wall_ns'"},
       {R"({"event":"request","index":0,"wall_ns":18446744073709551615,"warmup":true,"tokens":[]})", "'wall_ns'"},
       {R"({"event":"request","index":0,"wall_ns":1,"warmup":true,"tokens":[]})", "'off_cpu_ns'"},
