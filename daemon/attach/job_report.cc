@@ -139,6 +139,7 @@ absl::StatusOr<v1::AnalyticModelReport> BuildJobReport(const RecognisedModel& mo
   whole.workload = window.workload;
   whole.device = std::move(input.device);
   whole.provenance = std::move(input.provenance);
+  whole.routing_note = std::move(input.routing_note);
   whole.layer_docs_dir = std::move(input.layer_docs_dir);
   whole.profile_run_id = std::move(input.profile_run_id);
   v1::AnalyticModelReport report = report::BuildReport(whole, window.prediction);

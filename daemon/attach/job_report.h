@@ -58,6 +58,7 @@ struct JobReportInput {
   analytic::Precision precision = analytic::Precision::kBf16;  // of the job's weights, which its modules do not tell
   report::Recording recording;
   v1::Provenance provenance;
+  std::string routing_note;  // as ReportInput has it
 };
 
 // Figures of the whole window, as contracts have it for attach and launch. Errors are PredictWindow's and

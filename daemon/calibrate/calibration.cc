@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "base/status.h"
 #include "daemon/calibrate/law_file.h"
+#include "daemon/calibrate/routing_json.h"
 #include "daemon/calibrate/strict_json.h"
 #include "daemon/store/new_id.h"
 #include "fmt/format.h"
@@ -125,6 +126,11 @@ absl::StatusOr<Calibration> ReadDocument(std::string_view text) {
   if (reader.Has("discarded_share")) {
     reader.Number("discarded_share", 0, 1, &calibration.discarded_share.emplace());
   }
+  if (reader.Has("routing")) {
+    if (const Json* routing = reader.Object("routing")) {
+      DSOCR_ASSIGN_OR_RETURN(calibration.routing, ParseRouting(*routing));
+    }
+  }
   const Json* points = reader.Array("points", kMaxPoints);
   if (points != nullptr && points->empty()) {
     reader.Refuse("points", "a list without points");
@@ -159,17 +165,17 @@ absl::StatusOr<Calibration> ParseCalibration(std::string_view json) {
   return calibration.ok() ? std::move(calibration) : Malformed(std::string(calibration.status().message()));
 }
 
-absl::StatusOr<analytic::Device> ApplyCalibration(const analytic::Device& datasheet, const std::string& request,
-                                                  const store::CalibrationKey& key, store::Store* store) {
+absl::StatusOr<Calibrated> ApplyCalibration(const analytic::Device& datasheet, const std::string& request,
+                                            const store::CalibrationKey& key, store::Store* store) {
   if (request == "none") {
-    return datasheet;
+    return Calibrated{.device = datasheet, .routing = std::nullopt};
   }
   std::string id = request;
   std::string json;
   if (request.empty()) {
     DSOCR_ASSIGN_OR_RETURN(const std::optional<store::StoredCalibration> newest, store->FindCalibration(key));
     if (!newest) {
-      return datasheet;
+      return Calibrated{.device = datasheet, .routing = std::nullopt};
     }
     id = newest->id;
     json = newest->json;
@@ -177,22 +183,26 @@ absl::StatusOr<analytic::Device> ApplyCalibration(const analytic::Device& datash
     DSOCR_ASSIGN_OR_RETURN(json, ReadCalibrationFile(request));
     if (ClaimsToBeLawFile(json)) {
       absl::StatusOr<analytic::Device> device = WithLawFile(datasheet, json, id);
-      return device.ok() ? device
-                         : absl::InvalidArgumentError(
-                               fmt::format("calibration '{}': {}", id, std::string(device.status().message())));
+      if (!device.ok()) {
+        return absl::InvalidArgumentError(
+            fmt::format("calibration '{}': {}", id, std::string(device.status().message())));
+      }
+      return Calibrated{.device = *std::move(device), .routing = std::nullopt};
     }
   } else {
     DSOCR_ASSIGN_OR_RETURN(const store::StoredCalibration stored, store->GetCalibration(request));
     json = stored.json;
   }
-  DSOCR_ASSIGN_OR_RETURN(const Calibration calibration, ParseCalibration(json));
+  DSOCR_ASSIGN_OR_RETURN(Calibration calibration, ParseCalibration(json));
   if (calibration.dtype != key.dtype) {
     return absl::InvalidArgumentError(
         fmt::format("calibration '{}': it was measured in {}, the workload is {}; choose another with --calibration",
                     id, calibration.dtype, key.dtype));
   }
   const auto precision = calibration.dtype == "fp32" ? analytic::Precision::kFp32 : analytic::Precision::kBf16;
-  return analytic::Calibrate(datasheet, precision, calibration.points, id);
+  Calibrated calibrated = {.device = {}, .routing = std::move(calibration.routing)};
+  DSOCR_ASSIGN_OR_RETURN(calibrated.device, analytic::Calibrate(datasheet, precision, calibration.points, id));
+  return calibrated;
 }
 
 std::optional<ProbeTimes> ProbeOf(const std::string& calibration_id, store::Store* store) {

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "analytic/device/device.h"
+#include "daemon/calibrate/routing.h"
 #include "daemon/store/store.h"
 #include "dsocr/v1/report.pb.h"
 
@@ -28,6 +29,13 @@ struct Calibration {
   std::optional<double> discarded_share;  // of samples: another took part of the device; nullopt in older documents
   std::optional<ProbeTimes> probe;        // where the device was quiet; nullopt in older documents
   std::vector<analytic::CalibrationPoint> points;
+  std::optional<RecordedRouting> routing;  // of the newest run that was added and had one
+};
+
+// A device as it was measured, and how tokens picked experts there, which is for the model (UseRouting).
+struct Calibrated {
+  analytic::Device device;
+  std::optional<RecordedRouting> routing;
 };
 
 inline constexpr size_t kMaxCalibrationBytes = 4 << 20;  // some 20'000 points; the runner writes a few hundred
@@ -38,9 +46,9 @@ absl::StatusOr<Calibration> ParseCalibration(std::string_view json);
 
 // The device as `request` wants it: "none" is the datasheet; an id or an absolute file is that calibration; empty is
 // the newest in the store for `key`, else the datasheet. NOT_FOUND for an unknown id or file; INVALID_ARGUMENT for a
-// calibration of another dtype. `calibration_id` of the result is empty where none was applied.
-absl::StatusOr<analytic::Device> ApplyCalibration(const analytic::Device& datasheet, const std::string& request,
-                                                  const store::CalibrationKey& key, store::Store* store);
+// calibration of another dtype. `calibration_id` of the device is empty where none was applied.
+absl::StatusOr<Calibrated> ApplyCalibration(const analytic::Device& datasheet, const std::string& request,
+                                            const store::CalibrationKey& key, store::Store* store);
 
 // The probe of the calibration that a device was applied, by Device::calibration_id; nullopt where it has none, as
 // tables of others.

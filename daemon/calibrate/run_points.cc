@@ -11,6 +11,7 @@
 #include "analytic/law/device_laws.h"
 #include "analytic/module/tree.h"
 #include "base/status.h"
+#include "daemon/calibrate/routing_json.h"
 #include "daemon/catalog/models.h"
 #include "daemon/catalog/workload_file.h"
 #include "fmt/format.h"
@@ -162,7 +163,12 @@ OrderedJson ToJson(const RunPoint& run_point, const std::string& source) {
 absl::StatusOr<RunPoints> PointsOfRun(const v1::AnalyticModelReport& report, const store::CalibrationKey& key,
                                       store::Store* store) {
   DSOCR_RETURN_IF_ERROR(CheckRun(report, key, store));
-  DSOCR_ASSIGN_OR_RETURN(const analytic::ModelSpec model, catalog::ModelOf(report.model()));
+  DSOCR_ASSIGN_OR_RETURN(analytic::ModelSpec model, catalog::ModelOf(report.model()));
+  RunPoints recorded = {.source = "run:" + report.report_id(), .points = {}, .routing = {}};
+  DSOCR_ASSIGN_OR_RETURN(recorded.routing, RoutingOf(report, model));
+  if (recorded.routing) {
+    model.decoder.routing = recorded.routing->routing;
+  }
   DSOCR_ASSIGN_OR_RETURN(const analytic::Workload workload, catalog::WorkloadOf(report.workload()));
   DSOCR_RETURN_IF_ERROR(CheckWorkload(model, workload));
   absl::flat_hash_map<std::string, const v1::ModuleMeasurement*> measured;
@@ -171,7 +177,6 @@ absl::StatusOr<RunPoints> PointsOfRun(const v1::AnalyticModelReport& report, con
   }
   const analytic::ModuleTree tree = BuildTree(model);
   const analytic::Frames frames = FramesOf(model, workload);
-  RunPoints recorded = {.source = "run:" + report.report_id(), .points = {}};
   for (const analytic::Node& node : tree.nodes) {
     const auto found = measured.find(node.id);
     if (!node.is_leaf() || found == measured.end() || found->second->calls() != CallsOf(node, frames.Of(node.frames))) {
@@ -206,6 +211,9 @@ absl::StatusOr<std::string> WithPoints(const std::string& json, const RunPoints&
     points.push_back(ToJson(point, recorded.source));
   }
   root["points"] = std::move(points);
+  if (recorded.routing) {
+    root["routing"] = RoutingJson(*recorded.routing);
+  }
   return root.dump();
 }
 

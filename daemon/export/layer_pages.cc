@@ -159,7 +159,7 @@ std::string CategoriesSection(const v1::ModuleMetricsSnapshot& metrics) {
   return fmt::format("\n## Operators by category\n\n{}", table.ToString());
 }
 
-std::string MeasuredSection(const v1::ModuleMeasurement& measured) {
+std::string MeasuredSection(const v1::ModuleMeasurement& measured, const analytic::DecoderSpec* decoder) {
   Table table({{"of one request", Table::Align::kLeft}, {"measured"}});
   table.Add({"calls", std::to_string(measured.calls())});
   table.Add({"operations", std::to_string(measured.launches())});
@@ -181,9 +181,7 @@ std::string MeasuredSection(const v1::ModuleMeasurement& measured) {
   if (measured.has_mfu()) {
     table.Add({"of the device's peak FLOPs", Percent(measured.mfu())});
   }
-  if (measured.has_distinct_experts()) {
-    table.Add({"distinct experts a call", Figure(measured.distinct_experts())});
-  }
+  AddExpertRows(measured, decoder, &table);
   table.Add({"bound", BoundWord(measured.bound())});
 
   Table operators({{"operators", Table::Align::kLeft}, {"operations"}, {"ms"}, {"predicted ms"}, {"share of time"}});
@@ -224,7 +222,7 @@ std::string ModulePage(const Book& book, const v1::AnalyticModuleNode& node) {
     text += MeasuredChildrenSection(book, node);
   }
   if (const auto* measured = book.index().measurement(node.module_id())) {
-    text += MeasuredSection(*measured);
+    text += MeasuredSection(*measured, book.origin() != nullptr ? &book.origin()->model.decoder : nullptr);
   }
   return text;
 }

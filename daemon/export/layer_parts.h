@@ -11,6 +11,7 @@
 #include "analytic/explanation.h"
 #include "daemon/export/index.h"
 #include "daemon/export/layer_pages.h"
+#include "daemon/export/text.h"
 #include "dsocr/v1/report.pb.h"
 
 namespace dsocr::exporter {
@@ -75,6 +76,12 @@ std::string MemorySection(const Book& book, const ModuleView& module);
 std::string MathBlock(const std::vector<std::string>& lines);
 // The formulas of an operator in symbols.
 std::vector<std::string> FormulaLines(const analytic::OperatorDescription& op);
+
+// Rows of routed experts: which were hit, beside what an even routing hits. `decoder`: null where the model is not
+// known.
+void AddExpertRows(const v1::ModuleMeasurement& measured, const analytic::DecoderSpec* decoder, Table* table);
+// What replaces the even routing; "" where nothing does.
+std::string RoutingText(const analytic::DecoderSpec& decoder);
 
 std::string SummaryPage(const Book& book);
 

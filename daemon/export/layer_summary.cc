@@ -5,6 +5,7 @@
 
 #include "analytic/category.h"
 #include "analytic/precision.h"
+#include "analytic/routing.h"
 #include "analytic/step.h"
 #include "daemon/export/layer_parts.h"
 #include "daemon/export/markdown.h"
@@ -268,13 +269,24 @@ std::string ExpertsSection(const Book& book) {
   if (decoder.first_k_dense >= decoder.layers) {
     return "";
   }
-  Table table({{"pass", Table::Align::kLeft}, {"$T$ tokens"}, {"$D(T)$ experts"}});
+  const bool is_recorded = decoder.routing != nullptr;
+  std::vector<Table::Column> columns = {{"pass", Table::Align::kLeft}, {"$T$ tokens"}, {"$D(T)$ experts"}};
+  if (is_recorded) {
+    columns.push_back({"by the recorded routing"});
+  }
+  Table table(std::move(columns));
   for (const FrameSet set : {FrameSet::kPrefill, FrameSet::kDecode}) {
     for (const Frame& frame : book.explanation().frames.Of(set)) {
       const int64_t tokens = frame.batch * frame.tokens;
       const Expression formula =
           analytic::DistinctExpertsFormula(decoder.routed_experts, decoder.experts_per_token, tokens);
-      table.Add({set == FrameSet::kPrefill ? "prefill" : "decode step", Grouped(tokens), NumberText(formula.Value())});
+      const bool is_prefill = set == FrameSet::kPrefill;
+      std::vector<std::string> cells = {is_prefill ? "prefill" : "decode step", Grouped(tokens),
+                                        NumberText(formula.Value())};
+      if (is_recorded) {
+        cells.push_back(NumberText(analytic::ExpertsHit(decoder, is_prefill, tokens)));
+      }
+      table.Add(std::move(cells));
       if (set == FrameSet::kDecode) {
         break;  // steps differ in their keys alone
       }
@@ -282,15 +294,19 @@ std::string ExpertsSection(const Book& book) {
   }
   const Expression formula = analytic::DistinctExpertsFormula(decoder.routed_experts, decoder.experts_per_token, 1);
   return fmt::format(
-      "\n## Expected distinct experts\n\nThe weights of an expert are read once if at least one token of the pass "
-      "picks "
-      "it. Each token picks $k$ = {} of $E$ = {} experts, every set of $k$ equally likely, independent of the others. "
-      "One "
-      "token misses a given expert with the probability\n\n{}\nand all $T$ of them miss it with the $T$-th power of "
-      "that. Expectations add up over the $E$ experts, whether or not they are independent:\n\n{}\n{}",
-      decoder.experts_per_token, decoder.routed_experts,
-      MathBlock({"\\binom{E-1}{k} \\Big/ \\binom{E}{k} &= 1 - \\frac{k}{E}"}),
-      MathBlock({fmt::format("D(T) &= {}", formula.Symbolic())}), table.ToString());
+             "\n## Expected distinct experts\n\nThe weights of an expert are read once if at least one token of the "
+             "pass "
+             "picks "
+             "it. Each token picks $k$ = {} of $E$ = {} experts, every set of $k$ equally likely, independent of the "
+             "others. "
+             "One "
+             "token misses a given expert with the probability\n\n{}\nand all $T$ of them miss it with the $T$-th "
+             "power of "
+             "that. Expectations add up over the $E$ experts, whether or not they are independent:\n\n{}\n{}",
+             decoder.experts_per_token, decoder.routed_experts,
+             MathBlock({"\\binom{E-1}{k} \\Big/ \\binom{E}{k} &= 1 - \\frac{k}{E}"}),
+             MathBlock({fmt::format("D(T) &= {}", formula.Symbolic())}), table.ToString()) +
+         RoutingText(decoder);
 }
 
 std::string CacheSection(const Book& book) {

@@ -1,10 +1,12 @@
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "analytic/law/device_laws.h"
 #include "analytic/precision.h"
+#include "analytic/routing.h"
 #include "daemon/catalog/model_config.h"
 #include "daemon/catalog/sha256.h"
 #include "daemon/report/report.h"
@@ -39,6 +41,24 @@ void AddModel(const ReportInput& input, Canonical* out) {
   out->Add("weights_seed", weights.has_random_seed() ? std::to_string(weights.random_seed()) : "");
   out->Add("weights_path", weights.path());
   out->Add("weights_revision", weights.revision());
+}
+
+void AddRouting(const ReportInput& input, Canonical* out) {
+  if (!input.routing_note.empty()) {
+    out->Add("routing_note", input.routing_note);
+  }
+  const std::shared_ptr<const analytic::Routing>& routing = input.model.decoder.routing;
+  if (routing == nullptr) {
+    return;
+  }
+  for (const analytic::StageRouting* stage : {&routing->prefill, &routing->decode}) {
+    for (const analytic::LayerPicks& layer : stage->layers()) {
+      out->Add("layer", layer.layer);
+      for (const int64_t picks : layer.picks) {
+        out->Add("picks", picks);
+      }
+    }
+  }
 }
 
 void AddWorkload(const analytic::Workload& workload, Canonical* out) {
@@ -91,6 +111,7 @@ std::string InputDigest(const ReportInput& input) {
   Canonical canonical;
   canonical.Add("tool_version", input.provenance.tool_version());
   AddModel(input, &canonical);
+  AddRouting(input, &canonical);
   AddWorkload(input.workload, &canonical);
   AddDevice(input.device, &canonical);
   canonical.Add("operator_snapshot", input.operators ? input.operators->snapshot_id() : "");

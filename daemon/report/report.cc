@@ -170,6 +170,9 @@ std::string NotesOf(const ReportInput& input, const v1::AnalyticModelReport& rep
       input.device.calibration_id.empty()
           ? fmt::format("predicted for {} from datasheet figures ({})", input.device.name, input.device.source)
           : fmt::format("predicted for {} from its calibration", input.device.name);
+  if (!input.routing_note.empty()) {
+    notes += fmt::format("; {}", input.routing_note);
+  }
   for (const v1::ModuleMetricsSnapshot& metrics : report.module_metrics()) {
     if (metrics.share_of_model_time() > 1 + kShareRounding) {
       notes += fmt::format("; estimator drift: {} takes {:.4f} of the model's time", metrics.module_id(),

@@ -186,8 +186,11 @@ absl::StatusOr<attach::RecognisedModel> RecogniseJob(const JobRecording& recordi
 }
 
 // NOT_FOUND: as RecogniseJob.
-absl::StatusOr<v1::AnalyticModelReport> RecognisedReport(const JobRecording& recording, attach::JobReportInput input) {
-  DSOCR_ASSIGN_OR_RETURN(const attach::RecognisedModel model, RecogniseJob(recording));
+absl::StatusOr<v1::AnalyticModelReport> RecognisedReport(const JobRecording& recording,
+                                                         const std::optional<calibrate::RecordedRouting>& routing,
+                                                         attach::JobReportInput input) {
+  DSOCR_ASSIGN_OR_RETURN(attach::RecognisedModel model, RecogniseJob(recording));
+  input.routing_note = calibrate::UseRouting(routing, input.provenance.weights(), &model.model);
   DSOCR_ASSIGN_OR_RETURN(const std::unique_ptr<attach::JobFold> fold, attach::JobFold::Create(model));
   DSOCR_RETURN_IF_ERROR(ReadRecords(recording.trace_path, [&fold](auto records) { fold->Consume(records); }));
   input.precision = model.precision.value_or(input.precision);
@@ -299,13 +302,14 @@ absl::Status PublishJob(const ModelRunTools& tools, JobRecording recording, cons
   provenance.set_duration_ms(absl::ToDoubleMilliseconds(absl::Now() - recording.started));
   const std::string artifacts = exporter::ArtifactsDir(artifacts_root, run->run_id());
   absl::StatusOr<v1::AnalyticModelReport> recognised =
-      RecognisedReport(recording, {.report_id = run->report_id(),
-                                   .profile_run_id = run->run_id(),
-                                   .layer_docs_dir = artifacts + "/layers",
-                                   .device = plan.input.device,
-                                   .precision = plan.input.workload.precision,
-                                   .recording = {recording.route, recording.overhead_budget},
-                                   .provenance = provenance});
+      RecognisedReport(recording, plan.routing,
+                       {.report_id = run->report_id(),
+                        .profile_run_id = run->run_id(),
+                        .layer_docs_dir = artifacts + "/layers",
+                        .device = plan.input.device,
+                        .precision = plan.input.workload.precision,
+                        .recording = {recording.route, recording.overhead_budget},
+                        .provenance = provenance});
   if (!recognised.ok()) {
     if (!recording.measured.job_modules.empty() || NamesNothing(recording.measured)) {
       recording.notes.push_back(Words(recognised.status()));

@@ -177,10 +177,10 @@ absl::StatusOr<Measured> Measure(const ModelRunTools& tools, const v1::ModelRun&
   return measured;
 }
 
-absl::Status JoinEarlierRun(const ModelRunTools& tools, const std::string& run_id, const Plan& plan,
-                            v1::AnalyticModelReport* report, const Tell& tell) {
+absl::Status JoinEarlierRun(const ModelRunTools& tools, const v1::AnalyticModelReport& measured,
+                            const std::string& run_id, const Plan& plan, v1::AnalyticModelReport* report,
+                            const Tell& tell) {
   tell(v1::RUN_STATE_JOINING, fmt::format("joining the measurement of run {}", run_id), std::nullopt);
-  DSOCR_ASSIGN_OR_RETURN(const v1::AnalyticModelReport measured, MeasuredReportOf(run_id, tools.store));
   DSOCR_RETURN_IF_ERROR(CheckComparable(plan.input, measured));
   JoinStored(measured, run_id, report);
   return tools.planner->Republish(plan, *report);
@@ -233,18 +233,22 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
   const PageSource source = SourceOf(request);
   DSOCR_RETURN_IF_ERROR(ApplyImage(RunnerPath(tools), source, request.request(), stop, &plan));
   DSOCR_RETURN_IF_ERROR(tools.planner->LoadOperators(request.request(), stop, &plan));
+  v1::Provenance& provenance = plan.input.provenance;
+  std::optional<v1::AnalyticModelReport> earlier;
+  if (request.request().has_profile_run_id()) {
+    DSOCR_ASSIGN_OR_RETURN(earlier, MeasuredReportOf(request.request().profile_run_id(), tools.store));
+    *provenance.mutable_weights() = earlier->provenance().weights();
+  } else if (!catalog::HasWeights(request.request().model_dir())) {
+    provenance.mutable_weights()->set_random_seed(request.random_seed());
+  }
   const std::string& calibration = request.request().calibration();
   if (calibration.empty() && !plan.target.runner_device.empty() && !request.request().has_profile_run_id()) {
     DSOCR_RETURN_IF_ERROR(CalibrateOnce(tools, plan, stop, tell));
   }
   tell(v1::RUN_STATE_PREDICTING, "predicting", std::nullopt);
   DSOCR_RETURN_IF_ERROR(tools.planner->Calibrate(calibration, &plan));
-  v1::Provenance& provenance = plan.input.provenance;
   provenance.set_warmup(request.warmup());
   provenance.set_repeats(RepeatsOf(request));
-  if (!catalog::HasWeights(request.request().model_dir())) {
-    provenance.mutable_weights()->set_random_seed(request.random_seed());
-  }
   DSOCR_ASSIGN_OR_RETURN(const analytic::Prediction prediction,
                          analytic::Predict(plan.input.model, plan.input.workload, plan.input.device));
   if (!request.request().has_profile_run_id()) {
@@ -256,8 +260,8 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
   }
   DSOCR_ASSIGN_OR_RETURN(v1::AnalyticModelReport report, tools.planner->Publish(plan, /*digest=*/""));
   run->set_artifacts_dir(ArtifactsDirOf(report));
-  if (request.request().has_profile_run_id()) {
-    return JoinEarlierRun(tools, request.request().profile_run_id(), plan, &report, tell);
+  if (earlier) {
+    return JoinEarlierRun(tools, *earlier, request.request().profile_run_id(), plan, &report, tell);
   }
   tell(v1::RUN_STATE_LOADING, "starting dsocr-runner", std::nullopt);
   DSOCR_ASSIGN_OR_RETURN(const Measured measured, Measure(tools, request, plan, prediction, stop, tell, &provenance));

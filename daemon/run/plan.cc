@@ -110,16 +110,18 @@ store::CalibrationKey Planner::CalibrationKeyOf(const calibrate::Target& target,
 }
 
 absl::Status Planner::Calibrate(const std::string& request, Plan* plan) const {
-  if (request == "none") {
-    plan->input.device = plan->target.figures;
-    plan->input.provenance.clear_calibration_id();
-    return absl::OkStatus();
+  report::ReportInput& input = plan->input;
+  calibrate::Calibrated calibrated = {.device = plan->target.figures, .routing = std::nullopt};
+  if (request != "none") {
+    const store::CalibrationKey key = CalibrationKeyOf(plan->target, input.workload.precision);
+    DSOCR_ASSIGN_OR_RETURN(calibrated, calibrate::ApplyCalibration(plan->target.figures, request, key, store_));
   }
-  const store::CalibrationKey key = CalibrationKeyOf(plan->target, plan->input.workload.precision);
-  DSOCR_ASSIGN_OR_RETURN(plan->input.device, calibrate::ApplyCalibration(plan->target.figures, request, key, store_));
-  plan->input.provenance.clear_calibration_id();
-  if (!plan->input.device.calibration_id.empty()) {
-    plan->input.provenance.set_calibration_id(plan->input.device.calibration_id);
+  input.device = std::move(calibrated.device);
+  plan->routing = std::move(calibrated.routing);
+  input.routing_note = calibrate::UseRouting(plan->routing, input.provenance.weights(), &input.model);
+  input.provenance.clear_calibration_id();
+  if (!input.device.calibration_id.empty()) {
+    input.provenance.set_calibration_id(input.device.calibration_id);
   }
   return absl::OkStatus();
 }
@@ -180,6 +182,11 @@ absl::StatusOr<v1::DeepSeekOCRAnalyticAccepted> Planner::RunAnalytic(const v1::D
   absl::MutexLock lock(&publish_mutex_);
   DSOCR_ASSIGN_OR_RETURN(Plan plan, Resolve(request, caller));
   DSOCR_RETURN_IF_ERROR(LoadOperators(request, StopSource(), &plan));
+  std::optional<v1::AnalyticModelReport> measured;
+  if (request.has_profile_run_id()) {
+    DSOCR_ASSIGN_OR_RETURN(measured, MeasuredReportOf(request.profile_run_id(), store_));
+    *plan.input.provenance.mutable_weights() = measured->provenance().weights();
+  }
   // An analytic report rests on datasheet figures unless a calibration is named (contracts, `--analytic-only`).
   DSOCR_RETURN_IF_ERROR(Calibrate(request.calibration().empty() ? "none" : request.calibration(), &plan));
   v1::DeepSeekOCRAnalyticAccepted accepted;
@@ -193,9 +200,7 @@ absl::StatusOr<v1::DeepSeekOCRAnalyticAccepted> Planner::RunAnalytic(const v1::D
     }
   }
   DSOCR_RETURN_IF_ERROR(NameReport(request, &plan));
-  std::optional<v1::AnalyticModelReport> measured;
-  if (request.has_profile_run_id()) {
-    DSOCR_ASSIGN_OR_RETURN(measured, MeasuredReportOf(request.profile_run_id(), store_));
+  if (measured) {
     DSOCR_RETURN_IF_ERROR(CheckComparable(plan.input, *measured));
   }
   plan.input.provenance.set_duration_ms(absl::ToDoubleMilliseconds(absl::Now() - start));

@@ -12,6 +12,7 @@
 #include "absl/synchronization/mutex.h"
 #include "analytic/prediction.h"
 #include "daemon/calibrate/machine.h"
+#include "daemon/calibrate/routing.h"
 #include "daemon/catalog/operator_snapshot.h"
 #include "daemon/config/current.h"
 #include "daemon/report/report.h"
@@ -26,7 +27,8 @@ namespace dsocr::run {
 struct Plan {
   report::ReportInput input;
   calibrate::Target target;
-  std::string artifacts_root;  // absolute
+  std::optional<calibrate::RecordedRouting> routing;  // of the calibration
+  std::string artifacts_root;                         // absolute
   // What `dsocr-runner analyze` printed, for static_compute.*; or why it was not asked, which they then say.
   absl::StatusOr<std::string> trace = absl::FailedPreconditionError("an analytic report starts no LibTorch process");
   catalog::ArtifactTexts torchinfo;  // made, because the operator snapshot lacks them; they go to the artifacts
@@ -57,7 +59,8 @@ class Planner {
   // What a calibration of the device must have been made for, to hold today.
   store::CalibrationKey CalibrationKeyOf(const calibrate::Target& target, analytic::Precision precision) const;
 
-  // Replaces the device's datasheet figures. `request`: as DeepSeekOCRAnalyticRequest.calibration.
+  // Replaces the device's datasheet figures and the model's even routing, where the calibration has one of its experts
+  // and of the plan's weights. `request`: as DeepSeekOCRAnalyticRequest.calibration.
   absl::Status Calibrate(const std::string& request, Plan* plan) const;
 
   // The runner's traces for AnalyzeStatic, one process at a time; FAILED_PRECONDITION where analyzer.enabled is off.

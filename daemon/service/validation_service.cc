@@ -199,9 +199,10 @@ absl::StatusOr<run::KeptCalibration> ValidationService::FindOrMeasure(const v1::
   } else {
     DSOCR_ASSIGN_OR_RETURN(document, Measure(request, target, key, waiter));
   }
-  if (!recorded.points.empty()) {
+  if (!recorded.points.empty() || recorded.routing) {
     DSOCR_ASSIGN_OR_RETURN(document, calibrate::WithPoints(document, recorded));
-    waiter.tell(fmt::format("{} operators of {} are points, too", recorded.points.size(), recorded.source));
+    waiter.tell(fmt::format("{} operators of {} are points, too{}", recorded.points.size(), recorded.source,
+                            recorded.routing ? ", and its routing of experts is kept" : ""));
   }
   DSOCR_ASSIGN_OR_RETURN(std::string id, calibrate::KeepCalibration(document, key, store_));
   return run::KeptCalibration{std::move(id), std::nullopt};

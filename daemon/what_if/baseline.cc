@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -52,25 +53,28 @@ std::vector<analytic::CalibrationPoint> PointsOf(const v1::AnalyticModelReport& 
 }
 
 // The device with its calibration, or one near it; a note says which.
-absl::StatusOr<analytic::Device> DeviceOf(const v1::AnalyticModelReport& report, const analytic::ModelSpec& model,
-                                          const analytic::Workload& workload, store::Store* store,
-                                          std::vector<std::string>* notes) {
+absl::StatusOr<calibrate::Calibrated> DeviceOf(const v1::AnalyticModelReport& report, const analytic::ModelSpec& model,
+                                               const analytic::Workload& workload, store::Store* store,
+                                               std::vector<std::string>* notes) {
   const v1::Provenance& provenance = report.provenance();
   DSOCR_ASSIGN_OR_RETURN(const analytic::Device datasheet, calibrate::DatasheetOf(provenance.device()));
   if (!provenance.has_calibration_id()) {
-    return datasheet;
+    return calibrate::Calibrated{.device = datasheet, .routing = std::nullopt};
   }
   const std::string& id = provenance.calibration_id();
   const store::CalibrationKey key = {.device_name = provenance.device().name(),
                                      .dtype = provenance.dtype(),
                                      .driver = provenance.device().driver(),
                                      .tool_version = provenance.tool_version()};
-  absl::StatusOr<analytic::Device> calibrated = calibrate::ApplyCalibration(datasheet, id, key, store);
+  absl::StatusOr<calibrate::Calibrated> calibrated = calibrate::ApplyCalibration(datasheet, id, key, store);
   if (!calibrated.ok()) {
     notes->push_back(fmt::format("calibration '{}' is not at hand, the report's own times stand in for it", id));
     DSOCR_RETURN_IF_ERROR(analytic::CheckWorkload(model, workload));
-    return analytic::Calibrate(datasheet, workload.precision,
-                               PointsOf(report, analytic::Explain(model, workload, datasheet)), id);
+    calibrate::Calibrated stand_in;
+    DSOCR_ASSIGN_OR_RETURN(stand_in.device,
+                           analytic::Calibrate(datasheet, workload.precision,
+                                               PointsOf(report, analytic::Explain(model, workload, datasheet)), id));
+    return stand_in;
   }
   return calibrated;
 }
@@ -86,7 +90,10 @@ absl::StatusOr<ReportBaseline> BaselineOf(const v1::AnalyticModelReport& report,
   DSOCR_ASSIGN_OR_RETURN(baseline.model, catalog::ModelOf(report.model()));
   DSOCR_ASSIGN_OR_RETURN(baseline.workload, catalog::WorkloadOf(report.workload()));
   baseline.workload.cuda_graphs = report.provenance().cuda_graphs();
-  DSOCR_ASSIGN_OR_RETURN(baseline.device, DeviceOf(report, baseline.model, baseline.workload, store, &notes));
+  DSOCR_ASSIGN_OR_RETURN(calibrate::Calibrated calibrated,
+                         DeviceOf(report, baseline.model, baseline.workload, store, &notes));
+  baseline.device = std::move(calibrated.device);
+  calibrate::UseRouting(calibrated.routing, report.provenance().weights(), &baseline.model);  // as the report did
   DSOCR_ASSIGN_OR_RETURN(analytic::WhatIf what_if, analytic::WhatIf::Create(std::move(baseline)));
   DSOCR_ASSIGN_OR_RETURN(analytic::ScenarioPrice price, what_if.Price({}));
   if (report::Tflops(price.total_flops) != report.module_metrics(0).total_flops_tflops()) {

@@ -4,9 +4,10 @@ import gzip
 import hashlib
 import json
 import random
+import shutil
 import unittest
 
-from cli import CliTest, TINY
+from cli import FIXTURES, CliTest, TINY
 
 SIZES = {"gemm": ["m", "n", "k"], "attention": ["batch", "seq_q", "seq_kv", "heads", "kv_heads", "head_dim", "causal"],
          "moe": ["tokens", "hidden", "intermediate", "topk", "experts", "routing"]}
@@ -169,6 +170,30 @@ class Calibrate(CliTest):
         self.refused(1, "its dtype is 'fp32'", "--device", "cpu", "--dtype", "bf16", "--run", "latest")
         self.ctl("run", *TINY, "--analytic-only")
         self.refused(1, "no measurement", "--device", "cpu", "--run", "latest")
+
+    def test_a_run_is_predicted_by_the_routing_that_one_before_it_recorded(self):
+        def experts_of(report):
+            of = lambda entries: {entry["module_id"]: entry["launches"] for entry in entries if entry["module_id"].endswith("/moe/experts")}
+            return of(report["module_metrics"]), of(report["module_measurements"])
+        run = lambda *args: json.loads(self.ctl("run", *args, "-o", "json").stdout)
+        first = run(*TINY, "--calibration", "none")
+        self.assertNotIn("routing", first["notes"])
+        talk = self.ctl("calibrate", "--device", "cpu", "--dtype", "fp32", "--run", first["report_id"], "--budget", "1s", "-o", "json")
+        self.assertIn("its routing of experts is kept", talk.stderr)
+        calibration = json.loads(talk.stdout)["calibration_id"]
+        second = run(*TINY)
+        self.assertEqual(second["provenance"]["calibration_id"], calibration)
+        self.assertIn(f"routed experts by the routing of run {first['report_id']}", second["notes"])
+        predicted, measured = experts_of(second)
+        self.assertEqual(predicted, measured)  # the same tokens pick the same experts
+        answer = json.loads(self.ctl("what-if", second["report_id"], "-o", "json").stdout)
+        self.assertEqual(answer["notes"], [])
+        self.assertEqual(answer["baseline"]["total_time_ms"], second["predicted_total_time_ms"])
+        copy = shutil.copytree(FIXTURES / "tiny_a", self.dir / "copy")
+        large_view = ["--base-size", "320", "--image-size", "320", "--crop-mode", "0", "--page", "400x300", "--seq-len", "301", "--dtype", "fp32"]
+        for args, why in ((["--model", FIXTURES / "tiny_b", *large_view], "experts"), (["--model", copy, *TINY[2:]], "weights")):
+            other = run(*args, "--analytic-only", "--device", "cpu", "--calibration", calibration)
+            self.assertIn(f"the routing of run {first['report_id']} is not used: it is of other {why}", other["notes"])
 
     def test_devices_that_are_not_here(self):
         self.refused(1, "device 'l4': not on this machine", "--device", "l4")

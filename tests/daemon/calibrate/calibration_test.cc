@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "analytic/law/device_laws.h"
 #include "daemon/calibrate/law_file.h"
@@ -37,6 +38,34 @@ std::string WithSize(std::string_view size) {
       size);
 }
 
+constexpr std::string_view kFourExperts =
+    R"({{"source": "run r-1", "weights": {{"random_seed": 7}}, "experts_per_token": 2,)"
+    R"( "prefill": [{{"layer": 1, "picks": {}}}], "decode": []}})";
+
+std::string WithRouting(std::string_view routing) {
+  return fmt::format(
+      R"({{"dtype": "bf16", "points": [{{"category": "gemm", "flops": 1, "vector_flops": 0, "bytes": 1, )"
+      R"("launches": 1, "time_ns": 1.5}}], "routing": {}}})",
+      routing);
+}
+std::string WithRouting(std::string_view routing, std::string_view picks) {
+  return WithRouting(fmt::format(fmt::runtime(routing), picks));
+}
+
+TEST(ParseCalibrationTest, ARoutingStandsBesideThePoints) {
+  EXPECT_FALSE(ParseCalibration(kDocument)->routing);
+  const absl::StatusOr<Calibration> calibration = ParseCalibration(WithRouting(kFourExperts, "[2, 2, 1, 1]"));
+  ASSERT_TRUE(calibration.ok()) << calibration.status();
+  ASSERT_TRUE(calibration->routing);
+  EXPECT_EQ(calibration->routing->weights.random_seed(), 7);
+  const analytic::Routing& routing = *calibration->routing->routing;
+  EXPECT_EQ(routing.source, "run r-1");
+  EXPECT_EQ(routing.prefill.tokens(), 3);
+  EXPECT_EQ(routing.prefill.layers()[0].layer, 1);
+  EXPECT_THAT(routing.prefill.layers()[0].picks, ElementsAre(2, 2, 1, 1));
+  EXPECT_EQ(routing.decode.tokens(), 0);
+}
+
 TEST(ParseCalibrationTest, SizesArePartOfAPointWhereItHasThem) {
   EXPECT_EQ(ParseCalibration(kDocument)->points[0].size.kind, "");
   const absl::StatusOr<Calibration> gemm = ParseCalibration(WithSize(R"({"m": 1, "n": 2, "k": 3, "count": 4})"));
@@ -63,6 +92,17 @@ TEST(ParseCalibrationTest, HostileDocumentsAreErrorsThatNameThePath) {
        "points[0].time_ns"},
       {std::string(100'000, '['), "no JSON object"},
       {R"({"dtype": "bf16", "pionts": [], "points": [{}]})", "pionts"},
+      {WithRouting("7"), "routing: not an object"},
+      {WithRouting("{}"), "routing.source: missing"},
+      {WithRouting(
+           R"({"source": "run r-1", "weights": {"seed": 1}, "experts_per_token": 1, "prefill": [], "decode": []})"),
+       "routing.weights.seed: unknown key"},
+      {WithRouting(kFourExperts, "[2, 1, 1, -1]"), "routing.prefill[0].picks: not a list of counts"},
+      {WithRouting(kFourExperts, "[2, 1, 1, 1e3]"), "routing.prefill[0].picks: not a list of counts"},
+      {WithRouting(kFourExperts, "[2, 1, 1, 18446744073709551615]"), "routing.prefill[0].picks: not a list of counts"},
+      {WithRouting(kFourExperts, "[2, 1, 1, 1]"), "routing of layer 1: 5 picks"},
+      {WithRouting(kFourExperts, "[4, 0, 0, 0]"), "routing of layer 1: 4 picks of an expert by 2 tokens"},
+      {WithRouting(kFourExperts, R"({"0": 1})"), "routing.prefill[0].picks: not a list"},
       {WithSize("[]"), "points[0].size"},
       {WithSize("{}"), "points[0].size.batch"},
       {WithSize(R"({"m": 0, "n": 2, "k": 3, "count": 4})"), "points[0].size.m"},
@@ -81,7 +121,9 @@ TEST(ParseCalibrationTest, HostileDocumentsAreErrorsThatNameThePath) {
 class ApplyCalibrationTest : public ::testing::Test {
  protected:
   absl::StatusOr<analytic::Device> Apply(const std::string& request) {
-    return ApplyCalibration(analytic::DeviceCatalogue().front(), request, key_, store_.get());
+    absl::StatusOr<Calibrated> calibrated =
+        ApplyCalibration(analytic::DeviceCatalogue().front(), request, key_, store_.get());
+    return calibrated.ok() ? absl::StatusOr<analytic::Device>(std::move(calibrated->device)) : calibrated.status();
   }
 
   const ScratchDirectory directory_;

@@ -7,6 +7,7 @@
 #include "daemon/calibrate/calibration.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/analytic/routings.h"
 #include "tests/scratch_directory.h"
 
 namespace dsocr::calibrate {
@@ -84,6 +85,41 @@ TEST_F(RunPointsTest, ExpertsAreAPointForOneOfTheirProducts) {
   // 512 tokens x 6 picks over 64 experts are 48 rows: some 2 x 48 x 1280 x 896 flops.
   EXPECT_NEAR(static_cast<double>(point.flops), 2.0 * 48 * 1280 * 896, 1e6);
   EXPECT_NEAR(point.time_ns, 3.3e9 / (11 * 64 * 3), 3.3e9 / (11 * 64 * 3) * 0.01);
+}
+
+TEST_F(RunPointsTest, ExpertsThatWereHitAreThePiecesOfTheirTime) {
+  Measure("prefill/layer[1-11]/moe/experts", 11, "gemm", 3300);
+  for (int64_t layer = 1; layer < 12; ++layer) {  // 512 tokens share twelve experts in every layer
+    v1::ExpertPicks& picks = *report_.mutable_module_measurements(0)->add_expert_picks();
+    picks.set_layer(layer);
+    for (int e = 0; e < 64; ++e) {
+      picks.add_picks(e < 12 ? 256 : 0);
+    }
+  }
+  const absl::StatusOr<RunPoints> recorded = Points();
+  ASSERT_TRUE(recorded.ok()) << recorded.status();
+  ASSERT_TRUE(recorded->routing);
+  EXPECT_EQ(recorded->routing->routing->source, "run r-1");
+  ASSERT_EQ(recorded->points.size(), 1u);
+  EXPECT_DOUBLE_EQ(recorded->points[0].point.time_ns, 3.3e9 / (11 * 12 * 3));
+  EXPECT_EQ(recorded->points[0].point.flops, int64_t{2} * 256 * 1280 * 896);
+
+  report_.mutable_module_measurements(0)->mutable_expert_picks()->RemoveLast();
+  EXPECT_EQ(Points().status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(Points().status().message()), HasSubstr("not of the model's experts"));
+}
+
+TEST_F(RunPointsTest, TheNewestRoutingStaysInTheDocument) {
+  const std::string suite =
+      R"({"dtype": "bf16", "points": [{"category": "gemm", "flops": 1, "vector_flops": 0, "bytes": 1, "launches": 1, "time_ns": 2}]})";
+  RunPoints recorded = {.source = "run:r-1", .points = {}, .routing = RecordedRouting()};
+  recorded.routing->routing = analytic::UnevenRouting(analytic::ModelSpec().decoder, 20, 2);
+  const std::string first = *WithPoints(suite, recorded);
+  recorded.routing->routing = analytic::UnevenRouting(analytic::ModelSpec().decoder, 30, 3);
+  const std::string second = *WithPoints(first, recorded);
+  EXPECT_EQ(ParseCalibration(second)->routing->routing->prefill.tokens(), 30);
+  recorded.routing.reset();  // a run in which nobody counted
+  EXPECT_EQ(*WithPoints(second, recorded), second);
 }
 
 TEST_F(RunPointsTest, WhatWasNotRunAsPredictedIsNoPoint) {

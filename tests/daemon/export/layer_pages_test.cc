@@ -15,6 +15,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/analytic/routings.h"
 #include "tests/daemon/report/sample_join.h"
 
 namespace dsocr::exporter {
@@ -242,6 +243,42 @@ TEST(LayerPages, SummaryHasTotalsPrimitivesExpertsAndCache) {
   const auto cache = TableBelow(summary, "## KV cache");
   EXPECT_EQ(cache[1], (std::vector<std::string>{"prefill", "512", "31,457,280"}));  // 61,440 a position
   EXPECT_EQ(cache.back(), (std::vector<std::string>{"decode step 63, the last", "575", "35,328,000"}));
+}
+
+TEST(LayerPages, ARecordedRoutingIsNamedWhereItDecides) {
+  report::ReportInput input = report::SampleInput();
+  input.model.decoder.routing = analytic::UnevenRouting(input.model.decoder, input.workload.seq_len, 3);
+  const Document document(input);
+  const std::string summary = document.Text("summary.md");
+  EXPECT_THAT(summary,
+              HasSubstr("goes by the routing that run r-1 recorded, over 128 tokens in prefill and 3 in decode"));
+  const auto experts = TableBelow(summary, "## Expected distinct experts");
+  ASSERT_EQ(experts.size(), 3u);
+  EXPECT_EQ(experts[2], (std::vector<std::string>{"decode step", "1", "6", "6"}));
+  EXPECT_LT(std::stod(experts[1][3]), std::stod(experts[1][2]));
+  EXPECT_THAT(document.Text("prefill.layer-1-11.moe.experts.md"), HasSubstr("by the recorded routing"));
+  EXPECT_THAT(Published("dsocr-tiny-v1").Text("prefill.layer-1-11.moe.experts.md"),
+              Not(HasSubstr("by the recorded routing")));
+}
+
+TEST(LayerPages, AMeasurementSaysHowUnevenlyExpertsWerePicked) {
+  Document document(report::SampleInput());
+  v1::ModuleMeasurement& measured = *document.report.add_module_measurements();
+  measured.set_module_id("prefill/layer[1-11]/moe/experts");
+  measured.set_calls(1);
+  measured.set_distinct_experts(12);
+  v1::ExpertPicks& picks = *measured.add_expert_picks();
+  picks.set_layer(7);
+  for (const int64_t of_expert : {3, 3, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1}) {  // six of each of four tokens
+    picks.add_picks(of_expert);
+  }
+  const Origin origin = {document.input.model, document.input.workload, document.input.device};
+  document.pages = LayerPages(document.report, &origin);
+  const auto rows = TableBelow(document.Text("prefill.layer-1-11.moe.experts.md"), "## Measurement");
+  using Row = std::vector<std::string>;
+  EXPECT_THAT(rows, testing::IsSupersetOf(
+                        {Row{"distinct experts a call", "12"}, Row{"of an even routing", "20.83"},
+                         Row{"tokens that picked the busiest expert", "75.0 % (layer 7; of an even routing 9.4 %)"}}));
 }
 
 TEST(LayerPages, AWorkloadThatDecodesNothingHasAllPages) {

@@ -5,6 +5,7 @@
 
 #include "daemon/report/report.h"
 #include "gtest/gtest.h"
+#include "tests/analytic/routings.h"
 #include "tests/daemon/report/sample_join.h"
 
 namespace dsocr::report {
@@ -34,6 +35,9 @@ TEST(InputDigest, ChangesWithEverythingThatDecidesThePrediction) {
         i->model.sam.global_attention_layers = {2, 5, 8};
       },
       [](ReportInput* i) { i->model.decoder.rope_theta = 5000; },
+      [](ReportInput* i) { i->model.decoder.routing = analytic::UnevenRouting(i->model.decoder, 40, 4); },
+      [](ReportInput* i) { i->model.decoder.routing = analytic::UnevenRouting(i->model.decoder, 40, 5); },
+      [](ReportInput* i) { i->routing_note = "the routing of run r-1 is not used"; },
       [](ReportInput* i) { i->config_path = "/elsewhere/config.json"; },
       [](ReportInput* i) { i->hf_revision = "0123"; },
       [](ReportInput* i) { i->workload.profile_id = "mine"; },

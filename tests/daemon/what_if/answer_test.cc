@@ -8,9 +8,11 @@
 #include "absl/status/statusor.h"
 #include "base/status.h"
 #include "daemon/calibrate/calibration.h"
+#include "daemon/calibrate/run_points.h"
 #include "daemon/report/report.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/analytic/routings.h"
 #include "tests/scratch_directory.h"
 
 namespace dsocr::what_if {
@@ -109,7 +111,7 @@ TEST_F(WhatIfAnswer, BaselineOfACalibratedReportNeedsItsCalibration) {
   const auto device = calibrate::ApplyCalibration(*analytic::FindDevice("cpu"), *id, key, store_.get());
   ASSERT_TRUE(device.ok()) << device.status();
   v1::AnalyticModelReport report =
-      ReportOf(analytic::ModelCatalogue().front(), analytic::WorkloadCatalogue().front(), *device);
+      ReportOf(analytic::ModelCatalogue().front(), analytic::WorkloadCatalogue().front(), device->device);
   ExpectBaselineIs(report);
 
   report.mutable_provenance()->set_calibration_id("c-of-another-machine");
@@ -119,6 +121,27 @@ TEST_F(WhatIfAnswer, BaselineOfACalibratedReportNeedsItsCalibration) {
   EXPECT_THAT(response->notes(0), HasSubstr("calibration 'c-of-another-machine' is not at hand"));
   EXPECT_NEAR(response->baseline().total_time_ms() / report.predicted_total_time_ms(), 1, 0.01);
   EXPECT_EQ(response->baseline().total_flops_tflops(), report.module_metrics(0).total_flops_tflops());
+}
+
+TEST_F(WhatIfAnswer, TheRoutingOfTheCalibrationIsThatOfTheReport) {
+  const store::CalibrationKey key{.device_name = "X", .dtype = "bf16", .driver = "", .tool_version = "1"};
+  analytic::ModelSpec model = analytic::ModelCatalogue().front();
+  calibrate::RunPoints recorded = {.source = "run:r-1", .points = {}, .routing = calibrate::RecordedRouting()};
+  recorded.routing->routing = analytic::UnevenRouting(model.decoder, 200, 20);
+  recorded.routing->weights.set_path("/weights");
+  const absl::StatusOr<std::string> document = calibrate::WithPoints(kCalibration, recorded);
+  ASSERT_TRUE(document.ok()) << document.status();
+  const absl::StatusOr<std::string> id = calibrate::KeepCalibration(*document, key, store_.get());
+  ASSERT_TRUE(id.ok()) << id.status();
+  const auto calibrated = calibrate::ApplyCalibration(*analytic::FindDevice("cpu"), *id, key, store_.get());
+  ASSERT_TRUE(calibrated.ok()) << calibrated.status();
+  const analytic::Workload& workload = analytic::WorkloadCatalogue().front();
+  const v1::AnalyticModelReport even = ReportOf(model, workload, calibrated->device);
+  EXPECT_EQ(calibrate::UseRouting(calibrated->routing, v1::Weights(), &model),
+            "routed experts by the routing of run r-1");
+  const v1::AnalyticModelReport report = ReportOf(model, workload, calibrated->device);
+  EXPECT_NE(report.predicted_total_time_ms(), even.predicted_total_time_ms());
+  ExpectBaselineIs(report);
 }
 
 TEST_F(WhatIfAnswer, FindsADeviceByItsDriversName) {
