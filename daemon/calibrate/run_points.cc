@@ -169,7 +169,8 @@ absl::StatusOr<RunPoints> PointsOfRun(const v1::AnalyticModelReport& report, con
   if (recorded.routing) {
     model.decoder.routing = recorded.routing->routing;
   }
-  DSOCR_ASSIGN_OR_RETURN(const analytic::Workload workload, catalog::WorkloadOf(report.workload()));
+  DSOCR_ASSIGN_OR_RETURN(analytic::Workload workload, catalog::WorkloadOf(report.workload()));
+  workload.cuda_graphs = report.provenance().cuda_graphs();
   DSOCR_RETURN_IF_ERROR(CheckWorkload(model, workload));
   absl::flat_hash_map<std::string, const v1::ModuleMeasurement*> measured;
   for (const v1::ModuleMeasurement& measurement : report.module_measurements()) {

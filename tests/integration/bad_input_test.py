@@ -57,7 +57,7 @@ class Refusals(CliTest):
             self.refused(3, "cuda:0", "run", *TINY, "--device", "cuda:0")
 
     def test_cuda_graphs_on_a_cpu(self):
-        self.refused(2, "cuda_graphs: device 'cpu' has none; run on cuda:N", "run", *TINY, "--device", "cpu", "--cuda-graphs")
+        self.refused(2, "cuda_graphs: device 'cpu' has none; choose a GPU", "run", *TINY, "--device", "cpu", "--cuda-graphs")
 
     def test_an_artifacts_directory_without_permission(self):
         locked = self.dir / "file-not-directory"
