@@ -30,7 +30,9 @@ absl::Status CheckLayer(const LayerPicks& layer, const LayerPicks& first, int64_
       return BadLayer(layer, fmt::format("{} picks of an expert, expected 0 to {}", picks, StageRouting::kMostTokens));
     }
   }
-  const auto sum_of = [](const LayerPicks& of) { return std::accumulate(of.picks.begin(), of.picks.end(), int64_t{0}); };
+  const auto sum_of = [](const LayerPicks& of) {
+    return std::accumulate(of.picks.begin(), of.picks.end(), int64_t{0});
+  };
   const int64_t sum = sum_of(layer);
   if (sum != sum_of(first) || sum % experts_per_token != 0 || sum / experts_per_token > StageRouting::kMostTokens) {
     return BadLayer(layer, fmt::format("{} picks, expected {} of each of at most {} tokens, and as many in every layer",
@@ -65,7 +67,8 @@ const StageRouting& StageOf(const Routing& routing, bool is_prefill) {
 
 absl::StatusOr<StageRouting> StageRouting::Of(std::vector<LayerPicks> layers, int64_t experts_per_token) {
   if (experts_per_token < 1) {
-    return absl::InvalidArgumentError(fmt::format("routing: {} experts a token, expected 1 or more", experts_per_token));
+    return absl::InvalidArgumentError(
+        fmt::format("routing: {} experts a token, expected 1 or more", experts_per_token));
   }
   for (size_t i = 0; i < layers.size(); ++i) {
     if (layers[i].layer < 0 || (i > 0 && layers[i].layer <= layers[i - 1].layer)) {

@@ -4,7 +4,8 @@
 // Of n recorded tokens expert e had n_e. T tokens drawn from them miss it with the probability
 //
 //   T <= n    C(n - n_e, T) / C(n, T)                       without replacement: rarefaction (Hurlbert, Ecology 52(4),
-//                                                           1971), unbiased; T = n gives what was counted, T = 1 gives k
+//                                                           1971), unbiased; T = n gives what was counted, T = 1 gives
+//                                                           k
 //   T >  n    0 if n_e > 0, else (1 - u)^(T - n),           u = min(f1 / (n f0), k / E): of f0 experts that none picked
 //                                                           and f1 that one picked (Good, Biometrika 40, 1953)
 //

@@ -51,7 +51,7 @@ struct NodeSpec {
   // Leaves only.
   std::vector<LeafOperator> operators = {};
   std::function<double(const Frame&)> experts_hit = nullptr;  // of routed experts: how many of them a pass hits
-  int64_t parameters = 0;                            // of one instance
+  int64_t parameters = 0;                                     // of one instance
   bool is_outside_stages = false;                    // the parameters are rows set among tokens, not a stage's weights
   Dims kv_cache = {};                                // elements added to the cache by one call
   std::function<bool(const Frame&)> runs = nullptr;  // null: in every pass

@@ -329,7 +329,8 @@ OperatorDescription DescriptionOf(const GroupedGemm& op, Precision precision) {
            "$C_x = A_x B_x$ for each expert $x$ that has tokens; $A_x$ holds the rows of its tokens, $r$ among all "
            "experts, and $B_x$ is $k \\times n$");
   const Expression distinct = w.Symbol(
-      "D", op.hit_is_recorded ? "distinct experts hit, by the recorded routing" : "distinct experts hit, in expectation",
+      "D",
+      op.hit_is_recorded ? "distinct experts hit, by the recorded routing" : "distinct experts hit, in expectation",
       op.groups);
   const Expression r = w.Symbol("r", "rows: tokens times experts a token", op.rows);
   const Expression n = w.Symbol("n", "columns: output features", op.n);
@@ -348,7 +349,8 @@ OperatorDescription DescriptionOf(const GroupedGemm& op, Precision precision) {
   w->pieces = g + (1 - g) * distinct;
   w->assumptions =
       op.hit_is_recorded
-          ? "rows spread evenly over the experts that are hit; FLOPs do not depend on how they spread, the weights read do"
+          ? "rows spread evenly over the experts that are hit; FLOPs do not depend on how they spread, the weights "
+            "read do"
           : "tokens spread evenly over the experts; FLOPs do not depend on how they spread, the weights read do";
   w->source = kFlopCounter;
   return w.Take();

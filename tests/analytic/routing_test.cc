@@ -99,7 +99,8 @@ TEST(StageRouting, FewRecordedTokensSayWhatManyOthersDo) {
       expected += Recorded({picks}, kPicks).DistinctExperts(tokens) / kRecords;
       happened += static_cast<double>(DistinctOf(Route(tokens, kExperts, kPicks, 0.8, random), tokens)) / kRecords;
       for (const int64_t n : picks) {
-        with_replacement += (1 - std::pow(1 - static_cast<double>(n) / kTokens, static_cast<double>(tokens))) / kRecords;
+        with_replacement +=
+            (1 - std::pow(1 - static_cast<double>(n) / kTokens, static_cast<double>(tokens))) / kRecords;
       }
     }
     EXPECT_NEAR(expected, happened, 0.005 * happened) << tokens;
@@ -182,11 +183,10 @@ TEST(StageRouting, RefusesPicksThatCannotBe) {
 std::shared_ptr<const Routing> RoutingOfTinyA() {
   const std::vector<LayerPicks> prefill = {{1, {40, 40, 20, 10, 5, 4, 1, 0}}, {2, {40, 40, 40, 0, 0, 0, 0, 0}}};
   const std::vector<LayerPicks> decode = {{1, {2, 2, 1, 1, 0, 0, 0, 0}}, {2, {2, 2, 2, 0, 0, 0, 0, 0}}};
-  return std::make_shared<const Routing>(
-      Routing{.source = "run r-1",
-              .experts_per_token = 3,
-              .prefill = *StageRouting::Of(prefill, 3),
-              .decode = *StageRouting::Of(decode, 3)});
+  return std::make_shared<const Routing>(Routing{.source = "run r-1",
+                                                 .experts_per_token = 3,
+                                                 .prefill = *StageRouting::Of(prefill, 3),
+                                                 .decode = *StageRouting::Of(decode, 3)});
 }
 
 TEST(Routing, FitsTheModelThatItIsOf) {

@@ -185,7 +185,7 @@ TEST(Predict, GraphsSpareTheLaunchesOfDecode) {
   const ModuleFigures replayed = DecodeOf(workload, device);
   EXPECT_LT(replayed.time_ns, 0.5 * eager.time_ns);
   EXPECT_NEAR(replayed.idle_ns, 63 * SyncIdleNs(HostOf(device)), 1e-3);  // 64 tokens, the first of them by prefill
-  EXPECT_GT(replayed.io_bytes, eager.io_bytes);  // experts are copied, spans padded
+  EXPECT_GT(replayed.io_bytes, eager.io_bytes);                          // experts are copied, spans padded
 }
 
 TEST(Predict, ACpuHasNoGraphsAndWaitsForNobody) {
