@@ -11,7 +11,7 @@
 //   lead' = max(lead + n (d - h), latency + d + (n - 1) max(d - h, 0))
 //
 // in which the device waits if the second is larger, for the difference. Such maps compose like matrices over (max, +)
-// (Baccelli, Cohen, Olsder, Quadrat, "Synchronization and Linearity", 1992), and where one device waits at all, what
+// (Baccelli, Cohen, Olsder, Quadrat, "Synchronization and Linearity", 1992), and where the device waits at all, what
 // was before it is forgotten: so the layers of a group are run until one ends with the lead that it began with, which
 // takes two or three of them, and the rest are like that one.
 //
