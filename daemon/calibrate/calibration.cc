@@ -168,14 +168,14 @@ absl::StatusOr<Calibration> ParseCalibration(std::string_view json) {
 absl::StatusOr<Calibrated> ApplyCalibration(const analytic::Device& datasheet, const std::string& request,
                                             const store::CalibrationKey& key, store::Store* store) {
   if (request == "none") {
-    return Calibrated{.device = datasheet, .routing = std::nullopt};
+    return Calibrated{.device = datasheet};
   }
   std::string id = request;
   std::string json;
   if (request.empty()) {
     DSOCR_ASSIGN_OR_RETURN(const std::optional<store::StoredCalibration> newest, store->FindCalibration(key));
     if (!newest) {
-      return Calibrated{.device = datasheet, .routing = std::nullopt};
+      return Calibrated{.device = datasheet};
     }
     id = newest->id;
     json = newest->json;
@@ -187,7 +187,7 @@ absl::StatusOr<Calibrated> ApplyCalibration(const analytic::Device& datasheet, c
         return absl::InvalidArgumentError(
             fmt::format("calibration '{}': {}", id, std::string(device.status().message())));
       }
-      return Calibrated{.device = *std::move(device), .routing = std::nullopt};
+      return Calibrated{.device = *std::move(device)};
     }
   } else {
     DSOCR_ASSIGN_OR_RETURN(const store::StoredCalibration stored, store->GetCalibration(request));
@@ -200,23 +200,9 @@ absl::StatusOr<Calibrated> ApplyCalibration(const analytic::Device& datasheet, c
                     id, calibration.dtype, key.dtype));
   }
   const auto precision = calibration.dtype == "fp32" ? analytic::Precision::kFp32 : analytic::Precision::kBf16;
-  Calibrated calibrated = {.device = {}, .routing = std::move(calibration.routing)};
+  Calibrated calibrated = {.device = {}, .routing = std::move(calibration.routing), .probe = calibration.probe};
   DSOCR_ASSIGN_OR_RETURN(calibrated.device, analytic::Calibrate(datasheet, precision, calibration.points, id));
   return calibrated;
-}
-
-std::optional<ProbeTimes> ProbeOf(const std::string& calibration_id, store::Store* store) {
-  absl::StatusOr<std::string> json = absl::NotFoundError("no calibration");
-  if (calibration_id.starts_with('/')) {
-    json = ReadCalibrationFile(calibration_id);
-  } else if (absl::StatusOr<store::StoredCalibration> stored = store->GetCalibration(calibration_id); stored.ok()) {
-    json = std::move(stored->json);
-  }
-  if (!json.ok() || ClaimsToBeLawFile(*json)) {
-    return std::nullopt;
-  }
-  const absl::StatusOr<Calibration> calibration = ParseCalibration(*json);
-  return calibration.ok() ? calibration->probe : std::nullopt;
 }
 
 absl::StatusOr<std::string> KeepCalibration(const std::string& json, const store::CalibrationKey& key,

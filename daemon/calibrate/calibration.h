@@ -32,10 +32,12 @@ struct Calibration {
   std::optional<RecordedRouting> routing;  // of the newest run that was added and had one
 };
 
-// A device as it was measured, and how tokens picked experts there, which is for the model (UseRouting).
+// A device as it was measured, what probes took meanwhile, and how tokens picked experts there, which is for the model
+// (UseRouting).
 struct Calibrated {
   analytic::Device device;
-  std::optional<RecordedRouting> routing;
+  std::optional<RecordedRouting> routing = {};
+  std::optional<ProbeTimes> probe = {};
 };
 
 inline constexpr size_t kMaxCalibrationBytes = 4 << 20;  // some 20'000 points; the runner writes a few hundred
@@ -49,10 +51,6 @@ absl::StatusOr<Calibration> ParseCalibration(std::string_view json);
 // calibration of another dtype. `calibration_id` of the device is empty where none was applied.
 absl::StatusOr<Calibrated> ApplyCalibration(const analytic::Device& datasheet, const std::string& request,
                                             const store::CalibrationKey& key, store::Store* store);
-
-// The probe of the calibration that a device was applied, by Device::calibration_id; nullopt where it has none, as
-// tables of others.
-std::optional<ProbeTimes> ProbeOf(const std::string& calibration_id, store::Store* store);
 
 // What `dsocr-runner calibrate` printed, checked and kept. Returns its id.
 absl::StatusOr<std::string> KeepCalibration(const std::string& json, const store::CalibrationKey& key,

@@ -265,10 +265,9 @@ absl::Status ExecuteModelRun(const ModelRunTools& tools, const v1::ModelRun& req
   }
   tell(v1::RUN_STATE_LOADING, "starting dsocr-runner", std::nullopt);
   DSOCR_ASSIGN_OR_RETURN(const Measured measured, Measure(tools, request, plan, prediction, stop, tell, &provenance));
-  const report::Recording recording = {
-      .route = v1::ROUTE_LAUNCH,
-      .overhead_budget = request.overhead_budget(),
-      .contention = ContentionOf(measured, calibrate::ProbeOf(plan.input.device.calibration_id, tools.store))};
+  const report::Recording recording = {.route = v1::ROUTE_LAUNCH,
+                                       .overhead_budget = request.overhead_budget(),
+                                       .contention = ContentionOf(measured, plan.probe)};
   DSOCR_RETURN_IF_ERROR(report::JoinMeasurement(measured.result, prediction, plan.input, recording, &report));
   report::AddExpertsHit(measured.experts, prediction, &report);
   if (plan.input.device.kind == analytic::DeviceKind::kCpu) {

@@ -111,13 +111,14 @@ store::CalibrationKey Planner::CalibrationKeyOf(const calibrate::Target& target,
 
 absl::Status Planner::Calibrate(const std::string& request, Plan* plan) const {
   report::ReportInput& input = plan->input;
-  calibrate::Calibrated calibrated = {.device = plan->target.figures, .routing = std::nullopt};
+  calibrate::Calibrated calibrated = {.device = plan->target.figures};
   if (request != "none") {
     const store::CalibrationKey key = CalibrationKeyOf(plan->target, input.workload.precision);
     DSOCR_ASSIGN_OR_RETURN(calibrated, calibrate::ApplyCalibration(plan->target.figures, request, key, store_));
   }
   input.device = std::move(calibrated.device);
   plan->routing = std::move(calibrated.routing);
+  plan->probe = calibrated.probe;
   input.routing_note = calibrate::UseRouting(plan->routing, input.provenance.weights(), &input.model);
   input.provenance.clear_calibration_id();
   if (!input.device.calibration_id.empty()) {

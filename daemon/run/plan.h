@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "analytic/prediction.h"
+#include "daemon/calibrate/calibration.h"
 #include "daemon/calibrate/machine.h"
 #include "daemon/calibrate/routing.h"
 #include "daemon/catalog/operator_snapshot.h"
@@ -28,6 +29,7 @@ struct Plan {
   report::ReportInput input;
   calibrate::Target target;
   std::optional<calibrate::RecordedRouting> routing;  // of the calibration
+  std::optional<calibrate::ProbeTimes> probe;         // likewise
   std::string artifacts_root;                         // absolute
   // What `dsocr-runner analyze` printed, for static_compute.*; or why it was not asked, which they then say.
   absl::StatusOr<std::string> trace = absl::FailedPreconditionError("an analytic report starts no LibTorch process");

@@ -59,7 +59,7 @@ absl::StatusOr<calibrate::Calibrated> DeviceOf(const v1::AnalyticModelReport& re
   const v1::Provenance& provenance = report.provenance();
   DSOCR_ASSIGN_OR_RETURN(const analytic::Device datasheet, calibrate::DatasheetOf(provenance.device()));
   if (!provenance.has_calibration_id()) {
-    return calibrate::Calibrated{.device = datasheet, .routing = std::nullopt};
+    return calibrate::Calibrated{.device = datasheet};
   }
   const std::string& id = provenance.calibration_id();
   const store::CalibrationKey key = {.device_name = provenance.device().name(),
