@@ -306,7 +306,7 @@ struct PassTable::Kernel {
     return sum;
   }
 
-  template <bool kIsCpu, bool kKeepsWork>
+  template <bool kIsCpu, bool kKeepsFlops>
   [[gnu::always_inline]] inline bool Run() const {
     const size_t constants = table.first_column_.back() * kLanes;
     const size_t shares_of_peaks = constants + (kIsCpu ? kCpuMatrix : kGpuMatrix) * kLanes;
@@ -339,12 +339,10 @@ struct PassTable::Kernel {
         ns = Max(Max(Max(matrix_ns, vector_ns), memory_ns), launches * rates.min_kernel_ns);
         StoreInTurn(ns, launches, &price->calls[i].device_ns);
       }
-      if (kKeepsWork) {
+      if (kKeepsFlops) {
         // The laws come between the price of a call and that of all.
         StoreInTurn(ns, all_flops, EntryAt(i));
-        for (size_t lane = 0; lane < kLanes; ++lane) {
-          price->work[i + lane] = {flops[lane], vector_flops[lane], bytes[lane], launches[lane]};
-        }
+        Store(flops, price->call_flops.data() + i);
       } else {
         StoreInTurn(ns * calls, all_flops, EntryAt(i));
       }
@@ -359,32 +357,32 @@ struct PassTable::Kernel {
     return std::max(peak_bytes, largest_figure) < kExactLimit;
   }
 
-  [[gnu::always_inline]] inline bool RunAny(bool keeps_work) const {
-    if (keeps_work) {
+  [[gnu::always_inline]] inline bool RunAny(bool keeps_flops) const {
+    if (keeps_flops) {
       return rates.is_cpu ? Run<true, true>() : Run<false, true>();
     }
     return rates.is_cpu ? Run<true, false>() : Run<false, false>();
   }
 
   // Once for any processor and once for wider vectors; neither contracts products and sums, so the bits are the same.
-  bool RunAnywhere(bool keeps_work) const { return RunAny(keeps_work); }
+  bool RunAnywhere(bool keeps_flops) const { return RunAny(keeps_flops); }
 #if defined(__x86_64__)
-  __attribute__((target("avx2"))) bool RunOnAvx2(bool keeps_work) const { return RunAny(keeps_work); }
-  bool RunBest(bool keeps_work) const {
+  __attribute__((target("avx2"))) bool RunOnAvx2(bool keeps_flops) const { return RunAny(keeps_flops); }
+  bool RunBest(bool keeps_flops) const {
     static const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
-    return has_avx2 ? RunOnAvx2(keeps_work) : RunAnywhere(keeps_work);
+    return has_avx2 ? RunOnAvx2(keeps_flops) : RunAnywhere(keeps_flops);
   }
 #else
-  bool RunBest(bool keeps_work) const { return RunAnywhere(keeps_work); }
+  bool RunBest(bool keeps_flops) const { return RunAnywhere(keeps_flops); }
 #endif
 };
 
 bool PassTable::Price(const Frame& frame, const TimeRates& rates, const std::array<double, kSplitCount>& shares,
-                      bool keeps_work, PassPrice* price) const {
+                      bool keeps_flops, PassPrice* price) const {
   price->entries.resize(entries());
   price->calls.resize(entries());
-  if (keeps_work) {
-    price->work.resize(calls_.size());
+  if (keeps_flops) {
+    price->call_flops.resize(calls_.size());
   }
   const double* share_of_class = nullptr;
   std::vector<double> by_class;
@@ -396,7 +394,7 @@ bool PassTable::Price(const Frame& frame, const TimeRates& rates, const std::arr
   }
   const ColumnValues monomials = ValuesOf(frame);
   return Kernel{*this, monomials.data(), rates, share_of_class, static_cast<double>(frame.passes), price}.RunBest(
-      keeps_work);
+      keeps_flops);
 }
 
 bool PassTable::CountFlops(const Frame& frame, PassPrice* price) const {

@@ -51,8 +51,8 @@ struct EntryPrice {
 struct PassPrice {
   std::vector<EntryPrice> entries;
   std::vector<DeviceCall> calls;  // by entry; of a GPU
-  // The work of a call as it was priced, by class; filled only if Price is asked to.
-  std::vector<PieceWork> work;
+  // Of one call on one device, by class, filled up to whole vectors; filled only if Price is asked to.
+  std::vector<double> call_flops;
   std::vector<PredictionError> errors;  // by entry; filled by who asks the laws
   double peak_bytes = 0;                // activations alive in the largest moment
 };
@@ -70,8 +70,8 @@ class PassTable {
   // Prices all classes, with a GPU's calls; the entries of other slots are left alone. `shares` are those that one
   // device has of the work of each Split. False if some figure is not below kExactLimit: nothing in `price` is then to
   // be used.
-  bool Price(const Frame& frame, const TimeRates& rates, const std::array<double, kSplitCount>& shares, bool keeps_work,
-             PassPrice* price) const;
+  bool Price(const Frame& frame, const TimeRates& rates, const std::array<double, kSplitCount>& shares,
+             bool keeps_flops, PassPrice* price) const;
 
   // The FLOPs alone; the other figures of `price` are not to be used. False as above.
   bool CountFlops(const Frame& frame, PassPrice* price) const;

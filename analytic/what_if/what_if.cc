@@ -436,7 +436,7 @@ void WhatIf::Impl::CorrectByLaws(const PassKind& kind, const Frame& frame, PassM
       const LawAnswer& answer = AnswerFor(kind.slots[table.first_slot(i)], frame, &known->answers[i]);
       price->errors[i] = answer.error;
       if (answer.is_known) {
-        ns = std::max(ns * answer.ratio, price->work[i].flops * rates.peak_ns_per_flop);
+        ns = std::max(ns * answer.ratio, price->call_flops[i] * rates.peak_ns_per_flop);
       }
     }
     price->calls[i].device_ns = ns;
