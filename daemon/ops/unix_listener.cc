@@ -25,7 +25,6 @@ namespace {
 
 constexpr mode_t kSocketMode = 0600;
 constexpr mode_t kPrivateDirMode = 0700;
-constexpr int kBacklog = 64;  // connections, not calls: one a client
 // After a failed accept (descriptors used up, say) the pending connection keeps the socket readable; without a pause
 // the loop would spin.
 constexpr absl::Duration kAcceptRetry = absl::Milliseconds(50);
@@ -103,9 +102,11 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Bind(const std::stri
   }
   DSOCR_RETURN_IF_ERROR(RemoveStale(path, address));
   UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  // The mode is set before the socket listens; until then connecting fails for everybody.
+  // The mode is set before the socket listens; until then connecting fails for everybody. The backlog is as long as the
+  // kernel allows: where it is full, a non-blocking connect() is told EAGAIN, which gRPC's client takes for a connection
+  // in progress, and its call fails.
   if (!socket.valid() || ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
-      ::chmod(path.c_str(), kSocketMode) != 0 || ::listen(socket.get(), kBacklog) != 0) {
+      ::chmod(path.c_str(), kSocketMode) != 0 || ::listen(socket.get(), SOMAXCONN) != 0) {
     return Failed("cannot be served", path);
   }
   UniqueFd stop(::eventfd(0, EFD_CLOEXEC));

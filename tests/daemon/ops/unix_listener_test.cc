@@ -5,10 +5,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "absl/synchronization/notification.h"
 #include "gmock/gmock.h"
@@ -22,8 +24,8 @@ using ::testing::HasSubstr;
 
 class UnixListenerTest : public ::testing::Test {
  protected:
-  UniqueFd Connect() const {
-    UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  UniqueFd Connect(int flags = 0) const {
+    UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
     sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
     std::strncpy(address.sun_path, path_.c_str(), sizeof(address.sun_path) - 1);
     return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 ? std::move(fd)
@@ -53,6 +55,17 @@ TEST_F(UnixListenerTest, ConnectionsOfTheSameUserAreHandedOver) {
   const UniqueFd connection = Connect();
   EXPECT_TRUE(connection.valid());
   EXPECT_TRUE(accepted.WaitForNotificationWithTimeout(absl::Seconds(10)));
+}
+
+// As gRPC connects: where the backlog is full, it does not wait for room.
+TEST_F(UnixListenerTest, HundredsMayWaitToBeAccepted) {
+  const auto listener = UnixListener::Bind(path_);
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  std::vector<UniqueFd> waiting;
+  for (int i = 0; i < 400; ++i) {
+    waiting.push_back(Connect(SOCK_NONBLOCK));
+    ASSERT_TRUE(waiting.back().valid()) << "connection " << i << ": " << std::strerror(errno);
+  }
 }
 
 TEST_F(UnixListenerTest, SecondListenerIsRefusedWhileTheFirstLives) {
