@@ -8,12 +8,6 @@ namespace {
 
 constexpr double kNever = -std::numeric_limits<double>::infinity();
 
-// Of the driver and the bus, whatever the GPU: traces of eager jobs show 1.5 to 4 us from a launch's return to its
-// kernel on an idle device, and some 5 us from the last kernel to the host's next call where a value was read back.
-// Rounded; one figure each until a host is calibrated.
-constexpr double kLatencyNs = 2000;
-constexpr double kSyncNs = 5000;
-
 // The group of layers that a leaf is in; -1: none.
 int GroupOf(const ModuleTree& tree, int node) {
   while (node >= 0) {
@@ -59,7 +53,7 @@ double Repeat(int64_t times, double lead, Once once, Keep keep) {
 }  // namespace
 
 HostCosts HostOf(const Device& device) {
-  return {.launch_ns = device.launch_ns, .latency_ns = kLatencyNs, .sync_ns = kSyncNs};
+  return {.launch_ns = device.launch_ns, .latency_ns = kQueueLatencyNs, .sync_ns = device.sync_ns};
 }
 
 StepPlan::StepPlan(const ModuleTree& tree, FrameSet set) {

@@ -14,6 +14,8 @@ constexpr double kMega = 1e6;
 // An eager PyTorch operator from C++: dispatch, library heuristics and driver launch. Public eager traces show 4-6 us
 // with the driver on a fast host; it is a property of the host, so one figure for all GPUs until a host is calibrated.
 constexpr double kEagerLaunchNs = 5000;
+// Where the host reads a value back, eager traces show some 5 us from the last kernel to its next call.
+constexpr double kEagerSyncNs = 5000;
 
 // The smallest kernel with its gap: floors of measured matrix product tables under graph replay, H100 2.52, H200 2.44,
 // A100 2.46, L40S 1.65, B200 1.79, RTX PRO 6000 1.81 us. L4 and RTX 4090 are of the L40S's generation, the RTX 5090 of
@@ -195,6 +197,7 @@ Device Gpu(const GpuRow& row) {
   device.link_bytes_per_s = row.link.gb_per_s * kGiga;
   device.link_latency_ns = row.link.step_ns;
   device.launch_ns = kEagerLaunchNs;
+  device.sync_ns = kEagerSyncNs;
   device.min_kernel_ns = row.min_kernel_ns;
   device.compute_capability = row.silicon.compute_capability;
   device.sm_count = row.silicon.sm_count;

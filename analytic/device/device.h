@@ -31,6 +31,10 @@ struct CalibrationPoint {
   int64_t vector_flops = 0;
   int64_t io_bytes = 0;
   int64_t launches = 1;
+// From the return of a launch to the start of its kernel on an idle GPU. Of the driver and the bus: eager traces show
+// 1.5 to 4 us, whatever the GPU.
+inline constexpr double kQueueLatencyNs = 2000;
+
   double time_ns = 0;
   PointSize size;
 };
@@ -46,6 +50,7 @@ struct Device {
   double matrix_tf32_flops_per_s = 0;
   double vector_flops_per_s = 0;
   double memory_bytes_per_s = 0;
+  double sync_ns = 0;           // of a GPU: from its last kernel's end to the next call of the host that waited for it
   int64_t memory_bytes = 0;
   double link_bytes_per_s = 0;  // to devices of its kind, each way
   double link_latency_ns = 0;   // of one step of a collective

@@ -1,5 +1,6 @@
 #include "daemon/calibrate/calibration.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -105,6 +106,13 @@ absl::StatusOr<Calibration> ReadDocument(std::string_view text) {
   if (reader.Has("device")) {
     if (const Json* device = reader.Object("device")) {
       DSOCR_RETURN_IF_ERROR(ReadDevice(*device, &calibration.device));
+absl::Status ReadHost(const Json& json, HostTimes* host) {
+  ObjectReader reader(json, "host.");
+  reader.Number("launch_ns", std::numeric_limits<double>::min(), kLongestNs, &host->launch_ns);
+  reader.Number("wait_ns", 0, kLongestNs, &host->wait_ns);
+  return reader.Finish();
+}
+
     }
   }
   reader.Text("dtype", &calibration.dtype);
@@ -130,6 +138,11 @@ absl::StatusOr<Calibration> ReadDocument(std::string_view text) {
     if (const Json* routing = reader.Object("routing")) {
       DSOCR_ASSIGN_OR_RETURN(calibration.routing, ParseRouting(*routing));
     }
+  if (reader.Has("host")) {
+    if (const Json* host = reader.Object("host")) {
+      DSOCR_RETURN_IF_ERROR(ReadHost(*host, &calibration.host.emplace()));
+    }
+  }
   }
   const Json* points = reader.Array("points", kMaxPoints);
   if (points != nullptr && points->empty()) {
@@ -209,6 +222,10 @@ absl::StatusOr<std::string> KeepCalibration(const std::string& json, const store
                                             store::Store* store) {
   DSOCR_ASSIGN_OR_RETURN(const Calibration calibration, ParseCalibration(json));
   if (calibration.dtype != key.dtype) {
+  if (calibration.host && datasheet.kind == analytic::DeviceKind::kCuda) {
+    calibrated.device.launch_ns = calibration.host->launch_ns;
+    calibrated.device.sync_ns = std::max(0.0, calibration.host->wait_ns - analytic::kQueueLatencyNs);
+  }
     return Malformed(fmt::format("dtype: '{}', expected '{}'", calibration.dtype, key.dtype));
   }
   const std::string id = store::NewId("c");

@@ -22,12 +22,20 @@ struct ProbeTimes {
   double copy_ns = 0;
 };
 
+// What a GPU's host took: to launch an operator, and from a kernel's end that it waited for to the next one's start,
+// less that launch.
+struct HostTimes {
+  double launch_ns = 0;
+  double wait_ns = 0;
+};
+
 struct Calibration {
   v1::DeviceInfo device;
   std::string dtype;                      // fp32, bf16
   std::string torch_version;              // empty in older documents
   std::optional<double> discarded_share;  // of samples: another took part of the device; nullopt in older documents
-  std::optional<ProbeTimes> probe;        // where the device was quiet; nullopt in older documents
+  std::optional<ProbeTimes> probe;        // medians; nullopt in older documents
+  std::optional<HostTimes> host;          // of a GPU; nullopt in older documents
   std::vector<analytic::CalibrationPoint> points;
   std::optional<RecordedRouting> routing;  // of the newest run that was added and had one
 };

@@ -87,6 +87,7 @@ void AddDevice(const analytic::Device& device, Canonical* out) {
   out->Add("memory_bytes_per_s", device.memory_bytes_per_s);
   out->Add("memory_bytes", device.memory_bytes);
   out->Add("launch_ns", device.launch_ns);
+  out->Add("sync_ns", device.sync_ns);
   out->Add("min_kernel_ns", device.min_kernel_ns);
   out->Add("device_source", device.source);
   out->Add("calibration_id", device.calibration_id);

@@ -65,10 +65,7 @@ struct Point {
 };
 
 // Points that are measured in turn, one call each, so that each finds the caches as its neighbours leave them.
-struct Group {
-  std::vector<Point> points;
-  int turns = 2;  // of a visit
-};
+using Group = std::vector<Point>;
 
 struct Suite {
   std::vector<Group> groups;

@@ -3,6 +3,7 @@
 #include <torch/version.h>
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
@@ -42,6 +43,19 @@ Json ToJson(const MeasuredPoint& point) {
 // "sam window qkv" of "sam 640 window qkv".
 std::string OperatorOf(const std::string& name) {
   const size_t from = name.find(' ');
+// What a launch takes of the host, on average over the operators of a step of decode, where it is what decides.
+double LaunchNs(const std::vector<MeasuredPoint>& points) {
+  double host_ns = 0;
+  double launches = 0;
+  for (const MeasuredPoint& point : points) {
+    if (point.name.starts_with("decode ")) {
+      host_ns += point.host_ns;
+      launches += static_cast<double>(point.work.launches);
+    }
+  }
+  return launches > 0 ? host_ns / launches : 0;
+}
+
   return name.substr(0, from) + name.substr(name.find(' ', from + 1));
 }
 
@@ -49,7 +63,7 @@ std::string OperatorOf(const std::string& name) {
 std::vector<Group> WithoutTwins(std::vector<Group> groups) {
   std::set<std::tuple<std::string, int64_t, int64_t>> seen;
   for (Group& group : groups) {
-    std::erase_if(group.points, [&seen](const Point& point) {
+    std::erase_if(group, [&seen](const Point& point) {
       return !seen.emplace(OperatorOf(point.name), point.work.flops, point.work.bytes).second;
     });
   }
@@ -59,34 +73,20 @@ std::vector<Group> WithoutTwins(std::vector<Group> groups) {
 }  // namespace
 
 Suite PublishedSuite(const Bench& bench) {
-  constexpr int kShortTurns = 6;  // short operators: more samples for the same time
-  std::vector<Group> groups = {{DecoderPoints(bench, 1, 512), kShortTurns},
-                               {ClipPoints(bench, 10)},
-                               {SamPoints(bench, 640)},
-                               {DecoderPoints(bench, 512, 512)},
-                               {ClipPoints(bench, 16)},
-                               {SamPoints(bench, 1024)},
-                               {DecoderPoints(bench, 128, 128)}};
+  std::vector<Group> groups = {DecoderPoints(bench, 1, 512),   ClipPoints(bench, 10), SamPoints(bench, 640),
+                               DecoderPoints(bench, 512, 512), ClipPoints(bench, 16), SamPoints(bench, 1024),
+                               DecoderPoints(bench, 128, 128)};
   const size_t usual = groups.size();
-  const std::vector<Group> smaller = {{ProductPoints(bench), kShortTurns},
-                                      {ClipPoints(bench, 2), kShortTurns},
-                                      {SamPoints(bench, 64), kShortTurns},
-                                      {DecodeCorePoints(bench, 64), kShortTurns}};
-  const std::vector<Group> between_and_beyond = {{DecodeCorePoints(bench, 2048), kShortTurns},
-                                                 {DecoderPoints(bench, 1024, 1024)},
-                                                 {DecoderPoints(bench, 32, 32)},
-                                                 {ClipPoints(bench, 20)},
-                                                 {SamPoints(bench, 256)},
-                                                 {DecoderPoints(bench, 256, 256)},
-                                                 {ClipPoints(bench, 8)},
-                                                 {SamPoints(bench, 512)},
-                                                 {DecoderPoints(bench, 64, 64)},
-                                                 {ClipPoints(bench, 10, 3)},
-                                                 {SamPoints(bench, 640, 3)},
-                                                 {DecoderPoints(bench, 2048, 2048)},
-                                                 {ClipPoints(bench, 10, 9)},
-                                                 {SamPoints(bench, 1280)},
-                                                 {SamPoints(bench, 640, 9)}};
+  const std::vector<Group> smaller = {ProductPoints(bench), ClipPoints(bench, 2), SamPoints(bench, 64),
+                                      DecodeCorePoints(bench, 64)};
+  const std::vector<Group> between_and_beyond = {DecodeCorePoints(bench, 2048), DecoderPoints(bench, 1024, 1024),
+                                                 DecoderPoints(bench, 32, 32),  ClipPoints(bench, 20),
+                                                 SamPoints(bench, 256),         DecoderPoints(bench, 256, 256),
+                                                 ClipPoints(bench, 8),          SamPoints(bench, 512),
+                                                 DecoderPoints(bench, 64, 64),  ClipPoints(bench, 10, 3),
+                                                 SamPoints(bench, 640, 3),      DecoderPoints(bench, 2048, 2048),
+                                                 ClipPoints(bench, 10, 9),      SamPoints(bench, 1280),
+                                                 SamPoints(bench, 640, 9)};
   groups.insert(groups.end(), smaller.begin(), smaller.end());
   groups.insert(groups.end(), between_and_beyond.begin(), between_and_beyond.end());
   return {WithoutTwins(std::move(groups)), usual};
@@ -97,8 +97,13 @@ int RunCalibrate(at::Device device, const DeviceInfo& info, at::ScalarType dtype
   const double start = clock();
   Bench bench(device, dtype);
   SpeedProbe probe(device);
-  const Measurement measured =
-      Measure(PublishedSuite(bench), bench, budget_s - (clock() - start), clock, [&probe] { return probe.Measure(); });
+  std::optional<GpuTimer> gpu;
+  if (!device.is_cpu()) {
+    gpu.emplace(device);
+  }
+  const Timer timer = gpu ? Timer([&gpu](const Body& body) { return gpu->Time(body); }) : CpuTimer(clock);
+  const Measurement measured = Measure(PublishedSuite(bench), bench, budget_s - (clock() - start), clock, timer,
+                                       [&probe] { return probe.Measure(); });
   Json document;
   document["device"] = {{"name", info.name}, {"kind", info.kind}, {"driver", info.driver}, {"cores", info.cores}};
   document["dtype"] = dtype == at::kFloat ? "fp32" : "bf16";
@@ -108,6 +113,9 @@ int RunCalibrate(at::Device device, const DeviceInfo& info, at::ScalarType dtype
   document["discarded_share"] = measured.discarded_share;
   document["points"] = Json::array();
   for (const MeasuredPoint& point : measured.points) {
+  if (gpu) {
+    document["host"] = {{"launch_ns", LaunchNs(measured.points)}, {"wait_ns", gpu->WaitSeconds() * kNsPerSecond}};
+  }
     document["points"].push_back(ToJson(point));
   }
   out << document.dump() << std::endl;

@@ -3,26 +3,40 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
-#include <iterator>
+#include <limits>
 #include <map>
+#include <utility>
 
 namespace dsocr::model {
 namespace {
 
-// More do not move the median on a quiet machine: 5 and 10 agree within 2 % for points over 1 ms (2 cores of an EPYC,
-// bf16).
-constexpr int kEnoughSamples = 8;
+// A point is known well enough when its median has this standard error, as far as so many samples can tell.
+constexpr double kEnoughError = 0.01;
+constexpr size_t kFewestSamples = 5;
 
-// Calls between two synchronisations on a GPU: the host runs ahead, as it does in the model.
-constexpr int kBurst = 16;
+// A sample counts if the device was at most so much slower than usual beside it. Less is noise that requests meet as
+// well, and that medians even out: to leave out all that a probe found 3 % slow costs more samples than it corrects. Of
+// two calibrations after each other points were 24 % apart that way, and are 12 % (root mean square; 2 cores of an EPYC
+// that others use as well).
+constexpr double kMostSlowdown = 2;
+
+// No sample is more than so many medians long when means are taken: what a page fault or a lost core adds to one call
+// is no property of the operator.
+constexpr double kLongestSample = 2;
+
+// Of each point in turn, in one visit; the operands are made and a first call is wasted for each visit.
+constexpr int kTurns = 2;
+// Of the points of the usual groups, before others are measured at all.
+constexpr int kUsualTurns = 5;
 
 // Between two probes: seconds, and for so many times the last probe where that is more.
 constexpr double kProbeIntervalS = 2;
 constexpr double kProbeIntervalRatio = 10;
 
 struct Sample {
-  double seconds = 0;  // of a call
+  Burst burst;
   size_t stretch = 0;  // of the speed log
 };
 
@@ -30,16 +44,52 @@ struct Series {
   const Point* point = nullptr;
   std::vector<Sample> samples;
   Body body;          // made at the first turn of a visit
-  double last_s = 0;  // of the last sample as a whole, a burst where it is one
+  double last_s = 0;  // of the last burst as a whole
+};
+
+struct Visited {
+  std::vector<Series> series;
+  int turns = 0;         // so far
+  double turn_s = 0;     // how long one took in the last visit, with its share of what a visit costs
+  bool is_done = false;  // every point is known, or there was no time for any
 };
 
 // What the model does most in it: arithmetic where there is any, else traffic.
 double Amount(const Work& work) { return static_cast<double>(work.flops > 0 ? work.flops : work.bytes); }
 
+// Seconds of the samples beside which the device was at most so many times as slow as usual, sorted.
+std::vector<double> SortedSeconds(const std::vector<Sample>& samples, const SpeedLog& log, double slowdown) {
+  std::vector<double> seconds;
+  for (const Sample& sample : samples) {
+    if (log.Slowdown(sample.stretch) <= slowdown) {
+      seconds.push_back(sample.burst.call_s);
+    }
+  }
+  std::ranges::sort(seconds);
+  return seconds;
+}
+
+// REQUIRES: sorted, not empty.
+double Median(const std::vector<double>& sorted) { return sorted[(sorted.size() - 1) / 2]; }
+
+// The standard error of a median is half of what lies within as many places of it as half the root of their number,
+// however they are distributed.
+bool IsKnown(const std::vector<Sample>& samples, const SpeedLog& log) {
+  const std::vector<double> seconds = SortedSeconds(samples, log, kMostSlowdown);
+  if (seconds.size() < kFewestSamples) {
+    return false;
+  }
+  const auto last = static_cast<double>(seconds.size() - 1);
+  const double places = std::sqrt(static_cast<double>(seconds.size()));
+  const double low = seconds[static_cast<size_t>(std::floor((last - places) / 2))];
+  const double high = seconds[static_cast<size_t>(std::ceil((last + places) / 2))];
+  return (high - low) / 2 <= kEnoughError * Median(seconds);
+}
+
 class Session {
  public:
-  Session(Bench& bench, double budget_s, const Clock& clock, const std::function<Speed()>& probe)
-      : bench_(bench), clock_(clock), probe_(probe), calls_(bench.device().is_cpu() ? 1 : kBurst) {
+  Session(Bench& bench, double budget_s, const Clock& clock, const Timer& timer, const std::function<Speed()>& probe)
+      : bench_(bench), clock_(clock), timer_(timer), probe_(probe) {
     const double start_s = clock();
     end_s_ = start_s + budget_s - Probe();  // the last probe takes as long
   }
@@ -55,18 +105,27 @@ class Session {
     return end_s - start_s;
   }
 
-  // Whether there was time for a sample of any of them.
-  bool Visit(const std::vector<Series*>& series, int turns) {
+  // A turn or more of each point that is not known yet.
+  void Visit(Visited& group, int turns) {
+    const double start_s = clock_();
+    std::vector<Series*> lacking;
+    for (Series& one : group.series) {
+      if (!IsKnown(one.samples, log_)) {
+        lacking.push_back(&one);
+      }
+    }
     bool has_time = false;
     for (int turn = 0; turn < turns; ++turn) {
-      for (Series* one : series) {
+      for (Series* one : lacking) {
         has_time = Take(*one) || has_time;
       }
     }
-    for (Series* one : series) {
+    for (Series* one : lacking) {
       one->body = nullptr;
     }
-    return has_time;
+    group.turns += turns;
+    group.turn_s = (clock_() - start_s) / turns;
+    group.is_done = !has_time;
   }
 
  private:
@@ -94,126 +153,133 @@ class Session {
       return kSpread * series.last_s;
     }
     const auto rate = slowest_seconds_.find(series.point->category);
-    return rate == slowest_seconds_.end() ? 0 : kSpread * rate->second * Amount(series.point->work) * calls_;
+    return rate == slowest_seconds_.end() ? 0 : kSpread * rate->second * Amount(series.point->work);
   }
 
-  // Seconds of one call.
-  double Run(Series& series) {
+  Burst Run(Series& series) {
     constexpr double kTellingAmount = 1e7;  // smaller operators are mostly overhead
-    bench_.Synchronize();
-    const double start = clock_();
-    for (int i = 0; i < calls_; ++i) {
-      series.body();
-    }
-    bench_.Synchronize();
-    series.last_s = clock_() - start;
+    const Burst burst = timer_(series.body);
+    series.last_s = burst.wall_s;
     if (const double amount = Amount(series.point->work); amount >= kTellingAmount) {
       double& slowest = slowest_seconds_[series.point->category];
-      slowest = std::max(slowest, series.last_s / (amount * calls_));
+      slowest = std::max(slowest, burst.wall_s / amount);
     }
-    return series.last_s / calls_;
+    return burst;
   }
 
   Bench& bench_;
   const Clock& clock_;
+  const Timer& timer_;
   const std::function<Speed()>& probe_;
-  const int calls_;
   double end_s_ = 0;
   double next_probe_s_ = 0;
   SpeedLog log_;
-  std::map<std::string, double> slowest_seconds_;  // for one flop, or one byte, by category
+  std::map<std::string, double> slowest_seconds_;  // of a burst, for one flop or byte of a call, by category
 };
 
-auto QuietCount(const std::vector<Sample>& samples, const SpeedLog& log) {
-  return std::count_if(samples.begin(), samples.end(), [&](const Sample& s) { return log.IsQuiet(s.stretch); });
-}
-
-// The median over quiet samples, else over those that were disturbed least. REQUIRES: at least one sample.
-double TimeOf(const std::vector<Sample>& samples, const SpeedLog& log) {
-  double best = log.Slowdown(samples.front().stretch);
-  for (const Sample& sample : samples) {
-    best = std::min(best, log.Slowdown(sample.stretch));
-  }
-  const double limit = best <= SpeedLog::kQuietRatio ? SpeedLog::kQuietRatio : best * SpeedLog::kQuietRatio;
+// Of all samples: neighbours of a GPU are not neighbours of its host.
+double HostSeconds(const std::vector<Sample>& samples) {
   std::vector<double> seconds;
   for (const Sample& sample : samples) {
-    if (log.Slowdown(sample.stretch) <= limit) {
-      seconds.push_back(sample.seconds);
-    }
+    seconds.push_back(sample.burst.host_s);
   }
-  const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>((seconds.size() - 1) / 2);
-  std::nth_element(seconds.begin(), middle, seconds.end());
-  return *middle;
+  std::ranges::sort(seconds);
+  return Median(seconds);
 }
 
-Measurement Summary(const std::vector<std::vector<Series>>& series, const SpeedLog& log) {
+// What times add to each other with, over their medians: times of a request are summed, and noise makes calls longer,
+// never shorter. The median of a point scatters less than its mean, and noise is of the machine and not of the point:
+// so the mean over its median is one figure for all, the geometric mean of those of the points. 1.04 to 1.05 on 2 cores
+// of an EPYC that others use as well.
+class Skew {
+ public:
+  void Add(const std::vector<double>& sorted) {  // not empty
+    const double longest = kLongestSample * Median(sorted);
+    double sum = 0;
+    for (const double seconds : sorted) {
+      sum += std::min(seconds, longest);
+    }
+    sum_ += std::log(sum / static_cast<double>(sorted.size()) / Median(sorted));
+    ++count_;
+  }
+  double Mean() const { return count_ > 0 ? std::exp(sum_ / count_) : 1; }
+
+ private:
+  double sum_ = 0;
+  int count_ = 0;
+};
+
+Measurement Summary(const std::vector<Visited>& groups, const SpeedLog& log) {
   Measurement measurement;
-  measurement.speed = log.Quiet();
-  std::ptrdiff_t samples = 0;
-  std::ptrdiff_t quiet = 0;
-  for (const std::vector<Series>& group : series) {
-    for (const Series& one : group) {
+  measurement.speed = log.Median();
+  Skew skew;
+  size_t samples = 0;
+  size_t counted = 0;
+  for (const Visited& group : groups) {
+    for (const Series& one : group.series) {
       if (one.samples.empty()) {
         continue;
       }
-      samples += std::ssize(one.samples);
-      quiet += QuietCount(one.samples, log);
+      std::vector<double> seconds = SortedSeconds(one.samples, log, kMostSlowdown);
+      samples += one.samples.size();
+      counted += seconds.size();
+      if (seconds.size() >= kFewestSamples) {
+        skew.Add(seconds);
+      }
+      if (seconds.empty()) {
+        seconds = SortedSeconds(one.samples, log, std::numeric_limits<double>::infinity());
+      }
       const Point& point = *one.point;
-      measurement.points.push_back(
-          {point.category, point.name, point.work, point.size, std::max(1.0, TimeOf(one.samples, log) * kNsPerSecond)});
+      measurement.points.push_back({point.category, point.name, point.work, point.size, Median(seconds) * kNsPerSecond,
+                                    HostSeconds(one.samples) * kNsPerSecond});
     }
   }
+  for (MeasuredPoint& point : measurement.points) {
+    point.time_ns = std::max(1.0, point.time_ns * skew.Mean());
+  }
   if (samples > 0) {
-    measurement.discarded_share = static_cast<double>(samples - quiet) / static_cast<double>(samples);
+    measurement.discarded_share = static_cast<double>(samples - counted) / static_cast<double>(samples);
   }
   return measurement;
 }
 
-struct Pass {
-  bool is_complete = true;  // no point needed a sample
-  bool has_time = false;    // there was time for one, or none was needed
-};
-
-// Visits the first `count` groups for the points that have fewer than `wanted` quiet samples.
-Pass VisitGroups(const Suite& suite, size_t count, int wanted, bool is_single, Session& session,
-                 std::vector<std::vector<Series>>& series) {
-  Pass pass;
+// The group whose next turn does most for what is known of all, for its time: the variance of a median falls with the
+// number of samples, and the sum of variances is least where numbers are as one over the root of the cost (Neyman).
+// Null if all of them are done or have had `turns`.
+Visited* Next(std::vector<Visited>& groups, size_t count, int turns) {
+  Visited* next = nullptr;
+  const auto spent = [](const Visited& group) { return group.turns * std::sqrt(group.turn_s); };
   for (size_t g = 0; g < count; ++g) {
-    std::vector<Series*> lacking;
-    for (Series& one : series[g]) {
-      if (QuietCount(one.samples, session.log()) < wanted) {
-        lacking.push_back(&one);
-      }
+    Visited& group = groups[g];
+    if (!group.is_done && group.turns < turns && (next == nullptr || spent(group) < spent(*next))) {
+      next = &group;
     }
-    pass.is_complete = pass.is_complete && lacking.empty();
-    pass.has_time = session.Visit(lacking, is_single ? 1 : suite.groups[g].turns) || pass.has_time;
   }
-  pass.has_time = pass.has_time || pass.is_complete;
-  return pass;
+  return next;
 }
 
 }  // namespace
 
-Measurement Measure(const Suite& suite, Bench& bench, double budget_s, const Clock& clock,
+Measurement Measure(const Suite& suite, Bench& bench, double budget_s, const Clock& clock, const Timer& timer,
                     const std::function<Speed()>& probe) {
   const c10::InferenceMode inference;
-  Session session(bench, budget_s, clock, probe);
-  std::vector<std::vector<Series>> series(suite.groups.size());
+  Session session(bench, budget_s, clock, timer, probe);
+  std::vector<Visited> groups(suite.groups.size());
   for (size_t g = 0; g < suite.groups.size(); ++g) {
-    for (const Point& point : suite.groups[g].points) {
-      series[g].push_back({.point = &point});
+    for (const Point& point : suite.groups[g]) {
+      groups[g].series.push_back({.point = &point});
     }
   }
-  VisitGroups(suite, suite.usual, 1, /*is_single=*/true, session, series);
-  VisitGroups(suite, suite.usual, 2, /*is_single=*/false, session, series);
-  bool has_time = true;
-  for (int wanted = 1; has_time && wanted <= kEnoughSamples;) {
-    const Pass pass = VisitGroups(suite, suite.groups.size(), wanted, /*is_single=*/false, session, series);
-    has_time = pass.has_time;
-    wanted += pass.is_complete ? 1 : 0;
-  }
+  const auto visit = [&](size_t count, int most, int turns) {
+    while (Visited* group = Next(groups, count, most)) {
+      session.Visit(*group, turns);
+    }
+  };
+  visit(suite.usual, 1, 1);
+  visit(suite.usual, kUsualTurns, kTurns);
+  visit(groups.size(), std::numeric_limits<int>::max(), kTurns);
   session.Probe();
-  return Summary(series, session.log());
+  return Summary(groups, session.log());
 }
 
 }  // namespace dsocr::model

@@ -22,16 +22,11 @@ struct ProbeSizes {
 constexpr ProbeSizes kCpuSizes = {.side = 768, .copy_bytes = int64_t{32} << 20};
 constexpr ProbeSizes kGpuSizes = {.side = 4096, .copy_bytes = int64_t{256} << 20};
 
-// The time that a part of the probes is at most as long as: 2 for half of them, 4 for a quarter.
-double Quantile(std::vector<Speed> probes, double Speed::*member, size_t part) {
-  const auto place = probes.begin() + static_cast<std::ptrdiff_t>((probes.size() - 1) / part);
-  std::nth_element(probes.begin(), place, probes.end(),
+double Median(std::vector<Speed> probes, double Speed::*member) {
+  const auto middle = probes.begin() + static_cast<std::ptrdiff_t>((probes.size() - 1) / 2);
+  std::nth_element(probes.begin(), middle, probes.end(),
                    [member](const Speed& a, const Speed& b) { return a.*member < b.*member; });
-  return (*place).*member;
-}
-
-Speed Quantile(const std::vector<Speed>& probes, size_t part) {
-  return {.gemm_ns = Quantile(probes, &Speed::gemm_ns, part), .copy_ns = Quantile(probes, &Speed::copy_ns, part)};
+  return (*middle).*member;
 }
 
 }  // namespace
@@ -86,8 +81,8 @@ std::optional<Speed> Surroundings::Now() {
 }
 
 double SpeedLog::SlowdownOf(const Speed& probe) const {
-  const Speed quiet = Quiet();
-  return std::max({1.0, probe.gemm_ns / quiet.gemm_ns, probe.copy_ns / quiet.copy_ns});
+  const Speed usual = Median();
+  return std::max(probe.gemm_ns / usual.gemm_ns, probe.copy_ns / usual.copy_ns);
 }
 
 double SpeedLog::Slowdown(size_t stretch) const {
@@ -95,8 +90,8 @@ double SpeedLog::Slowdown(size_t stretch) const {
   return std::max(SlowdownOf(probes_[stretch]), SlowdownOf(probes_[end]));
 }
 
-Speed SpeedLog::Median() const { return Quantile(probes_, 2); }
-
-Speed SpeedLog::Quiet() const { return Quantile(probes_, 4); }
+Speed SpeedLog::Median() const {
+  return {.gemm_ns = model::Median(probes_, &Speed::gemm_ns), .copy_ns = model::Median(probes_, &Speed::copy_ns)};
+}
 
 }  // namespace dsocr::model

@@ -48,18 +48,13 @@ class Surroundings {
 // The probes around stretches of other work: stretch i lies between the probes i and i + 1.
 class SpeedLog {
  public:
-  static constexpr double kQuietRatio = 1.03;
-
   void Add(const Speed& speed) { probes_.push_back(speed); }
 
   // REQUIRES of all below: a probe.
   size_t stretch() const { return probes_.size() - 1; }  // the one that goes on
-  // The slower of the two probes, or of the one that there is so far, over the lower quartile of all, 1 at least. The
-  // fastest of a hundred is luck on a machine with neighbours, and points timed beside it are faster than any request.
+  // The slower of the two probes, or of the one that there is so far, over the median of all.
   double Slowdown(size_t stretch) const;
-  bool IsQuiet(size_t stretch) const { return Slowdown(stretch) <= kQuietRatio; }
-  Speed Median() const;
-  Speed Quiet() const;  // the lower quartile, of each by itself
+  Speed Median() const;  // of each by itself
 
  private:
   double SlowdownOf(const Speed& probe) const;

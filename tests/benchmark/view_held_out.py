@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """How far off predictions are on this CPU for a view whose operators no calibration has seen.
 
-usage: build/venv/bin/python tests/benchmark/view_held_out.py [--bin build/bin] [--workloads dsocr-small-v1,dsocr-base-v1] [--repeats 5]
+usage: build/venv/bin/python tests/benchmark/view_held_out.py [--bin build/bin] [--workloads dsocr-small-v1,dsocr-base-v1] [--repeats 5] [--keep DIR]
 
 The device is measured once. For each workload a copy of the calibration is made without any point that does the work of an operator of its
 vision, projector or prefill, and the request is predicted from that copy and then run, each time in a process of its own. A matrix product and a
-copy are timed before and after each run: a run counts where both times both were within 3 % of what they took around the calibration. Time is the
-median of the runs that count; modules that the copy still knows exactly (matrix-vector products of decode, whatever the view) are not scored.
+copy are timed before and after each run, for long enough that it is the machine that they tell of and not the moment: a run counts unless either
+took over 3 % longer than around the calibration. A run on a machine that got faster counts, against the prediction. Time is the median of the runs that
+count, and that of all is beside it; modules that the copy still knows exactly (matrix-vector products of decode, whatever the view) are not scored.
 """
 
 import argparse
@@ -30,14 +31,16 @@ QUIET = 1.03
 class Probe:
     """A matrix product that arithmetic slows down, and a copy that traffic does."""
 
-    def __init__(self):
+    def __init__(self, seconds):
+        self.seconds = seconds
         self.a, self.b = torch.full((768, 768), 0.5), torch.full((768, 768), 0.5)
         self.source = torch.ones(32 << 20, dtype=torch.uint8)
         self.target = torch.zeros_like(self.source)
 
     def __call__(self):
         calls = []
-        for _ in range(15):
+        end = time.monotonic() + self.seconds
+        while time.monotonic() < end:
             start = time.perf_counter_ns()
             torch.mm(self.a, self.b)
             middle = time.perf_counter_ns()
@@ -113,17 +116,21 @@ def main():
     parser.add_argument("--workloads", default="dsocr-small-v1,dsocr-base-v1", type=lambda names: names.split(","))
     parser.add_argument("--dtype", default="bf16")
     parser.add_argument("--repeats", default=5, type=int)
-    parser.add_argument("--attempts", default=15, type=int, help="runs of a workload at most, those that do not count included")
+    parser.add_argument("--probe", default=15.0, type=float, help="seconds of a probe")
+    parser.add_argument("--keep", type=pathlib.Path, help="directory for the calibration and the reports")
+    parser.add_argument("--attempts", default=30, type=int, help="runs of a workload at most, those that do not count included")
     parser.add_argument("--budget", default="180s")
     options = parser.parse_args()
 
-    probe = Probe()
+    probe = Probe(options.probe)
     with tempfile.TemporaryDirectory() as directory, daemon(options, directory) as dsocrctl:
-        probe()
-        around = [probe() for _ in range(10)]
+        around = [probe() for _ in range(3)]
         calibration = json.loads(subprocess.run([options.bin / "dsocr-runner", "calibrate", "--dtype", options.dtype, "--budget", options.budget],
                                                 check=True, stdout=subprocess.PIPE).stdout)
-        around += [probe() for _ in range(10)]
+        around += [probe() for _ in range(3)]
+        if options.keep:
+            options.keep.mkdir(parents=True, exist_ok=True)
+            (options.keep / "calibration.json").write_text(json.dumps(calibration))
         reference = tuple(statistics.median(times) for times in zip(*around))
         print(f"calibration: {len(calibration['points'])} points, {100 * calibration['discarded_share']:.0f} % of samples discarded; "
               f"probe {reference[0] / 1e6:.2f} ms product, {reference[1] / 1e6:.2f} ms copy", flush=True)
@@ -134,30 +141,32 @@ def main():
             held_out, removed = without(calibration, dsocrctl(*request, "--analytic-only"))
             path = pathlib.Path(directory) / f"{workload}.json"
             path.write_text(json.dumps(held_out))
-            runs, discarded = [], 0
-            while len(runs) < options.repeats and len(runs) + discarded < options.attempts:
-                before = probe()
+            runs, discarded = [], []
+            after = probe()
+            while len(runs) < options.repeats and len(runs) + len(discarded) < options.attempts:
+                before = after
                 report = dsocrctl(*request, "--calibration", path, "--force-rebuild")
                 after = probe()
-                if is_quiet(before, reference) and is_quiet(after, reference):
-                    runs.append(leaf_times(report))
-                else:
-                    discarded += 1
-            print(f"\n{workload}: {removed} points left out, {len(runs)} runs count, {discarded} of {len(runs) + discarded} discarded", flush=True)
-            if not runs:
-                continue
+                if options.keep:
+                    (options.keep / f"{workload}-{len(runs) + len(discarded)}.json").write_text(json.dumps({"before": before, "after": after, "report": report}))
+                counts = is_quiet(before, reference) and is_quiet(after, reference)
+                (runs if counts else discarded).append(leaf_times(report))
+            print(f"\n{workload}: {removed} points left out, {len(runs)} runs count, {len(discarded)} of {len(runs) + len(discarded)} discarded", flush=True)
             for row in [*STAGES, "page"]:
                 cells = []
-                for kind in ("new", "all"):
-                    predicted, measured = runs[0][row, kind][0], statistics.median(run[row, kind][1] for run in runs)
-                    if measured > 0:
-                        error = predicted / measured - 1
-                        errors["page" if row == "page" else "stage", kind].append(abs(error))
-                        cells.append(f"{kind}: {predicted:9.1f} ms predicted, {measured:9.1f} measured, {100 * error:+6.1f} %")
+                for kind, of, scored in (("new", "count", runs), ("new", "all", runs + discarded), ("all", "count", runs)):
+                    if not scored or scored[0][row, kind][1] <= 0:
+                        continue
+                    predicted, measured = scored[0][row, kind][0], statistics.median(run[row, kind][1] for run in scored)
+                    error = predicted / measured - 1
+                    errors["page" if row == "page" else "stage", kind, of].append(abs(error))
+                    cells.append(f"{kind}, {of} runs: {predicted:9.1f} ms predicted, {measured:9.1f} measured, {100 * error:+6.1f} %")
                 print(f"  {row:9} {'   '.join(cells)}", flush=True)
     print()
-    for (what, kind), of in errors.items():
-        print(f"MAPE of {what}, {'operators not seen' if kind == 'new' else 'all operators'}: {100 * statistics.mean(of):.1f} %")
+    for (what, kind, of), shares in errors.items():
+        operators = "operators not seen" if kind == "new" else "all operators"
+        runs = "runs that count" if of == "count" else "all runs"
+        print(f"MAPE of {what}, {operators}, {runs}: {100 * statistics.mean(shares):.1f} %")
 
 
 if __name__ == "__main__":

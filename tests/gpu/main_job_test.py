@@ -1,6 +1,8 @@
-"""The main job on a real GPU, at full size, without CUDA graphs."""
+"""The main job on a real GPU, at full size, without CUDA graphs; and a calibration of it."""
 
 import json
+import os
+import subprocess
 import unittest
 
 from cli import CliTest, nanoseconds
@@ -28,6 +30,24 @@ class MeasuredOnAGpu(CliTest):
 
     def test_no_incident_is_reported(self):
         self.assertEqual(self.attribution["incidents"], [])
+
+
+class CalibratedOnAGpu(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        runner = os.path.join(os.environ["DSOCR_BIN_DIR"], "dsocr-runner")
+        command = [runner, "calibrate", "--device", "cuda:0", "--dtype", "bf16", "--budget", "60s"]
+        cls.calibration = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=200).stdout)
+        cls.points = {point["name"]: point for point in cls.calibration["points"]}
+
+    def test_a_host_takes_microseconds(self):
+        for name, time_ns in self.calibration["host"].items():
+            self.assertGreater(time_ns, 500, name)
+            self.assertLess(time_ns, 100_000, name)
+
+    def test_kernels_are_timed_without_their_launches(self):
+        residual = self.points["decode 512 residual"]
+        self.assertLess(residual["time_ns"], self.calibration["host"]["launch_ns"])
 
 
 if __name__ == "__main__":

@@ -38,6 +38,13 @@ std::string WithSize(std::string_view size) {
       size);
 }
 
+std::string WithHost(std::string_view host) {
+  return fmt::format(
+      R"({{"dtype": "bf16", "points": [{{"category": "gemm", "flops": 1, "vector_flops": 0, "bytes": 1, )"
+      R"("launches": 1, "time_ns": 1.5}}], "host": {}}})",
+      host);
+}
+
 constexpr std::string_view kFourExperts =
     R"({{"source": "run r-1", "weights": {{"random_seed": 7}}, "experts_per_token": 2,)"
     R"( "prefill": [{{"layer": 1, "picks": {}}}], "decode": []}})";
@@ -100,6 +107,10 @@ TEST(ParseCalibrationTest, HostileDocumentsAreErrorsThatNameThePath) {
       {WithRouting(kFourExperts, "[2, 1, 1, -1]"), "routing.prefill[0].picks: not a list of counts"},
       {WithRouting(kFourExperts, "[2, 1, 1, 1e3]"), "routing.prefill[0].picks: not a list of counts"},
       {WithRouting(kFourExperts, "[2, 1, 1, 18446744073709551615]"), "routing.prefill[0].picks: not a list of counts"},
+      {WithHost("7"), "host: not an object"},
+      {WithHost("{}"), "host.launch_ns: missing"},
+      {WithHost(R"({"launch_ns": 0, "wait_ns": 1})"), "host.launch_ns"},
+      {WithHost(R"({"launch_ns": 1, "wait_ns": -1})"), "host.wait_ns"},
       {WithRouting(kFourExperts, "[2, 1, 1, 1]"), "routing of layer 1: 5 picks"},
       {WithRouting(kFourExperts, "[4, 0, 0, 0]"), "routing of layer 1: 4 picks of an expert by 2 tokens"},
       {WithRouting(kFourExperts, R"({"0": 1})"), "routing.prefill[0].picks: not a list"},
@@ -142,6 +153,14 @@ TEST_F(ApplyCalibrationTest, EmptyIsTheDatasheetUntilSomethingWasMeasured) {
 
 TEST_F(ApplyCalibrationTest, FileIsReadByItsPath) {
   const std::string path = directory_.Write("c.json", kDocument);
+TEST_F(ApplyCalibrationTest, HostTimesTakeThePlaceOfThoseOfAnyHost) {
+  const std::string path = directory_.Write("c.json", WithHost(R"({"launch_ns": 3100, "wait_ns": 6500})"));
+  EXPECT_EQ(Apply(path)->launch_ns, 3100);
+  EXPECT_EQ(Apply(path)->sync_ns, 6500 - analytic::kQueueLatencyNs);
+  directory_.Write("c.json", WithHost(R"({"launch_ns": 3100, "wait_ns": 1500})"));
+  EXPECT_EQ(Apply(path)->sync_ns, 0);
+}
+
   EXPECT_EQ(Apply(path)->calibration_id, path);
 }
 

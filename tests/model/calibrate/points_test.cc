@@ -17,7 +17,7 @@ using ::testing::UnorderedElementsAre;
 std::set<std::string> CategoriesOf(const std::vector<Group>& groups) {
   std::set<std::string> categories;
   for (const Group& group : groups) {
-    for (const Point& point : group.points) {
+    for (const Point& point : group) {
       categories.insert(point.category);
     }
   }
@@ -40,7 +40,7 @@ TEST(PublishedSuite, CoverEveryCategoryOfTheModelBeforeTheLargestShapes) {
 TEST(PublishedSuite, NameEveryPointOnceAndGiveItWork) {
   std::set<std::string> names;
   for (const Group& group : PublishedSuite(Bench(at::kCPU, at::kFloat)).groups) {
-    for (const Point& point : group.points) {
+    for (const Point& point : group) {
       EXPECT_TRUE(names.insert(point.name).second) << point.name;
       EXPECT_GT(point.work.bytes, 0) << point.name;
       EXPECT_GE(point.work.launches, 1) << point.name;
@@ -69,7 +69,7 @@ TEST(PublishedSuite, CountTheWorkOfTheModel) {
 
 TEST(PublishedSuite, GiveProductsAndPlainAttentionTheSizeOfTheirWork) {
   for (const Group& group : PublishedSuite(Bench(at::kCPU, at::kBFloat16)).groups) {
-    for (const Point& point : group.points) {
+    for (const Point& point : group) {
       SCOPED_TRACE(point.name);
       const bool is_product = point.category == "gemm" || point.category == "gemv";
       if (is_product) {
