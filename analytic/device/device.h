@@ -5,24 +5,19 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "analytic/category.h"
+#include "analytic/law/size.h"
 #include "analytic/precision.h"
 
 namespace dsocr::analytic {
 
 enum class DeviceKind { kCpu, kCuda };
-
-// The size that a matrix product or attention was measured at. `values` are, of gemm, m, n, k and how many products a
-// call does; of attention batch, seq_q, seq_kv, heads, kv_heads, head_dim and causal (0 or 1).
-struct PointSize {
-  std::string kind;  // gemm, attention; empty: none
-  std::vector<int64_t> values;
-};
 
 // One measured operator: the work of a call, in the definitions of docs/cost-model.md, and the time it took.
 struct CalibrationPoint {
@@ -31,13 +26,14 @@ struct CalibrationPoint {
   int64_t vector_flops = 0;
   int64_t io_bytes = 0;
   int64_t launches = 1;
+  int64_t contiguous = 0;  // of WorkSize
+  double time_ns = 0;
+  std::optional<OperatorSize> size;  // where the work does not say it all: of a matrix product, of attention
+};
+
 // From the return of a launch to the start of its kernel on an idle GPU. Of the driver and the bus: eager traces show
 // 1.5 to 4 us, whatever the GPU.
 inline constexpr double kQueueLatencyNs = 2000;
-
-  double time_ns = 0;
-  PointSize size;
-};
 
 struct DeviceLaws;  // law/device_laws.h
 
@@ -50,11 +46,11 @@ struct Device {
   double matrix_tf32_flops_per_s = 0;
   double vector_flops_per_s = 0;
   double memory_bytes_per_s = 0;
-  double sync_ns = 0;           // of a GPU: from its last kernel's end to the next call of the host that waited for it
   int64_t memory_bytes = 0;
   double link_bytes_per_s = 0;  // to devices of its kind, each way
   double link_latency_ns = 0;   // of one step of a collective
   double launch_ns = 0;         // host cost of one operator
+  double sync_ns = 0;           // of a GPU: from its last kernel's end to the next call of the host that waited for it
   double min_kernel_ns = 0;     // no operation on the device is shorter
   // Of a GPU, 0 where unknown: compute capability, 90 for 9.0, which stands for its generation; multiprocessors; bf16
   // FLOP that one does in a clock, and the clock at which the product of the three is the peak; the highest clock; the

@@ -17,9 +17,14 @@ bool HasLaw(const LawModel& model, LawClass law_class) {
                      [family](const LawFit& fit) { return fit.law_class == family; });
 }
 
-OperatorSize WorkOfPiece(const Cost& cost, CategoryId category) {
+OperatorSize WorkOfPiece(const Cost& cost, CategoryId category, int64_t contiguous = 0) {
   const PieceWork piece = PieceOf(cost);
-  return WorkSize{category, piece.flops, piece.vector_flops, piece.bytes, piece.launches};
+  return WorkSize{.category = category,
+                  .flops = piece.flops,
+                  .vector_flops = piece.vector_flops,
+                  .bytes = piece.bytes,
+                  .launches = piece.launches,
+                  .contiguous = static_cast<double>(contiguous)};
 }
 
 }  // namespace
@@ -46,7 +51,8 @@ OperatorSize SizeOf(const Operator& op, const Cost& cost, CategoryId category) {
                          .head_dim = a->head_dim,
                          .is_causal = a->has_mask || a->kv_is_cached};
   }
-  return WorkOfPiece(cost, category);
+  const auto* elementwise = std::get_if<Elementwise>(&op);
+  return WorkOfPiece(cost, category, elementwise != nullptr ? elementwise->contiguous : 0);
 }
 
 LawAnswer AskLaws(const DeviceLaws& laws, const Operator& op, const Cost& cost, CategoryId category,

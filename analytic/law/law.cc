@@ -24,7 +24,7 @@ bool IsPositive(const OperatorSize& size) {
     return std::min({a->batch, a->seq_q, a->seq_kv, a->heads, a->kv_heads, a->head_dim}) > 0;
   }
   if (const auto* work = std::get_if<WorkSize>(&size)) {
-    return std::min({work->flops, work->vector_flops, work->bytes, work->launches}) >= 0;
+    return std::min({work->flops, work->vector_flops, work->bytes, work->launches, work->contiguous}) >= 0;
   }
   const auto& moe = std::get<MoeSize>(size);
   return std::min({moe.tokens, moe.hidden, moe.intermediate, moe.topk, moe.experts}) > 0;
@@ -96,8 +96,9 @@ std::string DescribeSize(const OperatorSize& size) {
                        moe->intermediate, moe->topk, moe->experts);
   }
   const auto& work = std::get<WorkSize>(size);
-  return fmt::format("{} {:.3g} MFLOP, {:.3g} MB", CategoryName(work.category), (work.flops + work.vector_flops) / 1e6,
-                     work.bytes / 1e6);
+  return fmt::format("{} {:.3g} MFLOP, {:.3g} MB{}", CategoryName(work.category),
+                     (work.flops + work.vector_flops) / 1e6, work.bytes / 1e6,
+                     work.contiguous > 0 ? fmt::format(", {} contiguous", work.contiguous) : "");
 }
 
 std::string_view ProvenanceName(Provenance provenance) {

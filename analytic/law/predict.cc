@@ -69,6 +69,18 @@ Corrected CorrectionAt(const LawFit& fit, const LawCoordinates& x) {
   return result;
 }
 
+// As many as CoordinateCount has.
+Corrected CorrectionAt(const LawFit& fit, const LawCoordinates& x) {
+  switch (fit.lengths.size()) {
+    case 3:
+      return CorrectionAt<3>(fit, x);
+    case 4:
+      return CorrectionAt<4>(fit, x);
+    default:
+      return CorrectionAt<6>(fit, x);
+  }
+}
+
 const LawFit* FindFit(const LawModel& model, LawClass family, Precision precision) {
   const LawFit* other = nullptr;
   for (const LawFit& fit : model.fits) {
@@ -135,7 +147,7 @@ Estimate PredictOperator(const LawModel& model, const Device& target, const Oper
     inside[d] = std::clamp(x, fit->box[d], fit->box[dimensions + d]);
     outside += (x - inside[d]) * (x - inside[d]);
   }
-  const Corrected corrected = dimensions == 3 ? CorrectionAt<3>(*fit, inside) : CorrectionAt<6>(*fit, inside);
+  const Corrected corrected = CorrectionAt(*fit, inside);
   estimate.nearest = fit->rows[corrected.nearest];
   const LawCoordinates there = CoordinatesOf(model.samples[static_cast<size_t>(estimate.nearest)].size);
   estimate.distance = std::sqrt(SquaredDistance(octaves.data(), there.data(), dimensions));

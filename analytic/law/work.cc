@@ -89,9 +89,15 @@ LawCoordinates Coordinates(const MoeSize& size) {
           ExponentOf(size.routing).value_or(0)};
 }
 
+// Fewer than a vector register holds are done one by one; from a cache line on their number does not matter.
+double ContiguousCoordinate(double contiguous) {
+  constexpr double kMany = 64;
+  return std::log2(contiguous > 0 ? std::min(contiguous, kMany) : kMany);
+}
+
 LawCoordinates Coordinates(const WorkSize& size) {
   return {std::log2(size.flops + size.vector_flops + 1), std::log2(size.bytes + 1),
-          std::log2(std::max(size.launches, 1.0))};
+          std::log2(std::max(size.launches, 1.0)), ContiguousCoordinate(size.contiguous)};
 }
 
 std::array<int64_t, 7> Unit(const GemmSize& size) { return {size.n, size.k}; }
@@ -102,7 +108,7 @@ std::array<int64_t, 7> Unit(const MoeSize& size) { return {size.hidden, size.int
 
 std::array<int64_t, 7> Unit(const WorkSize& size) {
   return {static_cast<int64_t>(size.flops), static_cast<int64_t>(size.vector_flops), static_cast<int64_t>(size.bytes),
-          static_cast<int64_t>(size.launches)};
+          static_cast<int64_t>(size.launches), static_cast<int64_t>(size.contiguous)};
 }
 
 }  // namespace
@@ -144,7 +150,10 @@ LawCoordinates CoordinatesOf(const OperatorSize& size) {
 }
 
 int CoordinateCount(LawClass family) {
-  return family == LawClass::kGemm || family == LawClass::kSkinnyGemm || family >= LawClass::kWork ? 3 : 6;
+  if (family == LawClass::kGemm || family == LawClass::kSkinnyGemm) {
+    return 3;
+  }
+  return family >= LawClass::kWork ? 4 : 6;
 }
 
 LawCoordinates LengthsOf(LawClass family) {
@@ -154,8 +163,12 @@ LawCoordinates LengthsOf(LawClass family) {
       return {1.5, 1, 1, 1, 1, 1};
     case LawClass::kMoe:
       return {2, 2, 2, 2, 2, 2};
-    default:
+    case LawClass::kEncoderAttention:
+    case LawClass::kPrefillAttention:
+    case LawClass::kDecodeAttention:
       return {1.5, 1.5, 1.5, 1.5, 1.5, 1.5};
+    default:  // by work
+      return {1.5, 1.5, 1.5, 0.5, 1, 1};
   }
 }
 

@@ -123,7 +123,8 @@ void AddRelPos(TreeBuilder& builder, const SamPart& sam, const AttentionSquare& 
                 .operators = {{CategoryId::kElementwise, [sequences, side, heads](const Frame& f) {
                                  const int64_t n = side.In(f);
                                  const int64_t queries = sequences.In(f) * heads * n * n;
-                                 return Elementwise{.read = 2 * queries * n, .written = queries * n * n};
+                                 return Elementwise{
+                                     .read = 2 * queries * n, .written = queries * n * n, .contiguous = n};
                                }}}});
 }
 

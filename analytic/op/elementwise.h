@@ -18,6 +18,7 @@ struct Elementwise {
   int64_t written = 0;
   int64_t flops_per_element = 1;
   double pieces = 1;
+  int64_t contiguous = 0;     // elements in which no operand is broadcast; 0: all
   bool is_in_place = false;   // the result overwrites an operand
   int64_t widened_bytes = 0;  // alive besides, in precisions below fp32: copies of operands in fp32
 };

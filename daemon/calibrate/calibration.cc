@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
-#include <initializer_list>
 #include <iterator>
 #include <limits>
 #include <optional>
@@ -26,7 +25,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int64_t kMostWork = 9'000'000'000'000'000'000;
-constexpr int64_t kLargestPointSize = int64_t{1} << 31;
+constexpr int64_t kLargestExtent = int64_t{1} << 31;
 constexpr double kLongestNs = 1e15;  // eleven days
 constexpr size_t kMaxPoints = 100'000;
 
@@ -34,26 +33,31 @@ absl::Status Malformed(std::string_view why) {
   return absl::InvalidArgumentError(fmt::format("calibration: {}; measure the device again", why));
 }
 
-absl::StatusOr<analytic::PointSize> ReadSize(const Json& json, const std::string& path) {
+// Nothing for a batch of products, which laws know by its work.
+absl::StatusOr<std::optional<analytic::OperatorSize>> ReadSize(const Json& json, const std::string& path) {
   ObjectReader reader(json, path + ".");
-  analytic::PointSize size;
-  const auto read = [&](std::initializer_list<const char*> keys) {
-    for (const char* key : keys) {
-      reader.Integer(key, 1, kLargestPointSize, &size.values.emplace_back());
-    }
-  };
+  const auto integer = [&reader](const char* key, int64_t* value) { reader.Integer(key, 1, kLargestExtent, value); };
   if (reader.Has("m")) {
-    size.kind = "gemm";
-    read({"m", "n", "k", "count"});
-  } else {
-    size.kind = "attention";
-    read({"batch", "seq_q", "seq_kv", "heads", "kv_heads", "head_dim"});
-    bool is_causal = false;
-    reader.Bool("causal", &is_causal);
-    size.values.push_back(is_causal ? 1 : 0);
+    analytic::GemmSize gemm;
+    int64_t count = 1;
+    integer("m", &gemm.m);
+    integer("n", &gemm.n);
+    integer("k", &gemm.k);
+    integer("count", &count);
+    DSOCR_RETURN_IF_ERROR(reader.Finish());
+    return count == 1 ? std::optional<analytic::OperatorSize>(gemm) : std::nullopt;
   }
+  analytic::AttentionSize core;
+  integer("batch", &core.batch);
+  integer("seq_q", &core.seq_q);
+  integer("seq_kv", &core.seq_kv);
+  integer("heads", &core.heads);
+  integer("kv_heads", &core.kv_heads);
+  integer("head_dim", &core.head_dim);
+  reader.Bool("causal", &core.is_causal);
   DSOCR_RETURN_IF_ERROR(reader.Finish());
-  return size;
+  core.is_causal |= core.seq_q == 1 && core.seq_kv > 1;  // who has a cache sees what came before alone
+  return core;
 }
 
 absl::StatusOr<analytic::CalibrationPoint> ReadPoint(const Json& json, const std::string& path) {
@@ -70,6 +74,9 @@ absl::StatusOr<analytic::CalibrationPoint> ReadPoint(const Json& json, const std
   reader.Integer("bytes", 0, kMostWork, &point.io_bytes);
   reader.Integer("launches", 0, kMostWork, &point.launches);
   reader.Number("time_ns", std::numeric_limits<double>::min(), kLongestNs, &point.time_ns);
+  if (reader.Has("contiguous")) {
+    reader.Integer("contiguous", 1, kLargestExtent, &point.contiguous);
+  }
   if (reader.Has("source")) {
     reader.Text("source", &source);
   }
@@ -88,7 +95,7 @@ absl::Status ReadDevice(const Json& json, v1::DeviceInfo* device) {
   reader.Text("name", device->mutable_name());
   reader.Text("kind", device->mutable_kind());
   reader.Text("driver", device->mutable_driver());
-  reader.Integer("cores", 0, kLargestPointSize, &cores);
+  reader.Integer("cores", 0, kLargestExtent, &cores);
   return reader.Finish();
 }
 
@@ -99,13 +106,6 @@ absl::Status ReadProbe(const Json& json, ProbeTimes* probe) {
   return reader.Finish();
 }
 
-absl::StatusOr<Calibration> ReadDocument(std::string_view text) {
-  DSOCR_ASSIGN_OR_RETURN(const Json root, ParseJsonObject(text, kMaxCalibrationBytes));
-  ObjectReader reader(root, "");
-  Calibration calibration;
-  if (reader.Has("device")) {
-    if (const Json* device = reader.Object("device")) {
-      DSOCR_RETURN_IF_ERROR(ReadDevice(*device, &calibration.device));
 absl::Status ReadHost(const Json& json, HostTimes* host) {
   ObjectReader reader(json, "host.");
   reader.Number("launch_ns", std::numeric_limits<double>::min(), kLongestNs, &host->launch_ns);
@@ -113,6 +113,13 @@ absl::Status ReadHost(const Json& json, HostTimes* host) {
   return reader.Finish();
 }
 
+absl::StatusOr<Calibration> ReadDocument(std::string_view text) {
+  DSOCR_ASSIGN_OR_RETURN(const Json root, ParseJsonObject(text, kMaxCalibrationBytes));
+  ObjectReader reader(root, "");
+  Calibration calibration;
+  if (reader.Has("device")) {
+    if (const Json* device = reader.Object("device")) {
+      DSOCR_RETURN_IF_ERROR(ReadDevice(*device, &calibration.device));
     }
   }
   reader.Text("dtype", &calibration.dtype);
@@ -131,6 +138,11 @@ absl::Status ReadHost(const Json& json, HostTimes* host) {
       DSOCR_RETURN_IF_ERROR(ReadProbe(*probe, &calibration.probe.emplace()));
     }
   }
+  if (reader.Has("host")) {
+    if (const Json* host = reader.Object("host")) {
+      DSOCR_RETURN_IF_ERROR(ReadHost(*host, &calibration.host.emplace()));
+    }
+  }
   if (reader.Has("discarded_share")) {
     reader.Number("discarded_share", 0, 1, &calibration.discarded_share.emplace());
   }
@@ -138,11 +150,6 @@ absl::Status ReadHost(const Json& json, HostTimes* host) {
     if (const Json* routing = reader.Object("routing")) {
       DSOCR_ASSIGN_OR_RETURN(calibration.routing, ParseRouting(*routing));
     }
-  if (reader.Has("host")) {
-    if (const Json* host = reader.Object("host")) {
-      DSOCR_RETURN_IF_ERROR(ReadHost(*host, &calibration.host.emplace()));
-    }
-  }
   }
   const Json* points = reader.Array("points", kMaxPoints);
   if (points != nullptr && points->empty()) {
@@ -215,6 +222,10 @@ absl::StatusOr<Calibrated> ApplyCalibration(const analytic::Device& datasheet, c
   const auto precision = calibration.dtype == "fp32" ? analytic::Precision::kFp32 : analytic::Precision::kBf16;
   Calibrated calibrated = {.device = {}, .routing = std::move(calibration.routing), .probe = calibration.probe};
   DSOCR_ASSIGN_OR_RETURN(calibrated.device, analytic::Calibrate(datasheet, precision, calibration.points, id));
+  if (calibration.host && datasheet.kind == analytic::DeviceKind::kCuda) {
+    calibrated.device.launch_ns = calibration.host->launch_ns;
+    calibrated.device.sync_ns = std::max(0.0, calibration.host->wait_ns - analytic::kQueueLatencyNs);
+  }
   return calibrated;
 }
 
@@ -222,10 +233,6 @@ absl::StatusOr<std::string> KeepCalibration(const std::string& json, const store
                                             store::Store* store) {
   DSOCR_ASSIGN_OR_RETURN(const Calibration calibration, ParseCalibration(json));
   if (calibration.dtype != key.dtype) {
-  if (calibration.host && datasheet.kind == analytic::DeviceKind::kCuda) {
-    calibrated.device.launch_ns = calibration.host->launch_ns;
-    calibrated.device.sync_ns = std::max(0.0, calibration.host->wait_ns - analytic::kQueueLatencyNs);
-  }
     return Malformed(fmt::format("dtype: '{}', expected '{}'", calibration.dtype, key.dtype));
   }
   const std::string id = store::NewId("c");

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <utility>
+#include <variant>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
@@ -61,29 +62,13 @@ struct LeafWork {
   double least_bytes = 0;  // of one call
   double most_bytes = 0;
   int operators = 0;
-  analytic::PointSize size;  // of the last operator
+  analytic::OperatorSize size;  // of the last operator, as the laws will be asked for it
 };
-
-// As the laws will be asked for it.
-analytic::PointSize PointSizeOf(const analytic::OperatorSize& size) {
-  if (const auto* gemm = std::get_if<analytic::GemmSize>(&size)) {
-    return {"gemm", {gemm->m, gemm->n, gemm->k, 1}};
-  }
-  if (const auto* core = std::get_if<analytic::AttentionSize>(&size)) {
-    return {"attention",
-            {core->batch, core->seq_q, core->seq_kv, core->heads, core->kv_heads, core->head_dim, core->is_causal}};
-  }
-  return {};
-}
-
-bool RunsIn(const analytic::Node& leaf, const analytic::Frame& frame) {
-  return frame.passes > 0 && (leaf.spec.runs == nullptr || leaf.spec.runs(frame));
-}
 
 int64_t CallsOf(const analytic::Node& leaf, const std::vector<analytic::Frame>& frames) {
   int64_t calls = 0;
   for (const analytic::Frame& frame : frames) {
-    calls += RunsIn(leaf, frame) ? frame.passes * leaf.instances : 0;
+    calls += leaf.RunsIn(frame) ? frame.passes * leaf.instances : 0;
   }
   return calls;
 }
@@ -97,7 +82,7 @@ LeafWork WorkOf(const analytic::Node& leaf, analytic::CategoryId category, const
     }
     ++work.operators;
     for (const analytic::Frame& frame : frames) {
-      if (!RunsIn(leaf, frame)) {
+      if (frame.passes == 0 || !leaf.RunsIn(frame)) {
         continue;
       }
       const analytic::Operator at = op.at(frame);
@@ -111,7 +96,7 @@ LeafWork WorkOf(const analytic::Node& leaf, analytic::CategoryId category, const
       work.vector_flops += calls * static_cast<double>(cost.vector_flops);
       work.bytes += calls * bytes;
       work.launches += calls * static_cast<double>(cost.launches);
-      work.size = PointSizeOf(SizeOf(at, cost, category));
+      work.size = SizeOf(at, cost, category);
     }
   }
   return work;
@@ -122,28 +107,25 @@ std::optional<analytic::CalibrationPoint> PointOf(const LeafWork& work, const v1
     return std::nullopt;
   }
   const auto each = [&work](double total) { return std::llround(total / work.pieces); };
+  const bool is_one = work.operators == 1;
+  const auto* by_work = std::get_if<analytic::WorkSize>(&work.size);
   return analytic::CalibrationPoint{.category_id = measured.category_id(),
                                     .flops = each(work.flops),
                                     .vector_flops = each(work.vector_flops),
                                     .io_bytes = each(work.bytes),
                                     .launches = std::max<int64_t>(1, each(work.launches)),
+                                    .contiguous = is_one && by_work != nullptr ? std::llround(by_work->contiguous) : 0,
                                     .time_ns = measured.device_time_ms() * kNsPerMs / work.pieces,
-                                    .size = work.operators == 1 ? work.size : analytic::PointSize{}};
+                                    .size = is_one && by_work == nullptr ? std::optional(work.size) : std::nullopt};
 }
 
-OrderedJson ToJson(const analytic::PointSize& size) {
-  const std::vector<const char*> keys =
-      size.kind == "gemm"
-          ? std::vector<const char*>{"m", "n", "k", "count"}
-          : std::vector<const char*>{"batch", "seq_q", "seq_kv", "heads", "kv_heads", "head_dim", "causal"};
-  OrderedJson json;
-  for (size_t i = 0; i < keys.size(); ++i) {
-    json[keys[i]] = size.values[i];
+OrderedJson ToJson(const analytic::OperatorSize& size) {
+  if (const auto* gemm = std::get_if<analytic::GemmSize>(&size)) {
+    return {{"m", gemm->m}, {"n", gemm->n}, {"k", gemm->k}, {"count", 1}};
   }
-  if (size.kind == "attention") {
-    json["causal"] = size.values.back() != 0;
-  }
-  return json;
+  const auto& core = std::get<analytic::AttentionSize>(size);
+  return {{"batch", core.batch},       {"seq_q", core.seq_q},       {"seq_kv", core.seq_kv},   {"heads", core.heads},
+          {"kv_heads", core.kv_heads}, {"head_dim", core.head_dim}, {"causal", core.is_causal}};
 }
 
 OrderedJson ToJson(const RunPoint& run_point, const std::string& source) {
@@ -152,8 +134,11 @@ OrderedJson ToJson(const RunPoint& run_point, const std::string& source) {
                       {"flops", point.flops},          {"vector_flops", point.vector_flops},
                       {"bytes", point.io_bytes},       {"launches", point.launches},
                       {"time_ns", point.time_ns},      {"source", source}};
-  if (!point.size.kind.empty()) {
-    json["size"] = ToJson(point.size);
+  if (point.contiguous > 0) {
+    json["contiguous"] = point.contiguous;
+  }
+  if (point.size) {
+    json["size"] = ToJson(*point.size);
   }
   return json;
 }

@@ -34,15 +34,15 @@ Json ToJson(const MeasuredPoint& point) {
                {"flops", point.work.flops},  {"vector_flops", point.work.vector_flops},
                {"bytes", point.work.bytes},  {"launches", point.work.launches},
                {"time_ns", point.time_ns}};
+  if (point.work.contiguous > 0) {
+    json["contiguous"] = point.work.contiguous;
+  }
   if (Json size = ToJson(point.size); !size.is_null()) {
     json["size"] = std::move(size);
   }
   return json;
 }
 
-// "sam window qkv" of "sam 640 window qkv".
-std::string OperatorOf(const std::string& name) {
-  const size_t from = name.find(' ');
 // What a launch takes of the host, on average over the operators of a step of decode, where it is what decides.
 double LaunchNs(const std::vector<MeasuredPoint>& points) {
   double host_ns = 0;
@@ -56,6 +56,9 @@ double LaunchNs(const std::vector<MeasuredPoint>& points) {
   return launches > 0 ? host_ns / launches : 0;
 }
 
+// "sam window qkv" of "sam 640 window qkv".
+std::string OperatorOf(const std::string& name) {
+  const size_t from = name.find(' ');
   return name.substr(0, from) + name.substr(name.find(' ', from + 1));
 }
 
@@ -110,12 +113,12 @@ int RunCalibrate(at::Device device, const DeviceInfo& info, at::ScalarType dtype
   document["torch"] = TORCH_VERSION;
   document["seconds"] = clock() - start;
   document["probe"] = {{"gemm_ns", measured.speed.gemm_ns}, {"copy_ns", measured.speed.copy_ns}};
-  document["discarded_share"] = measured.discarded_share;
-  document["points"] = Json::array();
-  for (const MeasuredPoint& point : measured.points) {
   if (gpu) {
     document["host"] = {{"launch_ns", LaunchNs(measured.points)}, {"wait_ns", gpu->WaitSeconds() * kNsPerSecond}};
   }
+  document["discarded_share"] = measured.discarded_share;
+  document["points"] = Json::array();
+  for (const MeasuredPoint& point : measured.points) {
     document["points"].push_back(ToJson(point));
   }
   out << document.dump() << std::endl;

@@ -192,15 +192,15 @@ class SamTable {
           };
         },
         scores);
-    Add("elementwise", kind + " bias",
-        ElementwiseWork(2 * squares * length * side, squares * length * length, element_),
-        [squares, side](Bench& bench) {
-          return [h = bench.Filled({side, squares, side, side, 1}, 0.5).permute({1, 0, 2, 3, 4}),
-                  w = bench.Filled({side, squares, side, 1, side}, 0.5).permute({1, 2, 0, 3, 4})] {
-            at::Tensor bias = at::empty({h.size(0), h.size(1), h.size(2), h.size(3), w.size(4)}, h.options());
-            at::add_out(bias, h, w);
-          };
-        });
+    Work bias = ElementwiseWork(2 * squares * length * side, squares * length * length, element_);
+    bias.contiguous = side;
+    Add("elementwise", kind + " bias", bias, [squares, side](Bench& bench) {
+      return [h = bench.Filled({side, squares, side, side, 1}, 0.5).permute({1, 0, 2, 3, 4}),
+              w = bench.Filled({side, squares, side, 1, side}, 0.5).permute({1, 2, 0, 3, 4})] {
+        at::Tensor bias = at::empty({h.size(0), h.size(1), h.size(2), h.size(3), w.size(4)}, h.options());
+        at::add_out(bias, h, w);
+      };
+    });
     // Without a size: it would say nothing of the bias, which is most of the traffic.
     Add("attention", kind + " core",
         AttentionWork({sequences, kHeads, length, length, kHeadDim, /*has_bias=*/true}, element_),

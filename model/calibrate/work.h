@@ -17,6 +17,7 @@ struct Work {
   int64_t vector_flops = 0;  // of everything else
   int64_t bytes = 0;         // read and written
   int64_t launches = 1;      // operators that the host starts, as the reference writes the module
+  int64_t contiguous = 0;    // elements in which no operand is broadcast, where those are few; 0: many
 
   bool operator==(const Work&) const = default;
 };

@@ -123,13 +123,42 @@ TEST(Calibrate, APrefillIsPricedByAMeasuredCausalAttention) {
   const Attention prefill{
       .heads = 10, .kv_heads = 10, .query_len = 512, .kv_len = 512, .head_dim = 128, .kv_is_cached = true};
   CalibrationPoint point = PointOf(CategoryId::kAttention, CostOf(prefill, Precision::kBf16), 5e6);
-  point.size = {"attention", {1, 512, 512, 10, 10, 128, 1}};
+  point.size = AttentionSize{1, 512, 512, 10, 10, 128, true};
   const auto device = Calibrate(*FindDevice("cpu"), Precision::kBf16, {point}, "c-1");
   ASSERT_TRUE(device.ok()) << device.status();
   const OperatorTime time = TimeOn(*device, prefill, CategoryId::kAttention);
   EXPECT_EQ(time.provenance, Provenance::kExact);
   EXPECT_NEAR(time.ns, 5e6, 1e-3);
   EXPECT_TRUE(std::get<AttentionSize>(device->laws->model.samples[static_cast<size_t>(time.nearest)].size).is_causal);
+}
+
+// A broadcast within 14 elements is done one by one, one within 32 in vectors: as SAM adds its relative positions.
+TEST(Calibrate, ElementwiseOperatorsOfFewContiguousElementsAreAKindOfTheirOwn) {
+  constexpr double kSlowNs = 2, kFastNs = 0.3;  // a result
+  const auto bias = [](int64_t squares, int64_t side) {
+    const int64_t queries = squares * 12 * side * side;
+    return Elementwise{.read = 2 * queries * side, .written = queries * side * side, .contiguous = side};
+  };
+  const auto point = [](const Elementwise& op, double ns) {
+    CalibrationPoint measured =
+        PointOf(CategoryId::kElementwise, CostOf(op, Precision::kBf16), ns * static_cast<double>(op.written));
+    measured.contiguous = op.contiguous;
+    return measured;
+  };
+  std::vector<CalibrationPoint> points;
+  for (const int64_t squares : {1, 4, 25, 36, 81}) {
+    points.push_back(point(bias(squares, 14), kSlowNs));
+  }
+  for (const int64_t side : {16, 40, 64, 80}) {
+    points.push_back(point(bias(1, side), kFastNs));
+  }
+  const auto device = Calibrate(*FindDevice("cpu"), Precision::kBf16, points, "c-1");
+  ASSERT_TRUE(device.ok()) << device.status();
+  const auto ns = [&](const Elementwise& op) {
+    return TimeOn(*device, op, CategoryId::kElementwise).ns / static_cast<double>(op.written);
+  };
+  EXPECT_NEAR(ns(bias(9, 14)), kSlowNs, 0.3 * kSlowNs);
+  EXPECT_NEAR(ns(bias(1, 48)), kFastNs, 0.3 * kFastNs);
 }
 
 TEST(Calibrate, FarOutsideTheMeasuredRangeTheRooflineCarriesTheTrend) {

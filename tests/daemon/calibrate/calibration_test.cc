@@ -74,16 +74,13 @@ TEST(ParseCalibrationTest, ARoutingStandsBesideThePoints) {
 }
 
 TEST(ParseCalibrationTest, SizesArePartOfAPointWhereItHasThem) {
-  EXPECT_EQ(ParseCalibration(kDocument)->points[0].size.kind, "");
-  const absl::StatusOr<Calibration> gemm = ParseCalibration(WithSize(R"({"m": 1, "n": 2, "k": 3, "count": 4})"));
-  ASSERT_TRUE(gemm.ok()) << gemm.status();
-  EXPECT_EQ(gemm->points[0].size.kind, "gemm");
-  EXPECT_THAT(gemm->points[0].size.values, ElementsAre(1, 2, 3, 4));
-  const absl::StatusOr<Calibration> attention = ParseCalibration(
-      WithSize(R"({"batch": 1, "seq_q": 2, "seq_kv": 3, "heads": 4, "kv_heads": 5, "head_dim": 6, "causal": true})"));
-  ASSERT_TRUE(attention.ok()) << attention.status();
-  EXPECT_EQ(attention->points[0].size.kind, "attention");
-  EXPECT_THAT(attention->points[0].size.values, ElementsAre(1, 2, 3, 4, 5, 6, 1));
+  const auto size_of = [](std::string_view size) { return ParseCalibration(WithSize(size))->points[0].size; };
+  EXPECT_EQ(ParseCalibration(kDocument)->points[0].size, std::nullopt);
+  EXPECT_EQ(size_of(R"({"m": 1, "n": 2, "k": 3, "count": 1})"), analytic::OperatorSize(analytic::GemmSize{1, 2, 3}));
+  EXPECT_EQ(size_of(R"({"m": 1, "n": 2, "k": 3, "count": 4})"), std::nullopt);  // a batch: the work says it all
+  constexpr std::string_view kAttention =
+      R"({"batch": 1, "seq_q": 2, "seq_kv": 3, "heads": 4, "kv_heads": 5, "head_dim": 6, "causal": true})";
+  EXPECT_EQ(size_of(kAttention), analytic::OperatorSize(analytic::AttentionSize{1, 2, 3, 4, 5, 6, true}));
 }
 
 TEST(ParseCalibrationTest, HostileDocumentsAreErrorsThatNameThePath) {
@@ -107,13 +104,13 @@ TEST(ParseCalibrationTest, HostileDocumentsAreErrorsThatNameThePath) {
       {WithRouting(kFourExperts, "[2, 1, 1, -1]"), "routing.prefill[0].picks: not a list of counts"},
       {WithRouting(kFourExperts, "[2, 1, 1, 1e3]"), "routing.prefill[0].picks: not a list of counts"},
       {WithRouting(kFourExperts, "[2, 1, 1, 18446744073709551615]"), "routing.prefill[0].picks: not a list of counts"},
+      {WithRouting(kFourExperts, "[2, 1, 1, 1]"), "routing of layer 1: 5 picks"},
+      {WithRouting(kFourExperts, "[4, 0, 0, 0]"), "routing of layer 1: 4 picks of an expert by 2 tokens"},
+      {WithRouting(kFourExperts, R"({"0": 1})"), "routing.prefill[0].picks: not a list"},
       {WithHost("7"), "host: not an object"},
       {WithHost("{}"), "host.launch_ns: missing"},
       {WithHost(R"({"launch_ns": 0, "wait_ns": 1})"), "host.launch_ns"},
       {WithHost(R"({"launch_ns": 1, "wait_ns": -1})"), "host.wait_ns"},
-      {WithRouting(kFourExperts, "[2, 1, 1, 1]"), "routing of layer 1: 5 picks"},
-      {WithRouting(kFourExperts, "[4, 0, 0, 0]"), "routing of layer 1: 4 picks of an expert by 2 tokens"},
-      {WithRouting(kFourExperts, R"({"0": 1})"), "routing.prefill[0].picks: not a list"},
       {WithSize("[]"), "points[0].size"},
       {WithSize("{}"), "points[0].size.batch"},
       {WithSize(R"({"m": 0, "n": 2, "k": 3, "count": 4})"), "points[0].size.m"},
@@ -153,15 +150,15 @@ TEST_F(ApplyCalibrationTest, EmptyIsTheDatasheetUntilSomethingWasMeasured) {
 
 TEST_F(ApplyCalibrationTest, FileIsReadByItsPath) {
   const std::string path = directory_.Write("c.json", kDocument);
+  EXPECT_EQ(Apply(path)->calibration_id, path);
+}
+
 TEST_F(ApplyCalibrationTest, HostTimesTakeThePlaceOfThoseOfAnyHost) {
   const std::string path = directory_.Write("c.json", WithHost(R"({"launch_ns": 3100, "wait_ns": 6500})"));
   EXPECT_EQ(Apply(path)->launch_ns, 3100);
   EXPECT_EQ(Apply(path)->sync_ns, 6500 - analytic::kQueueLatencyNs);
   directory_.Write("c.json", WithHost(R"({"launch_ns": 3100, "wait_ns": 1500})"));
   EXPECT_EQ(Apply(path)->sync_ns, 0);
-}
-
-  EXPECT_EQ(Apply(path)->calibration_id, path);
 }
 
 TEST_F(ApplyCalibrationTest, UnknownIdOrFileIsNotFound) {

@@ -73,7 +73,7 @@ TEST_F(RunPointsTest, APointIsAMeanCallOfALeaf) {
   EXPECT_EQ(point.flops, int64_t{2} * 4096 * 768 * 3072);
   EXPECT_EQ(point.launches, 1);
   EXPECT_DOUBLE_EQ(point.time_ns, 1e8);
-  EXPECT_THAT(point.size.values, ElementsAre(4096, 3072, 768, 1));
+  EXPECT_EQ(point.size, analytic::OperatorSize(analytic::GemmSize{.m = 4096, .n = 3072, .k = 768}));
 }
 
 TEST_F(RunPointsTest, ExpertsAreAPointForOneOfTheirProducts) {
@@ -185,8 +185,9 @@ TEST_F(RunPointsTest, PointsStandBehindThoseOfTheSuiteOnce) {
   const absl::StatusOr<Calibration> read = ParseCalibration(*once);
   ASSERT_TRUE(read.ok()) << read.status();
   ASSERT_EQ(read->points.size(), 3u);
-  EXPECT_EQ(read->points[1].size.kind, "gemm");
-  EXPECT_EQ(read->points[2].size.kind, "attention");
+  EXPECT_EQ(read->points[0].size, std::nullopt);
+  EXPECT_EQ(read->points[1].size, recorded.points[0].point.size);
+  EXPECT_EQ(read->points[2].size, recorded.points[1].point.size);
   EXPECT_EQ(read->points[2].time_ns, 1e6);
   EXPECT_EQ(ParseCalibration(*WithPoints(R"({"dtype": "bf16", "points": []})", recorded))->points.size(), 2u);
   for (const char* broken : {"", "[]", "{}", R"({"points": 7})"}) {
