@@ -76,7 +76,8 @@ def check_attribution(check, name, attribution):
     ledger, problems = books(attribution)
     check.figures[name] = {"attributed_share": attribution["attributed_share"], "operations": attribution["operations"],
                            "dropped": attribution["records_dropped"], "invalid": attribution["records_invalid"], "ledger": ledger,
-                           "graphs": attribution.get("graphs"), "incidents": attribution.get("incidents", [])}
+                           "graphs": attribution.get("graphs"), "sync_gap_time_ms": attribution.get("sync_gap_time_ms"),
+                           "incidents": attribution.get("incidents", [])}
     if check.has_gpu and ledger is None:
         problems.append("no ledger")
     if attribution["attributed_share"] < ATTRIBUTED_FLOOR:
@@ -307,11 +308,14 @@ def calibration(check):
     dtype = "bf16" if check.has_gpu else "fp32"
     text = check.output([runner, "calibrate", "--device", check.device, "--dtype", dtype, "--budget", budget, "-o", "json"]).decode()
     check.keep("calibration.json", text)
-    points = len(json.loads(text)["points"])
-    check.figures["points"] = points
+    document = json.loads(text)
+    points, host = len(document["points"]), document.get("host")
+    check.figures |= {"points": points, "host": host}
     if points == 0:
         raise StepFailed(f"no point within {budget}")
-    return f"{points} points"
+    if host is None:
+        return f"{points} points"
+    return f"{points} points; the host launches in {host['launch_ns'] / 1000:.1f} us, and goes on {host['wait_ns'] / 1000:.1f} us after a kernel that it waited for"
 
 
 def pack(path, files):
