@@ -17,8 +17,8 @@
 
 namespace dsocr::model {
 
-// A weight that is never in a cache when its turn comes: each Next() is another part of one large arena. Not
-// thread-safe.
+// A weight, or what a step of decode has cached, that is in none of the device's caches when its turn comes: each Next()
+// is another part of one large arena. Not thread-safe.
 class ColdWeight {
  public:
   explicit ColdWeight(std::vector<at::Tensor> copies) : copies_(std::move(copies)) {}

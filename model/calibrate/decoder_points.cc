@@ -2,7 +2,9 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <memory>
 #include <optional>
+#include <vector>
 
 #include "model/calibrate/bench.h"
 #include "model/decoder_ops.h"
@@ -88,9 +90,16 @@ class DecoderTable {
     Add(
         "attention", "core", AttentionWork(core, element_),
         [tokens = tokens_, keys = keys_](Bench& bench) {
-          return [q = bench.Filled({1, tokens, kHeads, kHeadDim}, 0.5),
-                  k = bench.Filled({1, kHeads, keys + 1, kHeadDim}, 0.5),
-                  v = bench.Filled({1, kHeads, keys + 1, kHeadDim}, 0.5), keys, tokens] {
+          // Keys and values in turn. Between two steps of decode the weights of all layers go by, which leave nothing
+          // of a layer's cache in a cache of the device's.
+          const std::vector<int64_t> shape = {1, kHeads, keys + 1, kHeadDim};
+          const std::shared_ptr<ColdWeight> kv =
+              tokens == 1
+                  ? bench.Weight(shape)
+                  : std::make_shared<ColdWeight>(std::vector{bench.Filled(shape, 0.5), bench.Filled(shape, 0.5)});
+          return [q = bench.Filled({1, tokens, kHeads, kHeadDim}, 0.5), kv, keys, tokens] {
+            const at::Tensor& k = kv->Next();
+            const at::Tensor& v = kv->Next();
             AttentionProduct(q.transpose(1, 2), k.narrow(2, 0, keys), v.narrow(2, 0, keys), {},
                              /*is_causal=*/tokens > 1);
           };

@@ -72,11 +72,11 @@ def by_id(rows):
     return {row["module_id"]: row for row in rows}
 
 
-def work_of(report):
-    """(category, FLOPs, bytes) of a call of each leaf that a view or a prompt decides."""
+def work_of(report, is_decode):
+    """(category, FLOPs, bytes) of a call of each leaf of decode, or of all others."""
     metrics = by_id(report["module_metrics"])
     for node in report["modules"]:
-        if node["children"] or node["stage"] == "decode":
+        if node["children"] or (node["stage"] == "decode") != is_decode:
             continue
         calls = metrics[node["module_id"]]["calls"]
         for op in metrics[node["module_id"]]["operator_breakdown"]:
@@ -85,8 +85,8 @@ def work_of(report):
 
 
 def without(calibration, report):
-    """A copy without points of the report's work; how many those are."""
-    seen = set(work_of(report))
+    """A copy without points of the work that a view or a prompt decides; how many those are. What decode does as well, such as lm_head, is none."""
+    seen = set(work_of(report, is_decode=False)) - set(work_of(report, is_decode=True))
     kept = [point for point in calibration["points"] if (point["category"], point["flops"], point["bytes"]) not in seen]
     return calibration | {"points": kept}, len(calibration["points"]) - len(kept)
 
