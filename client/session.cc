@@ -1,5 +1,6 @@
 #include "client/session.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <fstream>
@@ -18,7 +19,8 @@ namespace {
 constexpr int kMaxMessageBytes = 64 << 20;  // a full report is about 0.5 MB; a daemon gone mad must not fill our memory
 constexpr int kBackoffMs = 20;              // a daemon that has just been started serves after about 10 ms
 constexpr int kConnectMs = 3000;  // for one attempt, handshake and all: what gRPC means by the smallest backoff
-constexpr size_t kMaxSecretBytes = 1 << 20;  // certificates, keys and tokens are a few KiB
+constexpr absl::Duration kStartPatience = absl::Seconds(20);  // for as many as a daemon that was just started needs
+constexpr size_t kMaxSecretBytes = 1 << 20;                   // certificates, keys and tokens are a few KiB
 
 absl::StatusOr<std::string> ReadSecret(const CommandLine& line, std::string_view flag) {
   const std::string path = line.Text(flag);
@@ -125,7 +127,8 @@ absl::StatusOr<Daemon*> Session::Connect(bool may_start) {
   DSOCR_ASSIGN_OR_RETURN(const Address address, ResolveAddress(line_, io_));
   DSOCR_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ChannelCredentials> credentials, MakeCredentials(line_));
   DSOCR_ASSIGN_OR_RETURN(std::string token, ReadToken(line_, address));
-  if (!address.socket_path.empty() && !IsServed(address.socket_path)) {
+  const bool is_served = address.socket_path.empty() || IsServed(address.socket_path);
+  if (!is_served) {
     if (!may_start || !address.may_be_started) {
       return absl::UnavailableError(fmt::format("dsocrd at {}: nobody serves there; start it with 'dsocrd --listen {}'",
                                                 address.text, address.text));
@@ -135,7 +138,12 @@ absl::StatusOr<Daemon*> Session::Connect(bool may_start) {
     DSOCR_RETURN_IF_ERROR(StartDaemon(
         {.program = io_.executable_dir + "/dsocrd", .socket_path = address.socket_path, .log_file = log_file}));
   }
-  daemon_ = std::make_unique<Daemon>(MakeChannel(address, credentials), address.text, std::move(token), deadline_);
+  const std::shared_ptr<grpc::Channel> channel = MakeChannel(address, credentials);
+  if (!is_served) {
+    // Its socket is there before its store is open, which takes a busy machine longer than an attempt to connect may.
+    channel->WaitForConnected(absl::ToChronoTime(std::min(deadline_, absl::Now() + kStartPatience)));
+  }
+  daemon_ = std::make_unique<Daemon>(channel, address.text, std::move(token), deadline_);
   return daemon_.get();
 }
 

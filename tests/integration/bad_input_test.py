@@ -6,11 +6,12 @@ import pathlib
 import shutil
 import signal
 import struct
+import subprocess
 import time
 import unittest
 import zlib
 
-from cli import FIXTURES, TINY, CliTest, wait_until
+from cli import BIN, FIXTURES, TINY, CliTest, wait_until
 
 ANALYTIC = ["--analytic-only"]
 
@@ -195,6 +196,30 @@ class KilledRunner(CliTest):
         self.assertEqual(process.returncode, 1, errors)
         self.assertIn("SIGKILL", errors)
         self.assertEqual(self.ctl("run", *TINY, "--calibration", "none").returncode, 0)
+
+
+class ADaemonThatIsSlowToStart(CliTest):
+    """Its socket is there long before it serves, as on a machine that is busy: for longer than an attempt to connect may take."""
+
+    PROGRAM = """#!/usr/bin/env python3
+import os, signal, subprocess, sys, time
+daemon = subprocess.Popen([{program!r}, *sys.argv[1:]])
+socket = sys.argv[sys.argv.index("--listen") + 1].removeprefix("unix:")
+while not os.path.exists(socket):
+    pass
+daemon.send_signal(signal.SIGSTOP)
+time.sleep(5)
+daemon.send_signal(signal.SIGCONT)
+"""
+
+    def test_the_command_that_started_it_waits(self):
+        shutil.copy(BIN / "dsocrctl", self.dir)
+        program = self.dir / "dsocrd"  # dsocrctl starts the one beside it
+        program.write_text(self.PROGRAM.format(program=str(BIN / "dsocrd")))
+        program.chmod(0o700)
+        result = subprocess.run([self.dir / "dsocrctl", "list"], cwd=self.dir, env=self.env, capture_output=True, text=True, timeout=60)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIsNotNone(self.daemon_pid())
 
 
 if __name__ == "__main__":
