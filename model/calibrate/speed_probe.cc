@@ -80,14 +80,14 @@ std::optional<Speed> Surroundings::Now() {
   return last_;
 }
 
-double SpeedLog::SlowdownOf(const Speed& probe) const {
-  const Speed usual = Median();
-  return std::max(probe.gemm_ns / usual.gemm_ns, probe.copy_ns / usual.copy_ns);
-}
-
 double SpeedLog::Slowdown(size_t stretch) const {
+  const Speed usual = Median();
   const size_t end = std::min(stretch + 1, probes_.size() - 1);
-  return std::max(SlowdownOf(probes_[stretch]), SlowdownOf(probes_[end]));
+  double slowdown = 0;
+  for (const Speed& probe : {probes_[stretch], probes_[end]}) {
+    slowdown = std::max({slowdown, probe.gemm_ns / usual.gemm_ns, probe.copy_ns / usual.copy_ns});
+  }
+  return slowdown;
 }
 
 Speed SpeedLog::Median() const {

@@ -57,8 +57,6 @@ class SpeedLog {
   Speed Median() const;  // of each by itself
 
  private:
-  double SlowdownOf(const Speed& probe) const;
-
   std::vector<Speed> probes_;
 };
 
