@@ -1,17 +1,17 @@
 #include "cupti/attribution/attribution.h"
 
 #include <algorithm>
-#include <cassert>
 #include <deque>
 #include <limits>
-#include <map>
 #include <utility>
 
 #include "cupti/attribution/call_table.h"
+#include "cupti/attribution/describe.h"
 #include "cupti/attribution/dictionary.h"
-#include "cupti/attribution/duration_sketch.h"
+#include "cupti/attribution/finished_requests.h"
 #include "cupti/attribution/graphs.h"
 #include "cupti/attribution/ledger.h"
+#include "cupti/attribution/module_durations.h"
 #include "cupti/attribution/operation_order.h"
 #include "cupti/attribution/request_sums.h"
 #include "cupti/attribution/run_sums.h"
@@ -23,14 +23,8 @@ namespace {
 using record::Kind;
 using record::Record;
 
-// Requests whose sums are kept for the choice of the median. Beyond it the extremes go first, so the median of a long
-// run stays exact as long as it drifts less than this many ranks.
-constexpr size_t kMaxKeptRequests = 64;
 // Requests that are over wait for operations that lag behind; of short requests, no more than this many (11 MiB).
 constexpr size_t kMaxWaitingRequests = 4096;
-constexpr size_t kMaxRequestTotals = 1 << 20;
-// Sketches are far apart in memory: in a loop of their own, waiting for one overlaps with waiting for the next.
-constexpr size_t kDurationBatch = 256;
 // Times further than this from the first one (13 days) are nonsense.
 constexpr int64_t kMaxTimeDistanceNs = int64_t{1} << 50;
 // All operations together; with it no sum of ours can overflow.
@@ -65,7 +59,11 @@ struct Thread {
 
 struct Attribution::State final : GraphListener {
   explicit State(Options given)
-      : options(std::move(given)), dictionary(options), graphs(options, dictionary, *this), requests(1) {
+      : options(std::move(given)),
+        dictionary(options),
+        graphs(options, dictionary, *this),
+        requests(1),
+        finished(options.keeps_repeats) {
     if (options.request_range.empty()) {
       whole = BeginRequest(0);
       requests[whole].is_complete = true;
@@ -110,17 +108,12 @@ struct Attribution::State final : GraphListener {
   void CloseInnermost(Thread& thread, int64_t time_ns, bool is_popped);
   void CloseAll(Thread& thread);
   void Retire();
-  void AddDuration(int module, int64_t duration_ns);
-  void FlushDurations();
   void Sweep(const OrderedOperation& operation);
   RequestSlot BeginRequest(int64_t time_ns);
   void CloseRequest(RequestSlot slot);
   RequestSlot RequestAt(int64_t time_ns) const;
   std::vector<LiveModule> Live() const;
   Result Finish();
-  RequestSum Describe(const RequestSums& request) const;
-  void KeepRepeat(const RequestSums& request);
-  std::vector<ModuleRepeats> Repeats() const;
 
   const Options options;
   Dictionary dictionary;
@@ -143,14 +136,8 @@ struct Attribution::State final : GraphListener {
   int64_t latest_ns = int64_t{1} << 60;
   int64_t operations_ns = 0;
 
-  std::vector<int64_t> request_totals;
-  std::vector<std::vector<int64_t>> repeats;  // of each of request_totals, by module; shorter: it had fewer modules
-  std::multimap<int64_t, RequestSums> kept;   // by total
-  int64_t below_kept = 0;                     // totals that went from the lower end
-  int64_t complete_requests = 0;
-  std::vector<DurationSketch> sketches;            // by module
-  std::vector<std::pair<int, int64_t>> durations;  // of a module's calls, not yet in its sketch
-
+  FinishedRequests finished;
+  ModuleDurations durations;
   Ledger ledger;
   DeviceTimeEstimate estimate;
   RunSums run;
@@ -523,7 +510,7 @@ void Attribution::State::OnReplayedCall(const ReplayedCall& replayed) {
   }
   const int64_t span_ns = replayed.last_operation_ns - replayed.first_operation_ns;
   requests[request].sums.AddReplayedCall(replayed.path, span_ns);
-  AddDuration(path.module, span_ns);
+  durations.Add(path.module, span_ns);
 }
 
 void Attribution::State::Sweep(const OrderedOperation& operation) {
@@ -556,9 +543,9 @@ void Attribution::State::Retire() {
   const Path& path = dictionary.path(call.path);
   if (path.enters_module && call.request != kNoRequest) {
     if (!gpu_seen) {
-      AddDuration(path.module, call.host_ns);
+      durations.Add(path.module, call.host_ns);
     } else if (call.first_operation_ns != 0) {
-      AddDuration(path.module, call.last_operation_ns - call.first_operation_ns);
+      durations.Add(path.module, call.last_operation_ns - call.first_operation_ns);
       requests[call.request].sums.AddSpan(call.path, call.last_operation_ns - call.first_operation_ns);
     }
   }
@@ -576,21 +563,6 @@ void Attribution::State::Retire() {
     CloseRequest(call.request);
   }
   calls.ForgetOldest();
-}
-
-void Attribution::State::AddDuration(int module, int64_t duration_ns) {
-  durations.emplace_back(module, duration_ns);
-  if (durations.size() == kDurationBatch) {
-    FlushDurations();
-  }
-}
-
-void Attribution::State::FlushDurations() {
-  sketches.resize(dictionary.modules().size());
-  for (const auto& [module, duration_ns] : durations) {
-    sketches[static_cast<size_t>(module)].Add(duration_ns);
-  }
-  durations.clear();
 }
 
 RequestSlot Attribution::State::BeginRequest(int64_t time_ns) {
@@ -611,107 +583,14 @@ void Attribution::State::CloseRequest(RequestSlot slot) {
   last_swept = last_swept == slot ? kNoRequest : last_swept;
   measured.erase(std::find(measured.begin(), measured.end(), slot));
   free_requests.push_back(slot);
-  const int64_t total_ns = request.sums.total_ns();
-  if (request.is_complete) {
-    if (complete_requests++ == 0) {
-      kept.clear();
-    }
-    if (request_totals.size() < kMaxRequestTotals) {
-      request_totals.push_back(total_ns);
-      if (options.keeps_repeats) {
-        KeepRepeat(request.sums);
-      }
-    }
-  } else if (complete_requests > 0 || !kept.empty()) {
-    return;  // kept only where nothing better comes
-  }
-  request.sums.Shrink();
-  kept.emplace(total_ns, std::move(request.sums));
-  if (kept.size() > kMaxKeptRequests) {
-    const int64_t median_rank = (complete_requests - 1) / 2 - below_kept;
-    if (median_rank > static_cast<int64_t>(kept.size()) / 2) {
-      kept.erase(kept.begin());
-      ++below_kept;
-    } else {
-      kept.erase(std::prev(kept.end()));
-    }
-  }
+  finished.Add(dictionary, std::move(request.sums), request.is_complete);
 }
 
-void Attribution::State::KeepRepeat(const RequestSums& request) {
-  const RequestTotals all = request.Totals(dictionary);
-  std::vector<int64_t>& times = repeats.emplace_back();
-  times.reserve(all.modules.size());
-  for (const ModuleTotals& totals : all.modules) {
-    times.push_back(request.is_gpu() ? std::max(totals.busy_ns, totals.span_ns) : totals.wall_ns);
-  }
-}
-
-std::vector<ModuleRepeats> Attribution::State::Repeats() const {
-  std::vector<ModuleRepeats> modules;
-  for (const Module& known : dictionary.modules()) {
-    ModuleRepeats module{.module_id = known.module_id,
-                         .parent_id = known.parent == kNoModule ? "" : dictionary.modules()[known.parent].module_id};
-    for (const std::vector<int64_t>& times : repeats) {
-      module.time_ns.push_back(modules.size() < times.size() ? times[modules.size()] : 0);
-    }
-    modules.push_back(std::move(module));
-  }
-  return modules;
-}
-
-RequestSum Attribution::State::Describe(const RequestSums& request) const {
-  const RequestTotals all = request.Totals(dictionary);
-  RequestSum sum;
-  sum.total_ns = request.total_ns();
-  sum.attributed_ns = all.attributed.device_ns;
-  sum.unattributed_ns = all.unattributed.device_ns;
-  sum.operations = all.attributed.operations + all.unattributed.operations;
-  sum.operations_unattributed = all.unattributed.operations;
-  sum.sync_gap_ns = request.sync_gap_ns();
-  int64_t self_ns = 0;
-  for (size_t i = 0; i < all.modules.size(); ++i) {
-    const ModuleTotals& totals = all.modules[i];
-    const Module& known = dictionary.modules()[i];
-    ModuleSum module;
-    module.module_id = known.module_id;
-    module.parent_id = known.parent == kNoModule ? "" : dictionary.modules()[known.parent].module_id;
-    module.calls = totals.calls;
-    module.wall_ns = totals.wall_ns;
-    module.self_device_ns = totals.self_device_ns;
-    for (size_t category = 0; category < kCategoryCount; ++category) {
-      const OperationSum& of = totals.with_children[category];
-      if (of.operations > 0) {
-        module.categories.push_back({std::string(kCategories[category]), of.operations, of.device_ns});
-        module.launches += of.operations;
-        module.device_ns += of.device_ns;
-      }
-    }
-    module.inferred_ns = totals.inferred.device_ns;
-    module.inferred_confidence =
-        totals.inferred.device_ns == 0 ? 0.0 : totals.inferred.weight / static_cast<double>(totals.inferred.device_ns);
-    if (module.calls == 0 && module.launches == 0) {
-      continue;
-    }
-    module.busy_ns = request.is_gpu() ? totals.busy_ns : module.device_ns;
-    module.gap_ns =
-        request.is_gpu() ? std::max<int64_t>(0, totals.span_ns - totals.busy_ns) : module.wall_ns - module.device_ns;
-    module.p50_ns = sketches[i].Quantile(0.50);
-    module.p95_ns = sketches[i].Quantile(0.95);
-    self_ns += module.self_device_ns;
-    sum.modules.push_back(std::move(module));
-  }
-  assert(self_ns == sum.attributed_ns);
-  return sum;
-}
-
-// Calls that are open are counted, so that a module is there while it runs for the first time.
 std::vector<LiveModule> Attribution::State::Live() const {
   if (measured.empty()) {
     return {};
   }
-  const RequestTotals all = requests[measured.front()].sums.Totals(dictionary);
-  std::vector<int64_t> open(all.modules.size());
+  std::vector<int64_t> open(dictionary.modules().size());
   for (const Thread& thread : threads) {
     for (const CallSlot slot : thread.open) {
       if (const Path& path = dictionary.path(calls[slot].path); path.enters_module) {
@@ -719,36 +598,7 @@ std::vector<LiveModule> Attribution::State::Live() const {
       }
     }
   }
-  std::vector<LiveModule> modules(all.modules.size());
-  std::vector<std::vector<int>> children(all.modules.size());
-  std::vector<int> pending;
-  for (int i = static_cast<int>(modules.size()) - 1; i >= 0; --i) {
-    const ModuleTotals& totals = all.modules[i];
-    modules[i] = {.module_id = dictionary.modules()[i].module_id,
-                  .calls = totals.calls + open[i],
-                  .self_device_ns = totals.self_device_ns};
-    for (const OperationSum& of : totals.with_children) {
-      modules[i].device_ns += of.device_ns;
-    }
-    if (const int parent = dictionary.modules()[i].parent; parent == kNoModule) {
-      pending.push_back(i);
-    } else {
-      children[parent].push_back(i);
-    }
-  }
-  std::vector<LiveModule> live;
-  while (!pending.empty()) {
-    const int next = pending.back();
-    pending.pop_back();
-    for (const int child : children[next]) {
-      modules[child].depth = modules[next].depth + 1;
-      pending.push_back(child);
-    }
-    if (modules[next].calls > 0) {
-      live.push_back(std::move(modules[next]));
-    }
-  }
-  return live;
+  return DescribeLive(requests[measured.front()].sums, dictionary, open);
 }
 
 Result Attribution::State::Finish() {
@@ -761,15 +611,12 @@ Result Attribution::State::Finish() {
   while (calls.closed_count() > 0) {
     Retire();
   }
-  FlushDurations();
   if (whole != kNoRequest) {
     CloseRequest(whole);
   }
   Result result;
-  result.request_total_ns = std::move(request_totals);
-  if (options.keeps_repeats) {
-    result.repeats = Repeats();
-  }
+  result.request_total_ns = finished.total_ns();
+  result.repeats = finished.Repeats(dictionary);
   result.records_received = received;
   result.records_dropped = static_cast<int64_t>(dropped + statistics.lost_operations);
   result.records_invalid = invalid + static_cast<int64_t>(statistics.invalid);
@@ -790,17 +637,13 @@ Result Attribution::State::Finish() {
       result.sampling->requests_recorded = run.units_recorded();
     }
   }
-  if (kept.empty()) {
-    return result;
+  if (const RequestSums* median = finished.Median(); median != nullptr) {
+    result.request = Describe(*median, dictionary, durations.Sketches(dictionary.modules().size()));
+    result.agent_cost_ns = static_cast<int64_t>((median->range_records() * statistics.range_record_ps +
+                                                 median->operation_records() * statistics.operation_record_ps +
+                                                 median->nested_calls() * statistics.nested_call_ps) /
+                                                1000);
   }
-  const int64_t rank =
-      std::clamp<int64_t>((complete_requests - 1) / 2 - below_kept, 0, static_cast<int64_t>(kept.size()) - 1);
-  const RequestSums& median = std::next(kept.begin(), rank)->second;
-  result.request = Describe(median);
-  result.agent_cost_ns = static_cast<int64_t>((median.range_records() * statistics.range_record_ps +
-                                               median.operation_records() * statistics.operation_record_ps +
-                                               median.nested_calls() * statistics.nested_call_ps) /
-                                              1000);
   return result;
 }
 

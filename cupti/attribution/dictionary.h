@@ -67,6 +67,10 @@ class Dictionary {
   // Empty: 0. REQUIRES: HasName.
   const std::string& Text(record::NameId name) const { return names_[name].text; }
   const std::vector<Module>& modules() const { return modules_; }
+  // Empty at the top.
+  std::string ParentId(const Module& module) const {
+    return module.parent == kNoModule ? "" : modules_[module.parent].module_id;
+  }
   const std::vector<std::string>& unknown_ranges() const { return unknown_ranges_; }
 
   // A path of attribution's own. kNoPath: too deep, or 65,536 of them are in use.
