@@ -1,8 +1,7 @@
 // Ranges from a Python job that has none of its own: hooks on the modules of torch.nn.
 //
-// Nothing of CPython is linked and none of its headers is seen: the functions of its stable ABI are looked up in the
-// process, and what is done with them is hooks.py, a text in this library that runs in a namespace of its own. Nothing
-// enters sys.modules, nothing is printed, no exception leaves a hook, and no object of the job's is kept.
+// What is done in Python is hooks.py, a text in this library that runs in a namespace of its own. Nothing enters
+// sys.modules, nothing is printed, no exception leaves a hook, and no object of the job's is kept.
 //
 // The GIL cannot be asked for with a time limit, so a thread of its own asks for it, one for each thing to do, and whom
 // it is done for waits for as long as it likes. No lock is held while waiting for the GIL, and a thread that the
