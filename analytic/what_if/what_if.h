@@ -26,21 +26,11 @@
 #include "analytic/cost_model.h"
 #include "analytic/device/device.h"
 #include "analytic/model_spec.h"
+#include "analytic/what_if/baseline.h"
 #include "analytic/what_if/scenario.h"
 #include "analytic/workload.h"
 
 namespace dsocr::analytic {
-
-struct Baseline {
-  ModelSpec model;
-  Workload workload;  // the dtype is workload.precision
-  Device device;
-};
-
-// The baseline with a scenario's changes, its devices apart: the inputs of a fresh report. INVALID_ARGUMENT, naming the
-// knob, for a value that is not finite or not positive, a batch that is no whole number, and what CheckWorkload
-// and CheckDevice refuse.
-absl::StatusOr<Baseline> ChangedBaseline(const Baseline& baseline, const Scenario& scenario);
 
 // Totals over one request, all instances and calls, children included.
 struct ModulePrice {
