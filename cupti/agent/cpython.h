@@ -83,7 +83,7 @@ bool TakeGil(int* gil);
 void GiveGil(int gil);
 bool IsPythonLeaving();
 
-// --- Under the GIL. No error of Python's is left behind.
+// --- Under the GIL. No error of Python's is left behind, but by SetItem.
 
 PyObject* None();  // a new reference
 // Empty: it is no text.
