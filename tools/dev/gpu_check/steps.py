@@ -304,7 +304,7 @@ def calibration(check):
     runner = check.launcher.runner
     if runner is None:
         raise NotRun("no dsocr-runner")
-    budget = "15s" if check.has_gpu else "5s"
+    budget = "15s"
     dtype = "bf16" if check.has_gpu else "fp32"
     text = check.output([runner, "calibrate", "--device", check.device, "--dtype", dtype, "--budget", budget, "-o", "json"]).decode()
     check.keep("calibration.json", text)
