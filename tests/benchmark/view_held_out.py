@@ -6,7 +6,8 @@ usage: build/venv/bin/python tests/benchmark/view_held_out.py [--bin build/bin] 
 The device is measured once. For each workload a copy of the calibration is made without any point that does the work of an operator of its
 vision, projector or prefill, and the request is predicted from that copy and then run, each time in a process of its own. A matrix product and a
 copy are timed before and after each run, for long enough that it is the machine that they tell of and not the moment: a run counts if both are
-within 3 % of what they were around the calibration, before and after it. Time is the median of the runs that count, and that of all is beside it; modules that the copy still knows exactly (matrix-vector products of decode, whatever the view) are not scored.
+within 3 % of what they were around the calibration, before and after it. Time is the median of the runs that count, and that of all is beside it; modules that the copy still
+knows exactly (matrix-vector products of decode, whatever the view) are not scored.
 """
 
 import argparse
