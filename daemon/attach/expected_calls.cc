@@ -44,7 +44,7 @@ class Walk {
   explicit Walk(const ModelSpec& model)
       : model_(model),
         tree_(analytic::BuildTree(model)),
-        frames_(analytic::FramesOf(model, UsualWorkload(model, analytic::Precision::kBf16))) {
+        frames_(analytic::FramesOf(model, UsualWorkload(model, Execution()))) {
     calls_.modules.push_back(tree_.nodes[0].id);
     calls_.kinds.push_back({.is_outside = true});
   }

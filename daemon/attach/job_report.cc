@@ -49,6 +49,16 @@ void SetInferred(const std::map<std::string, Inferred>& inferred, const analytic
   }
 }
 
+// A job that launches a graph a step, or more (vLLM: one for what is between two layers' attention), replays its
+// decode.
+bool ReplaysDecode(const attribution::Result& measured, const Observation& observation) {
+  int64_t steps = 0;
+  for (const auto& [request, count] : observation.requests) {
+    steps += request.steps * count;
+  }
+  return measured.gpu && steps > 0 && measured.gpu->graphs.launches >= steps;
+}
+
 }  // namespace
 
 struct JobFold::State {
@@ -82,7 +92,7 @@ JobFold::JobFold(std::unique_ptr<State> state) : state_(std::move(state)) {}
 JobFold::~JobFold() = default;
 
 absl::StatusOr<std::unique_ptr<JobFold>> JobFold::Create(RecognisedModel model) {
-  const analytic::Workload usual = UsualWorkload(model.model, analytic::Precision::kBf16);
+  const analytic::Workload usual = UsualWorkload(model.model, Execution());
   absl::StatusOr<analytic::Prediction> prediction = analytic::Predict(model.model, usual, AnyDevice());
   if (!prediction.ok()) {
     return absl::InternalError(
@@ -130,8 +140,11 @@ JobMeasurement JobFold::Finish(const attribution::Result& raw) {
 absl::StatusOr<v1::AnalyticModelReport> BuildJobReport(const RecognisedModel& model, const JobMeasurement& measured,
                                                        JobReportInput input) {
   const Observation& observation = measured.observation;
+  const Execution execution{
+      .precision = input.precision,
+      .cuda_graphs = input.device.kind == analytic::DeviceKind::kCuda && ReplaysDecode(measured.result, observation)};
   DSOCR_ASSIGN_OR_RETURN(const WindowPrediction window,
-                         PredictWindow(model.model, observation.requests, input.precision, input.device));
+                         PredictWindow(model.model, observation.requests, execution, input.device));
   report::ReportInput whole;
   whole.report_id = std::move(input.report_id);
   whole.model = window.model;
@@ -139,12 +152,17 @@ absl::StatusOr<v1::AnalyticModelReport> BuildJobReport(const RecognisedModel& mo
   whole.workload = window.workload;
   whole.device = std::move(input.device);
   whole.provenance = std::move(input.provenance);
+  whole.provenance.set_cuda_graphs(execution.cuda_graphs);
   whole.routing_note = std::move(input.routing_note);
   whole.layer_docs_dir = std::move(input.layer_docs_dir);
   whole.profile_run_id = std::move(input.profile_run_id);
   v1::AnalyticModelReport report = report::BuildReport(whole, window.prediction);
   for (const std::string& remark : model.remarks) {
     report.set_notes(fmt::format("{}; {}", report.notes(), remark));
+  }
+  if (execution.cuda_graphs) {
+    report.set_notes(report.notes() +
+                     "; decode is predicted as replays of CUDA graphs, which the job was seen to launch");
   }
   DSOCR_RETURN_IF_ERROR(report::JoinMeasurement(measured.result, window.prediction, whole, input.recording, &report));
 

@@ -57,20 +57,21 @@ int64_t CropsOf(const ObservedRequest& request, const Views& views) {
 }
 
 // A single view of `side`.
-Workload ViewWorkload(int64_t batch, int64_t side, analytic::Precision precision) {
+Workload ViewWorkload(int64_t batch, int64_t side, const Execution& execution) {
   Workload workload;
   workload.profile_id = "job";
   workload.base_size = workload.image_size = workload.page_width = workload.page_height = side;
   workload.batch = batch;
   workload.max_new_tokens = 1;
-  workload.precision = precision;
+  workload.precision = execution.precision;
+  workload.cuda_graphs = execution.cuda_graphs;
   return workload;
 }
 
 // The workload of a request, and the model that cuts its page into the crops that were seen.
-Workload WorkloadOf(const ObservedRequest& request, analytic::Precision precision, ModelSpec* model) {
+Workload WorkloadOf(const ObservedRequest& request, const Execution& execution, ModelSpec* model) {
   const Views views = ViewsOf(request);
-  Workload workload = ViewWorkload(request.batch, views.page.side, precision);
+  Workload workload = ViewWorkload(request.batch, views.page.side, execution);
   workload.seq_len = request.seq_len;
   workload.max_new_tokens = request.steps + 1;
   const int64_t crops = CropsOf(request, views);
@@ -212,14 +213,15 @@ class WindowSum {
 };
 
 // What its layout says of rows and tokens; one page of one sequence.
-ImageLayout LayoutOf(const ModelSpec& model, const ObservedRequest& request, analytic::Precision precision) {
+ImageLayout LayoutOf(const ModelSpec& model, const ObservedRequest& request, const Execution& execution) {
   ModelSpec cut = model;
-  const Workload workload = WorkloadOf(request, precision, &cut);
+  const Workload workload = WorkloadOf(request, execution, &cut);
   return analytic::LayOutImage(cut, workload);
 }
 
 std::vector<ModuleFigures> FiguresOf(const ModelSpec& model, const std::map<ObservedRequest, int64_t>& requests,
                                      const Workload& usual, const analytic::Device& device) {
+  const Execution execution{.precision = usual.precision, .cuda_graphs = usual.cuda_graphs};
   // Equal passes are priced once.
   std::map<View, int64_t> views;
   std::map<ObservedRequest, int64_t> prefills;
@@ -239,21 +241,20 @@ std::vector<ModuleFigures> FiguresOf(const ModelSpec& model, const std::map<Obse
   }
   WindowSum sum(model, usual.precision, device);
   for (const auto& [view, count] : views) {
-    sum.AddPasses(ViewWorkload(view.batch, view.side, usual.precision), {.global_side = view.side}, {FrameSet::kViews},
+    sum.AddPasses(ViewWorkload(view.batch, view.side, execution), {.global_side = view.side}, {FrameSet::kViews},
                   count);
   }
   for (const auto& [request, count] : prefills) {
-    Workload workload = ViewWorkload(request.batch, 0, usual.precision);
+    Workload workload = ViewWorkload(request.batch, 0, execution);
     workload.seq_len = request.seq_len;
     if (request.views.empty()) {
       sum.AddPasses(workload, {}, {FrameSet::kPrefill}, count);
     } else {
-      sum.AddPasses(workload, LayoutOf(model, request, usual.precision), {FrameSet::kRequest, FrameSet::kPrefill},
-                    count);
+      sum.AddPasses(workload, LayoutOf(model, request, execution), {FrameSet::kRequest, FrameSet::kPrefill}, count);
     }
   }
   for (const auto& [steps, count] : decodes) {
-    Workload workload = ViewWorkload(std::get<0>(steps), 0, usual.precision);
+    Workload workload = ViewWorkload(std::get<0>(steps), 0, execution);
     workload.seq_len = std::get<1>(steps);
     workload.max_new_tokens = std::get<2>(steps) + 1;
     sum.AddPasses(workload, {}, {FrameSet::kDecode}, count);
@@ -263,8 +264,8 @@ std::vector<ModuleFigures> FiguresOf(const ModelSpec& model, const std::map<Obse
 
 }  // namespace
 
-Workload UsualWorkload(const ModelSpec& model, analytic::Precision precision) {
-  Workload workload = ViewWorkload(1, model.sam.image_size, precision);
+Workload UsualWorkload(const ModelSpec& model, const Execution& execution) {
+  Workload workload = ViewWorkload(1, model.sam.image_size, execution);
   workload.description = "no request of the job was seen from its beginning";
   workload.seq_len = analytic::LayOutImage(model, workload).image_tokens() + kUsualTextTokens;
   workload.max_new_tokens = kUsualNewTokens;
@@ -273,13 +274,13 @@ Workload UsualWorkload(const ModelSpec& model, analytic::Precision precision) {
 
 absl::StatusOr<WindowPrediction> PredictWindow(const ModelSpec& model,
                                                const std::map<ObservedRequest, int64_t>& requests,
-                                               analytic::Precision precision, const analytic::Device& device) {
+                                               const Execution& execution, const analytic::Device& device) {
   DSOCR_RETURN_IF_ERROR(analytic::CheckModel(model));
-  WindowPrediction window{.model = model, .workload = UsualWorkload(model, precision)};
+  WindowPrediction window{.model = model, .workload = UsualWorkload(model, execution)};
   int64_t most = 0;
   for (const auto& [request, count] : requests) {
     ModelSpec cut = model;
-    Workload workload = WorkloadOf(request, precision, &cut);
+    Workload workload = WorkloadOf(request, execution, &cut);
     workload.description = "the job's most frequent request";
     if (count > most && analytic::CheckWorkload(cut, workload).ok()) {
       most = count;

@@ -19,6 +19,12 @@
 
 namespace dsocr::attach {
 
+// How the job computes.
+struct Execution {
+  analytic::Precision precision = analytic::Precision::kBf16;
+  bool cuda_graphs = false;  // decode steps are replays
+};
+
 struct WindowPrediction {
   analytic::ModelSpec model;  // cuts pages as the job was seen to
   // The most frequent request of which the prefill was seen. How its crops lay on the page is not seen: the most nearly
@@ -28,13 +34,13 @@ struct WindowPrediction {
 };
 
 // A request of usual size, for what does not depend on it.
-analytic::Workload UsualWorkload(const analytic::ModelSpec& model, analytic::Precision precision);
+analytic::Workload UsualWorkload(const analytic::ModelSpec& model, const Execution& execution);
 
-// INVALID_ARGUMENT for a model that CheckModel refuses. A decode step whose prefill was not seen is taken for one of
-// the most frequent request's.
+// INVALID_ARGUMENT for a model that CheckModel refuses, and for CUDA graphs on a device that has none. A decode step
+// whose prefill was not seen is taken for one of the most frequent request's.
 absl::StatusOr<WindowPrediction> PredictWindow(const analytic::ModelSpec& model,
                                                const std::map<ObservedRequest, int64_t>& requests,
-                                               analytic::Precision precision, const analytic::Device& device);
+                                               const Execution& execution, const analytic::Device& device);
 
 }  // namespace dsocr::attach
 

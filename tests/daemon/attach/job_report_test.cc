@@ -22,7 +22,7 @@ struct Reported {
 };
 
 // As the daemon does: the job's own names first, then the same records once more.
-Reported Report(const RecordedJob& job) {
+Reported Report(const RecordedJob& job, const char* device = "cpu") {
   attribution::Attribution attribution{{}};
   attribution.Consume(job.records());
   Reported reported{.raw = attribution.Finish()};
@@ -35,10 +35,10 @@ Reported Report(const RecordedJob& job) {
   input.report_id = "r-1";
   input.profile_run_id = "p-1";
   input.layer_docs_dir = "/layers";
-  input.device = *analytic::FindDevice("cpu");
+  input.device = *analytic::FindDevice(device);
   input.precision = analytic::Precision::kFp32;
   input.recording = {.route = v1::ROUTE_AGENT};
-  input.provenance.mutable_device()->set_kind("cpu");
+  input.provenance.mutable_device()->set_kind(device);
   absl::StatusOr<v1::AnalyticModelReport> report = BuildJobReport(*model, (*fold)->Finish(reported.raw), input);
   EXPECT_TRUE(report.ok()) << report.status();
   reported.report = *std::move(report);
@@ -87,6 +87,26 @@ TEST(JobReportTest, StandsMeasuredBesidePredicted) {
   EXPECT_THAT(measured["vision/sam/block[0,2]/attn/qkv"].job_paths(), ElementsAre("model.sam_model.blocks.0.attn.qkv"));
   EXPECT_THAT(measured["vision/sam/block[1,3]/attn/qkv"].job_paths(), testing::IsEmpty());
   EXPECT_THAT(report.notes(), HasSubstr("experts a token are assumed"));
+}
+
+// One graph fewer than steps: then it is something else that is replayed.
+TEST(JobReportTest, DecodeThatIsReplayedIsPredictedSo) {
+  double predicted_ms[2];
+  for (const bool is_replayed : {false, true}) {
+    RecordedJob job;
+    job.Tell(GoldenModules("published_tiny_a.tsv"));
+    Request(job, 128, 7, 0, is_replayed ? 7 : 6);
+    const v1::AnalyticModelReport report = Report(job, "h100-sxm").report;
+    EXPECT_EQ(report.provenance().cuda_graphs(), is_replayed);
+    EXPECT_EQ(report.notes().find("replays of CUDA graphs") != std::string::npos, is_replayed);
+    predicted_ms[is_replayed] = MeasurementsOf(report)["decode"].predicted_time_ms();
+  }
+  EXPECT_LT(predicted_ms[1], 0.5 * predicted_ms[0]);
+
+  RecordedJob job;
+  job.Tell(GoldenModules("published_tiny_a.tsv"));
+  Request(job, 128, 7, 0, 7);
+  EXPECT_FALSE(Report(job).report.provenance().cuda_graphs()) << "a CPU has none";
 }
 
 TEST(JobReportTest, TotalsAreThoseOfTheJobsOwnNames) {

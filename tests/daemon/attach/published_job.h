@@ -43,8 +43,9 @@ inline void Language(RecordedJob& job) {
   job.Run("model.norm", 2);
 }
 
-// A request as the published code runs it: crops first, then the page, then the language model.
-inline void Request(RecordedJob& job, uint32_t tokens, int steps, uint32_t crops = 0) {
+// A request as the published code runs it: crops first, then the page, then the language model. `graphs`: how many of
+// its decode steps launch one.
+inline void Request(RecordedJob& job, uint32_t tokens, int steps, uint32_t crops = 0, int graphs = 0) {
   job.Begin("DeepseekOCRForCausalLM", {1, tokens});
   job.Cpu(1);
   job.Begin("model", {1, tokens});
@@ -62,6 +63,9 @@ inline void Request(RecordedJob& job, uint32_t tokens, int steps, uint32_t crops
     job.Begin("DeepseekOCRForCausalLM", {1, 1});
     job.Begin("model", {1, 1});
     job.Run("model.embed_tokens", 1, {1, 1});
+    if (i < graphs) {
+      job.LaunchGraph();
+    }
     Language(job);
     job.End();
     job.Run("lm_head", 12);

@@ -70,6 +70,14 @@ class RecordedJob {
     record.operation.stream = 7;
     writer_.Write(record);
   }
+  void LaunchGraph() {
+    record::Record record{};
+    record.kind = record::Kind::kGraphLaunch;
+    record.graph_launch.time_ns = ++now_ns_;
+    record.graph_launch.owner = Innermost();
+    record.graph_launch.graph = 1;
+    writer_.Write(record);
+  }
   record::Owner Innermost() const { return calls_.back(); }
   int64_t now_ns() const { return now_ns_; }
   const std::vector<record::Record>& records() const { return records_; }

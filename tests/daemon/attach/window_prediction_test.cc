@@ -15,8 +15,8 @@ const analytic::Device& Gpu() { return analytic::DeviceCatalogue().front(); }
 
 const analytic::ModelSpec& Model() { return analytic::ModelCatalogue().front(); }
 
-WindowPrediction Window(const std::map<ObservedRequest, int64_t>& requests) {
-  absl::StatusOr<WindowPrediction> window = PredictWindow(Model(), requests, analytic::Precision::kBf16, Gpu());
+WindowPrediction Window(const std::map<ObservedRequest, int64_t>& requests, const Execution& execution = {}) {
+  absl::StatusOr<WindowPrediction> window = PredictWindow(Model(), requests, execution, Gpu());
   EXPECT_TRUE(window.ok()) << window.status();
   return *std::move(window);
 }
@@ -56,6 +56,17 @@ TEST(PredictWindowTest, OfEqualRequestsIsSoManyTimesThatOfOne) {
     EXPECT_EQ(window.workload.max_new_tokens, workload.max_new_tokens);
     ExpectTimes(window, *analytic::Predict(Model(), workload, Gpu()), 3);
   }
+}
+
+TEST(PredictWindowTest, ReplaysCudaGraphs) {
+  Workload workload = analytic::WorkloadCatalogue().front();
+  workload.cuda_graphs = true;
+  const ObservedRequest request{.views = {{1, analytic::LayOutImage(Model(), workload).global_side}},
+                                .seq_len = workload.seq_len,
+                                .steps = workload.max_new_tokens - 1};
+  const WindowPrediction window = Window({{request, 3}}, {.cuda_graphs = true});
+  EXPECT_TRUE(window.workload.cuda_graphs);
+  ExpectTimes(window, *analytic::Predict(Model(), workload, Gpu()), 3);
 }
 
 TEST(PredictWindowTest, IsTheSumOverItsRequests) {
