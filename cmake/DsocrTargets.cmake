@@ -4,7 +4,8 @@
 #                                                     like things by like names) each alone
 # dsocr_executable(NAME SOURCES... DEPS...)           a program that lands in build/bin
 # dsocr_test(NAME SOURCES... DEPS... [LABELS unit])   a GoogleTest program, each TEST a ctest of its own; all of a directory
-#                                                     use the precompiled headers that DSOCR_TEST_HEADERS names
+#                                                     use the precompiled headers that DSOCR_TEST_HEADERS names, and
+#                                                     a unity build compiles its sources some at a time
 # dsocr_precompiled(NAME HEADERS... DEPS... [TESTS])  large headers of others, parsed once for all libraries, or all tests,
 #                                                     that name it
 #
@@ -68,7 +69,6 @@ function(dsocr_test NAME)
   add_executable(${NAME} ${ARG_SOURCES})
   set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${NAME} PRIVATE dsocr_options ${ARG_DEPS} GTest::gmock GTest::gtest_main)
-  set_target_properties(${NAME} PROPERTIES UNITY_BUILD OFF)
   target_precompile_headers(${NAME} REUSE_FROM ${DSOCR_TEST_HEADERS})
   target_compile_options(${NAME} PRIVATE ${_test_options} ${_pch_options})
   target_compile_definitions(${NAME} PRIVATE

@@ -10,6 +10,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/analytic/models.h"
+#include "tests/analytic/workloads.h"
 
 namespace dsocr::analytic {
 namespace {

@@ -5,13 +5,12 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/analytic/workloads.h"
 
 namespace dsocr::analytic {
 namespace {
 
 using ::testing::HasSubstr;
-
-Workload Standard() { return *FindWorkload("dsocr-standard-v1"); }
 
 TEST(AnalyzeStages, ParametersFollowTheSourcesMap) {
   const auto analysis = AnalyzeStages(ModelSpec(), Standard(), 512);

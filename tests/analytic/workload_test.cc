@@ -7,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/analytic/models.h"
+#include "tests/analytic/workloads.h"
 
 namespace dsocr::analytic {
 namespace {
@@ -17,8 +18,6 @@ std::string Refusal(const Workload& workload, const ModelSpec& model = ModelSpec
   const absl::Status status = CheckWorkload(model, workload);
   return status.code() == absl::StatusCode::kInvalidArgument ? std::string(status.message()) : status.ToString();
 }
-
-Workload Standard() { return *FindWorkload("dsocr-standard-v1"); }
 
 Workload CropPage(int64_t width, int64_t height) {
   Workload workload = Standard();

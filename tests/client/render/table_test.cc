@@ -6,7 +6,7 @@
 namespace dsocr::client {
 namespace {
 
-Table Sample() {
+Table SampleTable() {
   Table table;
   table.columns = {{"NAME", "name"}, {"TIME", "time_ms", true}, {"", "bar"}};
   table.rows = {{Cell("größe, \"x\""), Cell("4.50 s", "4500.0"), Cell("█")},
@@ -15,7 +15,7 @@ Table Sample() {
 }
 
 TEST(TableText, AlignsByCharactersAndLeavesNoTrailingBlanks) {
-  EXPECT_EQ(TableText(Sample(), false),
+  EXPECT_EQ(TableText(SampleTable(), false),
             "NAME          TIME\n"
             "größe, \"x\"  4.50 s  █\n"
             "b|c [31m         -\n");
@@ -30,11 +30,11 @@ TEST(TableText, ColoursOnlyWhereAsked) {
 }
 
 TEST(TableCsv, PrintsExactValuesAndQuotesWhatNeedsIt) {
-  EXPECT_EQ(TableCsv(Sample()), "name,time_ms,bar\n\"größe, \"\"x\"\"\",4500.0,█\nb|c\033[31m,,\n");
+  EXPECT_EQ(TableCsv(SampleTable()), "name,time_ms,bar\n\"größe, \"\"x\"\"\",4500.0,█\nb|c\033[31m,,\n");
 }
 
 TEST(TableMarkdown, EscapesPipes) {
-  EXPECT_EQ(TableMarkdown(Sample()),
+  EXPECT_EQ(TableMarkdown(SampleTable()),
             "| NAME | TIME |  |\n| --- | ---: | --- |\n| größe, \"x\" | 4.50 s | █ |\n| b\\|c [31m | - |  |\n");
 }
 

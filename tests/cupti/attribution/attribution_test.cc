@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <numeric>
 #include <random>
 
 #include "tests/cupti/attribution/recording.h"
@@ -14,17 +13,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-const ModuleSum& Module(const Result& result, const std::string& module_id) {
-  static const ModuleSum none;
-  for (const ModuleSum& module : result.request.modules) {
-    if (module.module_id == module_id) {
-      return module;
-    }
-  }
-  ADD_FAILURE() << "no module " << module_id;
-  return none;
-}
-
 // Every module is its name's; "?..." is nobody's.
 Options Model(int skip_requests = 0) {
   Options options;
@@ -34,24 +22,6 @@ Options Model(int skip_requests = 0) {
     return name.substr(0, 1) == "?" ? RangeMeaning{} : RangeMeaning{std::string(name), name == "fc1" ? "gemm" : ""};
   };
   return options;
-}
-
-void ExpectPartsAddUp(const Result& result, int64_t device_ns) {
-  const int64_t self_ns =
-      std::accumulate(result.request.modules.begin(), result.request.modules.end(), int64_t{0},
-                      [](int64_t sum, const ModuleSum& module) { return sum + module.self_device_ns; });
-  EXPECT_EQ(self_ns, result.request.attributed_ns);
-  EXPECT_EQ(self_ns + result.request.unattributed_ns, device_ns);
-  for (const ModuleSum& module : result.request.modules) {
-    int64_t by_category_ns = 0;
-    int64_t launches = 0;
-    for (const CategorySum& category : module.categories) {
-      by_category_ns += category.device_ns;
-      launches += category.operations;
-    }
-    EXPECT_EQ(by_category_ns, module.device_ns) << module.module_id;
-    EXPECT_EQ(launches, module.launches) << module.module_id;
-  }
 }
 
 // request [100,200) { aten::mul [105,115)  block [120,180) { fc1 [130,170) { mm [131,161) } aten::add [172,178) } }
@@ -76,14 +46,14 @@ TEST(AttributionTest, GivesEachOperationToItsInnermostModule) {
   EXPECT_EQ(result.request.total_ns, 73);
   EXPECT_EQ(result.request.operations, 3);
   ExpectPartsAddUp(result, 10 + 30 + 6);
-  const ModuleSum& block = Module(result, "block");
+  const ModuleSum& block = ModuleOf(result, "block");
   EXPECT_EQ(block.parent_id, "request");
   EXPECT_EQ(block.calls, 1);
   EXPECT_EQ(block.device_ns, 36);
   EXPECT_EQ(block.self_device_ns, 6);
   EXPECT_EQ(block.launches, 2);
-  EXPECT_EQ(Module(result, "request").device_ns, 46);
-  EXPECT_EQ(Module(result, "fc1").parent_id, "block");
+  EXPECT_EQ(ModuleOf(result, "request").device_ns, 46);
+  EXPECT_EQ(ModuleOf(result, "fc1").parent_id, "block");
   EXPECT_EQ(result.records_invalid, 0);
 }
 
@@ -91,27 +61,27 @@ TEST(AttributionTest, WallIsBusyPlusGapAtEveryLevelOnACpu) {
   Recording job(Model());
   RunCpuRequest(job, 0);
   const Result result = job.Finish();
-  EXPECT_EQ(Module(result, "fc1").wall_ns, 40);
-  EXPECT_EQ(Module(result, "fc1").gap_ns, 10);
-  EXPECT_EQ(Module(result, "block").wall_ns, 60);
-  EXPECT_EQ(Module(result, "block").gap_ns, 24);
+  EXPECT_EQ(ModuleOf(result, "fc1").wall_ns, 40);
+  EXPECT_EQ(ModuleOf(result, "fc1").gap_ns, 10);
+  EXPECT_EQ(ModuleOf(result, "block").wall_ns, 60);
+  EXPECT_EQ(ModuleOf(result, "block").gap_ns, 24);
   for (const ModuleSum& module : result.request.modules) {
     EXPECT_EQ(module.wall_ns, module.busy_ns + module.gap_ns);
   }
   // wall = own operations + child ranges + own gap, where own gap is this gap without the children's
-  const ModuleSum& block = Module(result, "block");
+  const ModuleSum& block = ModuleOf(result, "block");
   EXPECT_EQ(block.wall_ns,
-            block.self_device_ns + Module(result, "fc1").wall_ns + (block.gap_ns - Module(result, "fc1").gap_ns));
+            block.self_device_ns + ModuleOf(result, "fc1").wall_ns + (block.gap_ns - ModuleOf(result, "fc1").gap_ns));
 }
 
 TEST(AttributionTest, TakesTheCategoryOfTheLeafElseOfTheOperator) {
   Recording job(Model());
   RunCpuRequest(job, 0);
   const Result result = job.Finish();
-  ASSERT_EQ(Module(result, "block").categories.size(), 2u);
-  EXPECT_EQ(Module(result, "block").categories[0].category_id, "gemm");
-  EXPECT_EQ(Module(result, "block").categories[0].device_ns, 30);
-  EXPECT_EQ(Module(result, "block").categories[1].category_id, "elementwise");
+  ASSERT_EQ(ModuleOf(result, "block").categories.size(), 2u);
+  EXPECT_EQ(ModuleOf(result, "block").categories[0].category_id, "gemm");
+  EXPECT_EQ(ModuleOf(result, "block").categories[0].device_ns, 30);
+  EXPECT_EQ(ModuleOf(result, "block").categories[1].category_id, "elementwise");
 }
 
 TEST(AttributionTest, CallsAProductOverOneRowGemv) {
@@ -128,10 +98,10 @@ TEST(AttributionTest, CallsAProductOverOneRowGemv) {
   job.Cpu(9, 11, "aten::linear");
   job.Pop(12);
   const Result result = job.Finish();
-  ASSERT_EQ(Module(result, "experts").categories.size(), 2u);
-  EXPECT_EQ(Module(result, "experts").categories[0].category_id, "gemv");
-  EXPECT_EQ(Module(result, "experts").categories[0].device_ns, 3);
-  EXPECT_EQ(Module(result, "gate").categories[0].category_id, "gemm");
+  ASSERT_EQ(ModuleOf(result, "experts").categories.size(), 2u);
+  EXPECT_EQ(ModuleOf(result, "experts").categories[0].category_id, "gemv");
+  EXPECT_EQ(ModuleOf(result, "experts").categories[0].device_ns, 3);
+  EXPECT_EQ(ModuleOf(result, "gate").categories[0].category_id, "gemm");
 }
 
 TEST(AttributionTest, KeepsTheTimesOfEveryRepeatWhereAsked) {
@@ -172,8 +142,8 @@ TEST(AttributionTest, ReportsTheLowerMedianOfTheRequestsAfterWarmUp) {
   const Result result = job.Finish();
   EXPECT_THAT(result.request_total_ns, ElementsAre(50, 10, 40, 20));
   EXPECT_EQ(result.request.total_ns, 20);
-  EXPECT_EQ(Module(result, "request").p50_ns, 20);
-  EXPECT_EQ(Module(result, "request").p95_ns, 50);
+  EXPECT_EQ(ModuleOf(result, "request").p50_ns, 20);
+  EXPECT_EQ(ModuleOf(result, "request").p95_ns, 50);
 }
 
 TEST(AttributionTest, NamesNotOfTheModelGoToTheEnclosingModuleAndAreListed) {
@@ -185,7 +155,7 @@ TEST(AttributionTest, NamesNotOfTheModelGoToTheEnclosingModuleAndAreListed) {
   job.Pop(200);
   const Result result = job.Finish();
   EXPECT_THAT(result.unknown_ranges, ElementsAre("?helper"));
-  EXPECT_EQ(Module(result, "request").self_device_ns, 10);
+  EXPECT_EQ(ModuleOf(result, "request").self_device_ns, 10);
   EXPECT_EQ(result.request.modules.size(), 1u);
 }
 
@@ -231,9 +201,9 @@ TEST(AttributionTest, AModuleInsideItselfIsCountedOnce) {
   job.Pop(160);
   job.Pop(200);
   const Result result = job.Finish();
-  EXPECT_EQ(Module(result, "block").calls, 1);
-  EXPECT_EQ(Module(result, "block").wall_ns, 50);
-  EXPECT_EQ(Module(result, "block").device_ns, 10);
+  EXPECT_EQ(ModuleOf(result, "block").calls, 1);
+  EXPECT_EQ(ModuleOf(result, "block").wall_ns, 50);
+  EXPECT_EQ(ModuleOf(result, "block").device_ns, 10);
   ExpectPartsAddUp(result, 10);
 }
 
@@ -246,9 +216,9 @@ TEST(AttributionTest, ThreadsNestOnTheirOwn) {
   job.Pop(150, 1);
   job.Pop(160, 2);
   const Result result = job.Finish();
-  EXPECT_EQ(Module(result, "a").device_ns, 10);
-  EXPECT_EQ(Module(result, "b").device_ns, 20);
-  EXPECT_EQ(Module(result, "b").parent_id, "");
+  EXPECT_EQ(ModuleOf(result, "a").device_ns, 10);
+  EXPECT_EQ(ModuleOf(result, "b").device_ns, 20);
+  EXPECT_EQ(ModuleOf(result, "b").parent_id, "");
 }
 
 TEST(AttributionTest, LostPushesAndPopsCostNoOperationItsModule) {
@@ -262,8 +232,8 @@ TEST(AttributionTest, LostPushesAndPopsCostNoOperationItsModule) {
   job.Pop(170);                    // block, whose push never came
   job.Pop(200);
   const Result result = job.Finish();
-  EXPECT_EQ(Module(result, "fc1").device_ns, 10);
-  EXPECT_EQ(Module(result, "block").self_device_ns, 10);
+  EXPECT_EQ(ModuleOf(result, "fc1").device_ns, 10);
+  EXPECT_EQ(ModuleOf(result, "block").self_device_ns, 10);
   ExpectPartsAddUp(result, 20);
   EXPECT_THAT(result.request_total_ns, ElementsAre(30)) << "the request itself is whole";
   for (const ModuleSum& module : result.request.modules) {
@@ -284,7 +254,7 @@ TEST(AttributionTest, AHalfRequestCountsOnlyWhereThereIsNoWholeOne) {
   half.Cpu(110, 130, "aten::mul");
   const Result result = half.Finish();
   EXPECT_THAT(result.request_total_ns, IsEmpty());
-  EXPECT_EQ(Module(result, "request").device_ns, 20);
+  EXPECT_EQ(ModuleOf(result, "request").device_ns, 20);
 }
 
 TEST(AttributionTest, StatesTheAgentsCostOfTheMeasuredRequest) {
@@ -311,13 +281,13 @@ TEST(AttributionTest, KernelsThatComeAfterTheirRangeClosedBelongToIt) {
   job.Kernel(block, 1000, 1300);
   job.Kernel(block, 1200, 1500, "sgemm", 8);  // overlaps on another stream
   const Result result = job.Finish();
-  const ModuleSum& of_block = Module(result, "block");
+  const ModuleSum& of_block = ModuleOf(result, "block");
   EXPECT_EQ(of_block.device_ns, 600) << "device time is a sum";
   EXPECT_EQ(of_block.busy_ns, 500) << "busy time is a union";
   EXPECT_EQ(of_block.gap_ns, 0);
   EXPECT_EQ(of_block.p50_ns, 500 + 2) << "bucket [500,504)";
   EXPECT_EQ(of_block.wall_ns, 10) << "host time";
-  const ModuleSum& root = Module(result, "request");
+  const ModuleSum& root = ModuleOf(result, "request");
   EXPECT_EQ(root.busy_ns, 600);
   EXPECT_EQ(root.gap_ns, 500) << "device idle between 1500 and 2000";
   EXPECT_EQ(result.request.total_ns, 1100);
@@ -363,8 +333,8 @@ TEST(AttributionTest, KernelsOfCallsLongForgottenStillFindTheirModule) {
     job.Kernel(owners[i], 1'000'000 + static_cast<int64_t>(i) * 10, 1'000'003 + static_cast<int64_t>(i) * 10);
   }
   const Result result = job.Finish();
-  EXPECT_EQ(Module(result, "block").launches, 70'000);
-  EXPECT_EQ(Module(result, "block").busy_ns, 210'000);
+  EXPECT_EQ(ModuleOf(result, "block").launches, 70'000);
+  EXPECT_EQ(ModuleOf(result, "block").busy_ns, 210'000);
   ExpectPartsAddUp(result, 210'000);
 }
 

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <numeric>
 #include <random>
 
 #include "tests/cupti/attribution/recording.h"
@@ -13,19 +12,8 @@ namespace {
 
 constexpr uint32_t kGraph = 5;
 
-const ModuleSum& Module(const Result& result, const std::string& module_id) {
-  static const ModuleSum none;
-  for (const ModuleSum& module : result.request.modules) {
-    if (module.module_id == module_id) {
-      return module;
-    }
-  }
-  ADD_FAILURE() << "no module " << module_id;
-  return none;
-}
-
 // Every module is its name's, but "warm-up" is nobody's.
-Options Model() {
+Options GraphModel() {
   Options options;
   options.request_range = "request";
   options.resolve_range = [](std::string_view name) -> RangeMeaning {
@@ -36,7 +24,7 @@ Options Model() {
 
 // The model is expected to launch: norm, then two products in mlp, then a softmax beside them.
 Options ModelWithStep() {
-  Options options = Model();
+  Options options = GraphModel();
   options.expected_step = {
       {{"decode", "norm"}, {"norm"}, 1}, {{"decode", "mlp"}, {"gemm", "gemv"}, 2}, {{"decode"}, {"softmax"}, 1}};
   return options;
@@ -66,16 +54,8 @@ void Replay(Recording& job, uint32_t launch, int64_t at_ns) {
   job.Replayed(launch, kGraph, 3, at_ns + 60, at_ns + 100);
 }
 
-void ExpectPartsAddUp(const Result& result, int64_t device_ns) {
-  const int64_t self_ns =
-      std::accumulate(result.request.modules.begin(), result.request.modules.end(), int64_t{0},
-                      [](int64_t sum, const ModuleSum& module) { return sum + module.self_device_ns; });
-  EXPECT_EQ(self_ns, result.request.attributed_ns);
-  EXPECT_EQ(self_ns + result.request.unattributed_ns, device_ns);
-}
-
 TEST(GraphsTest, AReplaysOperationsBelongToTheirCapturedModulesBelowTheLaunch) {
-  Recording job(Model());
+  Recording job(GraphModel());
   CaptureStep(job, 100);
   job.Push(1000, "request");
   job.Push(1010, "decode");
@@ -87,13 +67,13 @@ TEST(GraphsTest, AReplaysOperationsBelongToTheirCapturedModulesBelowTheLaunch) {
   Replay(job, first, 2000);
   const Result result = job.Finish();
 
-  EXPECT_EQ(Module(result, "norm").parent_id, "layer");
-  EXPECT_EQ(Module(result, "layer").parent_id, "decode");
-  EXPECT_EQ(Module(result, "decode").parent_id, "request");
-  EXPECT_EQ(Module(result, "mlp").self_device_ns, 140);
-  EXPECT_EQ(Module(result, "mlp").launches, 4);
-  EXPECT_EQ(Module(result, "layer").device_ns, 160);
-  EXPECT_EQ(Module(result, "decode").self_device_ns, 0);
+  EXPECT_EQ(ModuleOf(result, "norm").parent_id, "layer");
+  EXPECT_EQ(ModuleOf(result, "layer").parent_id, "decode");
+  EXPECT_EQ(ModuleOf(result, "decode").parent_id, "request");
+  EXPECT_EQ(ModuleOf(result, "mlp").self_device_ns, 140);
+  EXPECT_EQ(ModuleOf(result, "mlp").launches, 4);
+  EXPECT_EQ(ModuleOf(result, "layer").device_ns, 160);
+  EXPECT_EQ(ModuleOf(result, "decode").self_device_ns, 0);
   ExpectPartsAddUp(result, 160);
   ASSERT_TRUE(result.gpu.has_value());
   EXPECT_EQ(result.gpu->graphs.launches, 2);
@@ -104,7 +84,7 @@ TEST(GraphsTest, AReplaysOperationsBelongToTheirCapturedModulesBelowTheLaunch) {
 }
 
 TEST(GraphsTest, EachCapturedEntryIsACallOfItsModuleInEachReplay) {
-  Recording job(Model());
+  Recording job(GraphModel());
   CaptureStep(job, 100);
   job.Push(1000, "request");
   job.Push(1010, "decode");
@@ -116,22 +96,22 @@ TEST(GraphsTest, EachCapturedEntryIsACallOfItsModuleInEachReplay) {
   Replay(job, second, 3000);
   const Result result = job.Finish();
 
-  const ModuleSum& mlp = Module(result, "mlp");
+  const ModuleSum& mlp = ModuleOf(result, "mlp");
   EXPECT_EQ(mlp.calls, 2);
   EXPECT_EQ(mlp.wall_ns, 0) << "the host was not there";
   EXPECT_EQ(mlp.busy_ns, 140);
   EXPECT_EQ(mlp.gap_ns, 20) << "10 in each call";
   EXPECT_EQ(mlp.p50_ns, 80);
-  const ModuleSum& layer = Module(result, "layer");
+  const ModuleSum& layer = ModuleOf(result, "layer");
   EXPECT_EQ(layer.calls, 2) << "it launched nothing itself";
   EXPECT_EQ(layer.gap_ns, 40);
   EXPECT_EQ(layer.p50_ns, 100);
-  EXPECT_EQ(Module(result, "decode").calls, 1) << "the launch's own range, not the captured one";
-  EXPECT_EQ(Module(result, "decode").gap_ns, 1100 - 160);
+  EXPECT_EQ(ModuleOf(result, "decode").calls, 1) << "the launch's own range, not the captured one";
+  EXPECT_EQ(ModuleOf(result, "decode").gap_ns, 1100 - 160);
 }
 
 TEST(GraphsTest, AModuleEnteredTwiceInACaptureIsTwoCalls) {
-  Recording job(Model());
+  Recording job(GraphModel());
   job.Push(10, "warm-up");
   for (const uint64_t node : {1, 2}) {
     job.Push(20 + static_cast<int64_t>(node) * 10, "norm");
@@ -145,9 +125,9 @@ TEST(GraphsTest, AModuleEnteredTwiceInACaptureIsTwoCalls) {
   job.Replayed(launch, kGraph, 1, 200, 210);
   job.Replayed(launch, kGraph, 2, 300, 310);
   const Result result = job.Finish();
-  EXPECT_EQ(Module(result, "norm").calls, 2);
-  EXPECT_EQ(Module(result, "norm").gap_ns, 0);
-  EXPECT_EQ(Module(result, "norm").p95_ns, 10);
+  EXPECT_EQ(ModuleOf(result, "norm").calls, 2);
+  EXPECT_EQ(ModuleOf(result, "norm").gap_ns, 0);
+  EXPECT_EQ(ModuleOf(result, "norm").p95_ns, 10);
 }
 
 TEST(GraphsTest, TheSameGraphLaunchedFromTwoRangesHasAPathBelowEach) {
@@ -170,12 +150,12 @@ TEST(GraphsTest, TheSameGraphLaunchedFromTwoRangesHasAPathBelowEach) {
   job.Replayed(first, kGraph, 1, 200, 210);
   job.Replayed(second, kGraph, 1, 300, 320);
   const Result result = job.Finish();
-  EXPECT_EQ(Module(result, "request.prefill.capture.norm").self_device_ns, 10);
-  EXPECT_EQ(Module(result, "request.decode.capture.norm").self_device_ns, 20);
+  EXPECT_EQ(ModuleOf(result, "request.prefill.capture.norm").self_device_ns, 10);
+  EXPECT_EQ(ModuleOf(result, "request.decode.capture.norm").self_device_ns, 20);
 }
 
 TEST(GraphsTest, PathsOfItsOwnDoNotDisturbTheAgentsNumbers) {
-  Recording job(Model());
+  Recording job(GraphModel());
   CaptureStep(job, 100);
   job.Push(1000, "request");
   job.Push(1010, "decode");
@@ -190,12 +170,12 @@ TEST(GraphsTest, PathsOfItsOwnDoNotDisturbTheAgentsNumbers) {
   job.Pop(1017);
   const Result result = job.Finish();
   EXPECT_EQ(result.records_invalid, 0);
-  EXPECT_EQ(Module(result, "mlp").self_device_ns, 77);
-  EXPECT_EQ(Module(result, "mlp").calls, 2);
+  EXPECT_EQ(ModuleOf(result, "mlp").self_device_ns, 77);
+  EXPECT_EQ(ModuleOf(result, "mlp").calls, 2);
 }
 
 TEST(GraphsTest, OperationsThatArriveAfterTheirGraphIsGoneAreStillKnown) {
-  Recording job(Model());
+  Recording job(GraphModel());
   CaptureStep(job, 100);
   job.Push(1000, "request");
   const uint32_t launch = job.Launch(1011, kGraph, 3);
@@ -203,12 +183,12 @@ TEST(GraphsTest, OperationsThatArriveAfterTheirGraphIsGoneAreStillKnown) {
   job.GraphGone(kGraph);
   Replay(job, launch, 2000);
   const Result result = job.Finish();
-  EXPECT_EQ(Module(result, "mlp").self_device_ns, 70);
+  EXPECT_EQ(ModuleOf(result, "mlp").self_device_ns, 70);
   EXPECT_EQ(result.gpu->graphs.operations_captured, 3);
 }
 
 TEST(GraphsTest, NumbersOfAGraphThatIsGoneMayComeAgain) {
-  Recording job(Model());
+  Recording job(GraphModel());
   CaptureStep(job, 100);
   job.GraphGone(kGraph);
   job.Push(500, "head");
@@ -220,13 +200,13 @@ TEST(GraphsTest, NumbersOfAGraphThatIsGoneMayComeAgain) {
   job.Replayed(launch, kGraph, 2, 2000, 2030);
   job.Replayed(launch, kGraph, 3, 2040, 2050);  // of the old graph: nobody's now
   const Result result = job.Finish();
-  EXPECT_EQ(Module(result, "head").self_device_ns, 30);
-  EXPECT_EQ(Module(result, "request").self_device_ns, 10);
+  EXPECT_EQ(ModuleOf(result, "head").self_device_ns, 30);
+  EXPECT_EQ(ModuleOf(result, "request").self_device_ns, 10);
   EXPECT_EQ(result.gpu->graphs.operations_unknown, 1);
 }
 
 TEST(GraphsTest, WhatNobodyCapturedBelongsToTheLaunchAndIsCounted) {
-  Recording job(Model());
+  Recording job(GraphModel());
   job.Push(1000, "request");
   job.Push(1001, "decode");
   const uint32_t launch = job.Launch(1011, kGraph);
@@ -234,7 +214,7 @@ TEST(GraphsTest, WhatNobodyCapturedBelongsToTheLaunchAndIsCounted) {
   job.Pop(1020);
   Replay(job, launch, 2000);
   const Result result = job.Finish();
-  EXPECT_EQ(Module(result, "decode").self_device_ns, 80);
+  EXPECT_EQ(ModuleOf(result, "decode").self_device_ns, 80);
   EXPECT_EQ(result.gpu->graphs.operations_unknown, 3);
   EXPECT_EQ(result.gpu->graphs.inferred_confidence, 0.0);
   ExpectPartsAddUp(result, 80);
@@ -256,14 +236,14 @@ TEST(GraphsTest, AGraphCapturedUnseenIsAlignedWithTheExpectedStep) {
   }
   const Result result = job.Finish();
 
-  EXPECT_EQ(Module(result, "norm").self_device_ns, 30);
-  EXPECT_EQ(Module(result, "norm").parent_id, "decode");
-  EXPECT_EQ(Module(result, "norm").calls, 3);
-  EXPECT_EQ(Module(result, "mlp").self_device_ns, 210);
-  EXPECT_EQ(Module(result, "mlp").inferred_ns, 210);
-  EXPECT_GT(Module(result, "mlp").inferred_confidence, 0.5);
-  EXPECT_EQ(Module(result, "decode").self_device_ns, 30) << "the softmax";
-  EXPECT_EQ(Module(result, "request").inferred_ns, 270) << "children included";
+  EXPECT_EQ(ModuleOf(result, "norm").self_device_ns, 30);
+  EXPECT_EQ(ModuleOf(result, "norm").parent_id, "decode");
+  EXPECT_EQ(ModuleOf(result, "norm").calls, 3);
+  EXPECT_EQ(ModuleOf(result, "mlp").self_device_ns, 210);
+  EXPECT_EQ(ModuleOf(result, "mlp").inferred_ns, 210);
+  EXPECT_GT(ModuleOf(result, "mlp").inferred_confidence, 0.5);
+  EXPECT_EQ(ModuleOf(result, "decode").self_device_ns, 30) << "the softmax";
+  EXPECT_EQ(ModuleOf(result, "request").inferred_ns, 270) << "children included";
   EXPECT_EQ(result.gpu->graphs.operations_inferred, 12);
   EXPECT_EQ(result.gpu->graphs.operations_unknown, 0);
   EXPECT_GT(result.gpu->graphs.inferred_confidence, 0.5);
@@ -296,9 +276,9 @@ TEST(GraphsTest, AnAlignedGraphIsTheSameHoweverItsReplaysArrive) {
     const Result result = job.Finish();
     ExpectPartsAddUp(result, 180);
     EXPECT_EQ(result.gpu->graphs.operations_inferred + result.gpu->graphs.operations_unknown, 18);
-    EXPECT_EQ(Module(result, "norm").self_device_ns, 60);
-    EXPECT_EQ(Module(result, "mlp").self_device_ns, 120);
-    EXPECT_EQ(Module(result, "mlp").calls, 6);
+    EXPECT_EQ(ModuleOf(result, "norm").self_device_ns, 60);
+    EXPECT_EQ(ModuleOf(result, "mlp").self_device_ns, 120);
+    EXPECT_EQ(ModuleOf(result, "mlp").calls, 6);
   }
 }
 
@@ -311,8 +291,8 @@ TEST(GraphsTest, NodesThatFitNoStepBelongToTheLaunch) {
   job.Pop(1020);
   job.Replayed(launch, kGraph, 1, 2000, 2010, "ncclDevKernel_AllReduce");
   const Result result = job.Finish();
-  EXPECT_EQ(Module(result, "decode").self_device_ns, 10);
-  EXPECT_EQ(Module(result, "decode").inferred_ns, 0);
+  EXPECT_EQ(ModuleOf(result, "decode").self_device_ns, 10);
+  EXPECT_EQ(ModuleOf(result, "decode").inferred_ns, 0);
   EXPECT_EQ(result.gpu->graphs.operations_unknown, 1);
 }
 
@@ -333,7 +313,7 @@ TEST(GraphsTest, HeldBackOperationsAreOfTheirRequestThoughItIsLongOver) {
 }
 
 TEST(GraphsTest, NodesBeyondTheLimitAreRefusedAndUnknown) {
-  Recording job(Model());
+  Recording job(GraphModel());
   job.Push(10, "warm-up");
   job.Push(11, "mlp");
   for (uint64_t node = 1; node <= (1 << 16) + 2; ++node) {
@@ -348,13 +328,13 @@ TEST(GraphsTest, NodesBeyondTheLimitAreRefusedAndUnknown) {
   job.Replayed(launch, kGraph, (1 << 16) + 1, 2010, 2030);
   const Result result = job.Finish();
   EXPECT_EQ(result.records_invalid, 2);
-  EXPECT_EQ(Module(result, "mlp").self_device_ns, 10);
-  EXPECT_EQ(Module(result, "request").self_device_ns, 20);
+  EXPECT_EQ(ModuleOf(result, "mlp").self_device_ns, 10);
+  EXPECT_EQ(ModuleOf(result, "request").self_device_ns, 20);
   EXPECT_EQ(result.gpu->graphs.operations_unknown, 1);
 }
 
 TEST(GraphsTest, ReplaysOfManyGraphsCountEveryCallOnce) {
-  Recording job(Model());
+  Recording job(GraphModel());
   constexpr uint32_t kGraphs = 300;
   job.Push(10, "warm-up");
   for (uint32_t graph = 1; graph <= kGraphs; ++graph) {
@@ -379,7 +359,7 @@ TEST(GraphsTest, ReplaysOfManyGraphsCountEveryCallOnce) {
     job.Replayed(launch, graph, graph, 100'000 + launch * 10, 100'005 + launch * 10);
   }
   const Result result = job.Finish();
-  EXPECT_EQ(Module(result, "mlp").calls, 100 * kGraphs);
+  EXPECT_EQ(ModuleOf(result, "mlp").calls, 100 * kGraphs);
   EXPECT_EQ(result.gpu->graphs.graphs, kGraphs);
   ExpectPartsAddUp(result, 100 * kGraphs * 5);
 }

@@ -2,9 +2,12 @@
 #ifndef DSOCR_TESTS_CUPTI_ATTRIBUTION_RECORDING_H_
 #define DSOCR_TESTS_CUPTI_ATTRIBUTION_RECORDING_H_
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -184,6 +187,35 @@ class Recording {
   uint32_t correlation_ = 0;
   std::map<uint32_t, record::Owner> launched_from_;
 };
+
+inline const ModuleSum& ModuleOf(const Result& result, const std::string& module_id) {
+  static const ModuleSum none;
+  for (const ModuleSum& module : result.request.modules) {
+    if (module.module_id == module_id) {
+      return module;
+    }
+  }
+  ADD_FAILURE() << "no module " << module_id;
+  return none;
+}
+
+inline void ExpectPartsAddUp(const Result& result, int64_t device_ns) {
+  const int64_t self_ns =
+      std::accumulate(result.request.modules.begin(), result.request.modules.end(), int64_t{0},
+                      [](int64_t sum, const ModuleSum& module) { return sum + module.self_device_ns; });
+  EXPECT_EQ(self_ns, result.request.attributed_ns);
+  EXPECT_EQ(self_ns + result.request.unattributed_ns, device_ns);
+  for (const ModuleSum& module : result.request.modules) {
+    int64_t by_category_ns = 0;
+    int64_t launches = 0;
+    for (const CategorySum& category : module.categories) {
+      by_category_ns += category.device_ns;
+      launches += category.operations;
+    }
+    EXPECT_EQ(by_category_ns, module.device_ns) << module.module_id;
+    EXPECT_EQ(launches, module.launches) << module.module_id;
+  }
+}
 
 }  // namespace dsocr::attribution
 

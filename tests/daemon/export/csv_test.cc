@@ -58,11 +58,7 @@ TEST(ToCsv, HasARowAModuleAndQuotesTheIdsOfGroups) {
 }
 
 TEST(ToCsv, ShowsMeasuredBesidePredicted) {
-  v1::AnalyticModelReport report = report::BuildReport(report::SampleInput(), report::SamplePrediction());
-  ASSERT_TRUE(report::JoinMeasurement(report::SampleMeasurement(), report::SamplePrediction(), report::SampleInput(),
-                                      {v1::ROUTE_LAUNCH}, &report)
-                  .ok());
-  const std::vector<Row> rows = Parse(ToCsv(report));
+  const std::vector<Row> rows = Parse(ToCsv(report::JoinedReport()));
   EXPECT_THAT(rows, Each(SizeIs(rows[0].size())));
   EXPECT_EQ(Cell(rows, 5, "module_id"), "prefill/sample");
   EXPECT_EQ(Cell(rows, 5, "predicted_time_ms"), "2.0");

@@ -289,16 +289,8 @@ TEST(LayerPages, AWorkloadThatDecodesNothingHasAllPages) {
   EXPECT_THAT(document.Text("decode.md"), HasSubstr("None for this workload."));
 }
 
-v1::AnalyticModelReport Measured() {
-  v1::AnalyticModelReport report = report::BuildReport(report::SampleInput(), report::SamplePrediction());
-  EXPECT_TRUE(report::JoinMeasurement(report::SampleMeasurement(), report::SamplePrediction(), report::SampleInput(),
-                                      {v1::ROUTE_LAUNCH}, &report)
-                  .ok());
-  return report;
-}
-
 TEST(LayerPages, WithoutAModelShowWhatWasMeasured) {
-  const std::vector<Page> pages = LayerPages(Measured(), nullptr);
+  const std::vector<Page> pages = LayerPages(report::JoinedReport(), nullptr);
   EXPECT_EQ(pages.front().file_name, "summary.md");
   const auto page = std::find_if(pages.begin(), pages.end(),
                                  [](const Page& page) { return page.file_name == "prefill.layer-0_2.md"; });

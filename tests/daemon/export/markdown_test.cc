@@ -14,14 +14,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-v1::AnalyticModelReport Measured() {
-  v1::AnalyticModelReport report = report::BuildReport(report::SampleInput(), report::SamplePrediction());
-  EXPECT_TRUE(report::JoinMeasurement(report::SampleMeasurement(), report::SamplePrediction(), report::SampleInput(),
-                                      {v1::ROUTE_LAUNCH}, &report)
-                  .ok());
-  return report;
-}
-
 TEST(Figure, ShowsFourDigits) {
   EXPECT_EQ(Figure(0), "0");
   EXPECT_EQ(Figure(1234567), "1234567");
@@ -50,7 +42,7 @@ TEST(Table, AlignsItsSource) {
 }
 
 TEST(ToMarkdown, HasStagesTopModulesAndAttribution) {
-  const std::string text = ToMarkdown(Measured());
+  const std::string text = ToMarkdown(report::JoinedReport());
   EXPECT_THAT(text, HasSubstr("# Report `r-000000000001`"));
   EXPECT_THAT(text, HasSubstr("## Stages"));
   EXPECT_THAT(text, HasSubstr("| prefill "));
@@ -59,7 +51,7 @@ TEST(ToMarkdown, HasStagesTopModulesAndAttribution) {
 }
 
 TEST(ToMarkdown, SaysHowTheRecordingWentOnAGpu) {
-  EXPECT_THAT(ToMarkdown(Measured()), Not(HasSubstr("## Recording"))) << "nothing of a GPU was seen";
+  EXPECT_THAT(ToMarkdown(report::JoinedReport()), Not(HasSubstr("## Recording"))) << "nothing of a GPU was seen";
   const std::string text = ToMarkdown(SampleGpuReport());
   EXPECT_THAT(
       text,

@@ -35,13 +35,6 @@ v1::Attribution AttributionOf(const attribution::Result& measured) {
   return report::AttributionOf(measured, {v1::ROUTE_LAUNCH, /*overhead_budget=*/0.01});
 }
 
-v1::AnalyticModelReport Joined(const attribution::Result& measured) {
-  v1::AnalyticModelReport report = BuildReport(SampleInput(), SamplePrediction());
-  const absl::Status status = JoinMeasurement(measured, SamplePrediction(), SampleInput(), {v1::ROUTE_LAUNCH}, &report);
-  EXPECT_TRUE(status.ok()) << status;
-  return report;
-}
-
 TEST(AddCapture, LeavesTheReportOfACpuAsItWas) {
   const v1::Attribution attribution = AttributionOf(SampleMeasurement());
   EXPECT_FALSE(attribution.has_ledger());
@@ -68,13 +61,13 @@ TEST(AddCapture, TheLedgerIsThatOfItsStreams) {
   EXPECT_EQ(ledger.streams(1).context(), 2);
   EXPECT_EQ(ledger.streams(1).stream(), 13);
   EXPECT_FALSE(ledger.streams(2).has_stream());
-  EXPECT_THAT(document::Validate(Joined(GpuMeasurement())), IsEmpty());
+  EXPECT_THAT(document::Validate(JoinedReport(GpuMeasurement())), IsEmpty());
 }
 
 TEST(AddCapture, LaunchesThatNobodyCountedAreNull) {
   attribution::Result measured = GpuMeasurement();
   measured.gpu->launches_counted = false;
-  const v1::AnalyticModelReport report = Joined(measured);
+  const v1::AnalyticModelReport report = JoinedReport(measured);
   const v1::Ledger& ledger = report.attribution().ledger();
   EXPECT_FALSE(ledger.has_launched());
   EXPECT_FALSE(ledger.has_pending());
@@ -152,7 +145,7 @@ TEST(CaptureNotes, SaysWhatMakesTimesLowerBounds) {
 TEST(CaptureNotes, SaysWhereTheLedgerDoesNotClose) {
   attribution::Result measured = GpuMeasurement();
   measured.gpu->streams[1].recorded = 59;
-  const v1::AnalyticModelReport report = Joined(measured);
+  const v1::AnalyticModelReport report = JoinedReport(measured);
   EXPECT_THAT(report.notes(), HasSubstr("the ledger does not close: on stream 13 of device 1 60 operations were "
                                         "launched, 59 recorded, 0 dropped, 0 invalid, 0 pending"));
   const std::vector<v1::CheckProblem> problems = document::Validate(report);
@@ -161,7 +154,7 @@ TEST(CaptureNotes, SaysWhereTheLedgerDoesNotClose) {
   EXPECT_EQ(problems[1].path(), "attribution.ledger.streams[1].launched");
 
   measured.gpu->launches_counted = false;
-  EXPECT_THAT(Joined(measured).notes(), Not(HasSubstr("does not close")));
+  EXPECT_THAT(JoinedReport(measured).notes(), Not(HasSubstr("does not close")));
 }
 
 TEST(CaptureNotes, SaysThatRecordingStalledOrThatAnotherToolHoldsCupti) {

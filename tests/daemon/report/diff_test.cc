@@ -16,12 +16,6 @@ using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-v1::AnalyticModelReport Measured(const attribution::Result& measured) {
-  v1::AnalyticModelReport report = BuildReport(SampleInput(), SamplePrediction());
-  EXPECT_TRUE(JoinMeasurement(measured, SamplePrediction(), SampleInput(), {v1::ROUTE_LAUNCH}, &report).ok());
-  return report;
-}
-
 template <typename Rows>
 int64_t SumOf(const Rows& rows) {
   int64_t sum_ns = 0;
@@ -59,7 +53,7 @@ attribution::Result Slower() {
 }
 
 TEST(DiffReports, EachModuleAndOperatorHasItsShare) {
-  const v1::DiffReportsResponse diff = DiffReports(Measured(SampleMeasurement()), Measured(Slower()));
+  const v1::DiffReportsResponse diff = DiffReports(JoinedReport(SampleMeasurement()), JoinedReport(Slower()));
   EXPECT_EQ(diff.basis(), v1::DIFF_BASIS_MEASURED);
   EXPECT_DOUBLE_EQ(diff.difference_ms(), 0.25);
   EXPECT_EQ(diff.modules(0).id(), "prefill/layer[0,2]/q_proj");
@@ -75,7 +69,7 @@ TEST(DiffReports, EachModuleAndOperatorHasItsShare) {
 }
 
 TEST(DiffReports, AReportAgainstItselfHasNoDifference) {
-  const v1::AnalyticModelReport report = Measured(SampleMeasurement());
+  const v1::AnalyticModelReport report = JoinedReport(SampleMeasurement());
   const v1::DiffReportsResponse diff = DiffReports(report, report);
   for (const v1::DiffRow& row : diff.modules()) {
     EXPECT_EQ(row.difference_ms(), 0) << row.id();
@@ -98,7 +92,7 @@ TEST(DiffReports, PredictedTimesAreComparedWhereOneSideWasNotMeasured) {
 }
 
 TEST(DiffReports, AModuleOfOneSideTookNothingOnTheOther) {
-  const v1::AnalyticModelReport a = Measured(SampleMeasurement());
+  const v1::AnalyticModelReport a = JoinedReport(SampleMeasurement());
   v1::AnalyticModelReport b = a;
   b.mutable_module_measurements(4)->set_module_id("prefill/speculate");
   const v1::DiffReportsResponse diff = DiffReports(a, b);
@@ -108,7 +102,7 @@ TEST(DiffReports, AModuleOfOneSideTookNothingOnTheOther) {
 }
 
 TEST(DiffReports, RepeatsSayWhetherADifferenceIsChance) {
-  v1::AnalyticModelReport a = Measured(SampleMeasurement());
+  v1::AnalyticModelReport a = JoinedReport(SampleMeasurement());
   v1::AnalyticModelReport b = a;
   for (int i = 0; i < 5; ++i) {
     a.mutable_module_measurements(3)->add_repeat_times_ms(2 + 0.01 * i);
@@ -126,12 +120,12 @@ TEST(JoinMeasurement, KeepsTheTimesOfEveryRepeat) {
   attribution::Result measured = SampleMeasurement();
   measured.request_total_ns = {4'000'000, 5'000'000};
   measured.repeats = {{"deepseek_ocr", "", {4'000'000, 5'000'000}}, {"prefill", "deepseek_ocr", {3'500'000, 0}}};
-  const v1::AnalyticModelReport report = Measured(measured);
+  const v1::AnalyticModelReport report = JoinedReport(measured);
   EXPECT_THAT(report.module_measurements(0).repeat_times_ms(), testing::ElementsAre(4, 5));
   EXPECT_THAT(report.module_measurements(1).repeat_times_ms(), testing::ElementsAre(3.5, 0));
   EXPECT_THAT(report.module_measurements(2).repeat_times_ms(), IsEmpty());
   measured.request_total_ns.resize(201, 1);
-  EXPECT_THAT(Measured(measured).module_measurements(0).repeat_times_ms(), IsEmpty());
+  EXPECT_THAT(JoinedReport(measured).module_measurements(0).repeat_times_ms(), IsEmpty());
 }
 
 }  // namespace

@@ -17,13 +17,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-v1::AnalyticModelReport Joined(const attribution::Result& measured = SampleMeasurement()) {
-  v1::AnalyticModelReport report = BuildReport(SampleInput(), SamplePrediction());
-  const absl::Status status = JoinMeasurement(measured, SamplePrediction(), SampleInput(), {v1::ROUTE_LAUNCH}, &report);
-  EXPECT_TRUE(status.ok()) << status;
-  return report;
-}
-
 absl::Status JoinError(const attribution::Result& measured) {
   v1::AnalyticModelReport report = BuildReport(SampleInput(), SamplePrediction());
   const std::string before = report.SerializeAsString();
@@ -33,7 +26,7 @@ absl::Status JoinError(const attribution::Result& measured) {
 }
 
 TEST(JoinMeasurement, EveryNodeHasAMeasurementInTreeOrder) {
-  const v1::AnalyticModelReport report = Joined();
+  const v1::AnalyticModelReport report = JoinedReport();
   ASSERT_THAT(report.module_measurements(), SizeIs(report.modules_size()));
   for (int i = 0; i < report.modules_size(); ++i) {
     EXPECT_EQ(report.module_measurements(i).module_id(), report.modules(i).module_id());
@@ -42,7 +35,7 @@ TEST(JoinMeasurement, EveryNodeHasAMeasurementInTreeOrder) {
 }
 
 TEST(JoinMeasurement, PrintsNanosecondsAsMilliseconds) {
-  const v1::ModuleMeasurement q_proj = Joined().module_measurements(3);
+  const v1::ModuleMeasurement q_proj = JoinedReport().module_measurements(3);
   EXPECT_DOUBLE_EQ(q_proj.device_time_ms(), 2);
   EXPECT_DOUBLE_EQ(q_proj.self_device_time_ms(), 2);
   EXPECT_DOUBLE_EQ(q_proj.busy_time_ms(), 2);
@@ -58,14 +51,14 @@ TEST(JoinMeasurement, PrintsNanosecondsAsMilliseconds) {
 }
 
 TEST(JoinMeasurement, TheRootIsComparedWithTheTotal) {
-  const v1::AnalyticModelReport report = Joined();
+  const v1::AnalyticModelReport report = JoinedReport();
   EXPECT_DOUBLE_EQ(report.measured_total_time_ms(), 4);
   EXPECT_DOUBLE_EQ(report.predicted_vs_measured_ratio(), 0.75);
   EXPECT_DOUBLE_EQ(report.module_measurements(0).residual_ms(), 1);
 }
 
 TEST(JoinMeasurement, AttributedAndUnattributedAreWhatWasCounted) {
-  const v1::Attribution attribution = Joined().attribution();
+  const v1::Attribution attribution = JoinedReport().attribution();
   EXPECT_DOUBLE_EQ(attribution.attributed_device_time_ms(), 3.5);
   EXPECT_DOUBLE_EQ(attribution.unattributed_device_time_ms(), 0.25);
   EXPECT_DOUBLE_EQ(attribution.attributed_share(), 3.5 / 3.75);
@@ -76,7 +69,7 @@ TEST(JoinMeasurement, AttributedAndUnattributedAreWhatWasCounted) {
 }
 
 TEST(JoinMeasurement, CategoriesArePredictedMeasuredOrBoth) {
-  const v1::ModuleMeasurement prefill = Joined().module_measurements(1);
+  const v1::ModuleMeasurement prefill = JoinedReport().module_measurements(1);
   ASSERT_THAT(prefill.operator_breakdown(), SizeIs(3));
   const v1::MeasuredOperator& gemm = prefill.operator_breakdown(0);
   EXPECT_EQ(gemm.category_id(), "gemm");
@@ -89,7 +82,7 @@ TEST(JoinMeasurement, CategoriesArePredictedMeasuredOrBoth) {
 }
 
 TEST(JoinMeasurement, ANodeThatDidNotRunHasZeros) {
-  const v1::ModuleMeasurement decode = Joined().module_measurements(5);
+  const v1::ModuleMeasurement decode = JoinedReport().module_measurements(5);
   EXPECT_EQ(decode.module_id(), "decode");
   EXPECT_EQ(decode.calls(), 0);
   EXPECT_EQ(decode.device_time_ms(), 0);
@@ -103,7 +96,7 @@ TEST(JoinMeasurement, ANodeThatDidNotRunHasZeros) {
 TEST(JoinMeasurement, AModuleThatMostlyWaitsIsBoundByThat) {
   attribution::Result measured = SampleMeasurement();
   measured.request.modules[4].gap_ns = 5'000'000;
-  EXPECT_EQ(Joined(measured).module_measurements(4).bound(), v1::BOUND_IDLE);
+  EXPECT_EQ(JoinedReport(measured).module_measurements(4).bound(), v1::BOUND_IDLE);
   ReportInput on_cpu = SampleInput();
   on_cpu.device.kind = analytic::DeviceKind::kCpu;
   v1::AnalyticModelReport report = BuildReport(on_cpu, SamplePrediction());
@@ -115,7 +108,7 @@ TEST(JoinMeasurement, NotesSayWhatAReaderMustKnow) {
   attribution::Result measured = SampleMeasurement();
   measured.records_dropped = 7;
   measured.unknown_ranges = {"warm\nup", std::string("\xff", 1), "c", "d"};
-  const std::string notes = Joined(measured).notes();
+  const std::string notes = JoinedReport(measured).notes();
   EXPECT_THAT(notes, HasSubstr("7 records were dropped"));
   EXPECT_THAT(notes, HasSubstr("4 range names are no modules"));
   EXPECT_THAT(notes, HasSubstr("'warm?up', '?', 'c', …"));

@@ -1,5 +1,7 @@
 #include "tests/daemon/report/sample_join.h"
 
+#include <gtest/gtest.h>
+
 #include <string>
 #include <utility>
 #include <vector>
@@ -134,6 +136,13 @@ attribution::Result SampleMeasurement() {
                      Sum("prefill/layer[0,2]/q_proj", "prefill/layer[0,2]", 2'000'000, 2'000'000, {gemm}),
                      Sum("prefill/sample", "prefill", 1'000'000, 1'000'000, {sampling})};
   return result;
+}
+
+v1::AnalyticModelReport JoinedReport(const attribution::Result& measured) {
+  v1::AnalyticModelReport report = BuildReport(SampleInput(), SamplePrediction());
+  const absl::Status status = JoinMeasurement(measured, SamplePrediction(), SampleInput(), {v1::ROUTE_LAUNCH}, &report);
+  EXPECT_TRUE(status.ok()) << status;
+  return report;
 }
 
 attribution::Result MeasurementOf(const Prediction& prediction, int64_t leaf_ns) {

@@ -6,6 +6,7 @@
 #include "analytic/prediction.h"
 #include "cupti/attribution/attribution.h"
 #include "daemon/report/report.h"
+#include "dsocr/v1/report.pb.h"
 
 namespace dsocr::report {
 
@@ -24,6 +25,9 @@ analytic::Prediction SamplePrediction();
 // One request of SamplePrediction: 2 ms in q_proj, 1 ms in sample, 0.5 ms in prefill itself, 0.25 ms in no module; 4 ms
 // from first to last.
 attribution::Result SampleMeasurement();
+
+// The report of SamplePrediction, with that measurement beside it.
+v1::AnalyticModelReport JoinedReport(const attribution::Result& measured = SampleMeasurement());
 
 // A measurement in which every leaf that runs takes `leaf_ns`, and its modules the sum.
 attribution::Result MeasurementOf(const analytic::Prediction& prediction, int64_t leaf_ns);

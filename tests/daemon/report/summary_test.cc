@@ -36,10 +36,7 @@ TEST(Summarize, ShowsTenOfAFullModelLargestFirst) {
 }
 
 TEST(Summarize, CarriesTheMeasuredTotal) {
-  v1::AnalyticModelReport report = BuildReport(SampleInput(), SamplePrediction());
-  ASSERT_TRUE(
-      JoinMeasurement(SampleMeasurement(), SamplePrediction(), SampleInput(), {v1::ROUTE_LAUNCH}, &report).ok());
-  const v1::DeepSeekOCRAnalyticReportSummary summary = Summarize(report);
+  const v1::DeepSeekOCRAnalyticReportSummary summary = Summarize(JoinedReport());
   EXPECT_DOUBLE_EQ(summary.measured_total_time_ms(), 4);
   EXPECT_DOUBLE_EQ(summary.predicted_vs_measured_ratio(), 0.75);
 }
