@@ -5,9 +5,9 @@ usage: build/venv/bin/python tests/benchmark/view_held_out.py [--bin build/bin] 
 
 The device is measured once. For each workload a copy of the calibration is made without any point that does the work of an operator of its
 vision, projector or prefill, and the request is predicted from that copy and then run, each time in a process of its own. A matrix product and a
-copy are timed before and after each run, for long enough that it is the machine that they tell of and not the moment: a run counts if both are
-within 3 % of what they were around the calibration, before and after it. Time is the median of the runs that count, and that of all is beside it; modules that the copy still
-knows exactly (matrix-vector products of decode, whatever the view) are not scored.
+copy are called for some seconds before and after each run: the run counts if the quickest calls of both are within 3 % of what they were around the
+calibration, before and after it. A run waits for that, but not for ever. Time is the median of the runs that count, and that of all is beside it;
+modules that the copy still knows exactly (matrix-vector products of decode, whatever the view) are not scored.
 """
 
 import argparse
@@ -26,15 +26,17 @@ import torch
 
 STAGES = {"sam": "vision/sam", "clip": "vision/clip", "projector": "projector", "prefill": "prefill", "decode": "decode"}
 QUIET = 0.03
-# So much longer is a probe around the calibration, which all others are compared with.
-REFERENCE = 3
+# Probes for which a run waits at most until the machine is as it was.
+PATIENCE = 4
+# Probes before the calibration, and again after it, whose median all others are compared with.
+REFERENCES = 3
 # A hypervisor takes the memory of a process that has ended back, a piece every two seconds, and the machine stands still meanwhile: a product takes
 # 10 to 25 % longer on average for 15 s after a run.
 SETTLE_S = 20
 
 
 class Probe:
-    """A matrix product that arithmetic slows down, and a copy that traffic does."""
+    """A matrix product that arithmetic slows down, and a copy that traffic does; the quickest of many calls, as the others tell of the moment."""
 
     def __init__(self):
         self.a, self.b = torch.full((768, 768), 0.5), torch.full((768, 768), 0.5)
@@ -42,7 +44,6 @@ class Probe:
         self.target = torch.zeros_like(self.source)
 
     def __call__(self, seconds):
-        time.sleep(SETTLE_S)
         calls = []
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -51,7 +52,7 @@ class Probe:
             middle = time.perf_counter_ns()
             self.target.copy_(self.source)
             calls.append((middle - start, time.perf_counter_ns() - middle))
-        return tuple(statistics.fmean(times) for times in zip(*calls))
+        return tuple(map(min, zip(*calls)))
 
 
 @contextlib.contextmanager
@@ -121,7 +122,7 @@ def main():
     parser.add_argument("--workloads", default="dsocr-small-v1,dsocr-base-v1", type=lambda names: names.split(","))
     parser.add_argument("--dtype", default="bf16")
     parser.add_argument("--repeats", default=5, type=int)
-    parser.add_argument("--probe", default=15.0, type=float, help="seconds of a probe")
+    parser.add_argument("--probe", default=20.0, type=float, help="seconds of a probe")
     parser.add_argument("--keep", type=pathlib.Path, help="directory for the calibration and the reports")
     parser.add_argument("--attempts", default=30, type=int, help="runs of a workload at most, those that do not count included")
     parser.add_argument("--budget", default="180s")
@@ -129,28 +130,34 @@ def main():
 
     probe = Probe()
     with tempfile.TemporaryDirectory() as directory, daemon(options, directory) as dsocrctl:
-        around = [probe(REFERENCE * options.probe)]
+        around = [probe(options.probe) for _ in range(REFERENCES)]
         calibration = json.loads(subprocess.run([options.bin / "dsocr-runner", "calibrate", "--dtype", options.dtype, "--budget", options.budget],
                                                 check=True, stdout=subprocess.PIPE).stdout)
-        around.append(probe(REFERENCE * options.probe))
+        time.sleep(SETTLE_S)
+        around += [probe(options.probe) for _ in range(REFERENCES)]
         if options.keep:
             options.keep.mkdir(parents=True, exist_ok=True)
             (options.keep / "calibration.json").write_text(json.dumps(calibration))
-        reference = tuple(statistics.fmean(times) for times in zip(*around))
+        reference = tuple(map(statistics.median, zip(*around)))
         print(f"calibration: {len(calibration['points'])} points, {100 * calibration['discarded_share']:.0f} % of samples discarded; "
               f"probe {reference[0] / 1e6:.2f} ms product, {reference[1] / 1e6:.2f} ms copy", flush=True)
 
         errors = collections.defaultdict(list)
+        after = around[-1]
         for workload in options.workloads:
             request = ["run", "--workload-profile-id", workload, "--dtype", options.dtype]
             held_out, removed = without(calibration, dsocrctl(*request, "--analytic-only"))
             path = pathlib.Path(directory) / f"{workload}.json"
             path.write_text(json.dumps(held_out))
             runs, discarded = [], []
-            after = probe(options.probe)
             while len(runs) < options.repeats and len(runs) + len(discarded) < options.attempts:
                 before = after
+                for _ in range(PATIENCE):
+                    if is_quiet(before, reference):
+                        break
+                    before = probe(options.probe)
                 report = dsocrctl(*request, "--calibration", path, "--force-rebuild")
+                time.sleep(SETTLE_S)
                 after = probe(options.probe)
                 if options.keep:
                     (options.keep / f"{workload}-{len(runs) + len(discarded)}.json").write_text(json.dumps({"before": before, "after": after, "report": report}))
