@@ -129,6 +129,13 @@ class Session {
   }
 
  private:
+  // The last burst of the operator that does most, of those so far. Smaller ones tell less of what a larger one will
+  // take, and the first of all has the library's start in it.
+  struct Largest {
+    double amount = 0;
+    double seconds = 0;
+  };
+
   bool Take(Series& series) {
     if (clock_() >= next_probe_s_ && clock_() < end_s_) {
       Probe();
@@ -152,8 +159,10 @@ class Session {
     if (series.last_s > 0) {
       return kSpread * series.last_s;
     }
-    const auto rate = slowest_seconds_.find(series.point->category);
-    return rate == slowest_seconds_.end() ? 0 : kSpread * rate->second * Amount(series.point->work);
+    const auto largest = largest_.find(series.point->category);
+    return largest == largest_.end()
+               ? 0
+               : kSpread * largest->second.seconds * Amount(series.point->work) / largest->second.amount;
   }
 
   Burst Run(Series& series) {
@@ -161,8 +170,9 @@ class Session {
     const Burst burst = timer_(series.body);
     series.last_s = burst.wall_s;
     if (const double amount = Amount(series.point->work); amount >= kTellingAmount) {
-      double& slowest = slowest_seconds_[series.point->category];
-      slowest = std::max(slowest, burst.wall_s / amount);
+      if (Largest& largest = largest_[series.point->category]; amount >= largest.amount) {
+        largest = {amount, burst.wall_s};
+      }
     }
     return burst;
   }
@@ -174,7 +184,7 @@ class Session {
   double end_s_ = 0;
   double next_probe_s_ = 0;
   SpeedLog log_;
-  std::map<std::string, double> slowest_seconds_;  // of a burst, for one flop or byte of a call, by category
+  std::map<std::string, Largest> largest_;  // by category
 };
 
 // Of all samples: neighbours of a GPU are not neighbours of its host.

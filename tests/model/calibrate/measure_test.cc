@@ -199,7 +199,7 @@ TEST(Measure, StartsNothingThatWouldEndAfterTheBudget) {
   EXPECT_EQ(points.size(), 2u);
 }
 
-TEST(Measure, JudgesANewPointByTheSlowestRateSeen) {
+TEST(Measure, JudgesANewPointByTheLargestOneSeen) {
   FakeMachine machine;
   Bench bench = CpuBench();
   const Suite suite =
@@ -210,6 +210,19 @@ TEST(Measure, JudgesANewPointByTheSlowestRateSeen) {
 
   ASSERT_EQ(points.size(), 2u);
   EXPECT_EQ(points[1].name, "b");
+}
+
+TEST(Measure, WhatStartsALibraryKeepsNoLargerPointOut) {
+  FakeMachine machine;
+  Bench bench = CpuBench();
+  const Suite suite =
+      OneGroup({machine.Operator("first", {1, 0.01}, 20'000'000), machine.Operator("second", {0.05}, 1'000'000'000),
+                machine.Operator("large", {2}, 50'000'000'000)});
+
+  const auto points = Measure(suite, bench, 12, machine.clock(), CpuTimer(machine.clock()), machine.probe()).points;
+
+  ASSERT_EQ(points.size(), 3u);
+  EXPECT_EQ(points[2].name, "large");
 }
 
 TEST(Measure, GivesNothingWithoutABudget) {
