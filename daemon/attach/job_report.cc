@@ -157,12 +157,12 @@ absl::StatusOr<v1::AnalyticModelReport> BuildJobReport(const RecognisedModel& mo
   whole.layer_docs_dir = std::move(input.layer_docs_dir);
   whole.profile_run_id = std::move(input.profile_run_id);
   v1::AnalyticModelReport report = report::BuildReport(whole, window.prediction);
-  for (const std::string& remark : model.remarks) {
-    report.set_notes(fmt::format("{}; {}", report.notes(), remark));
-  }
+  std::vector<std::string> remarks = model.remarks;
   if (execution.cuda_graphs) {
-    report.set_notes(report.notes() +
-                     "; decode is predicted as replays of CUDA graphs, which the job was seen to launch");
+    remarks.push_back("decode is predicted as replays of CUDA graphs, which the job was seen to launch");
+  }
+  for (const std::string& remark : remarks) {
+    report.set_notes(fmt::format("{}; {}", report.notes(), remark));
   }
   DSOCR_RETURN_IF_ERROR(report::JoinMeasurement(measured.result, window.prediction, whole, input.recording, &report));
 

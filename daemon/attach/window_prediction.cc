@@ -220,8 +220,8 @@ ImageLayout LayoutOf(const ModelSpec& model, const ObservedRequest& request, con
 }
 
 std::vector<ModuleFigures> FiguresOf(const ModelSpec& model, const std::map<ObservedRequest, int64_t>& requests,
-                                     const Workload& usual, const analytic::Device& device) {
-  const Execution execution{.precision = usual.precision, .cuda_graphs = usual.cuda_graphs};
+                                     const Execution& execution, int64_t usual_seq_len,
+                                     const analytic::Device& device) {
   // Equal passes are priced once.
   std::map<View, int64_t> views;
   std::map<ObservedRequest, int64_t> prefills;
@@ -236,10 +236,10 @@ std::vector<ModuleFigures> FiguresOf(const ModelSpec& model, const std::map<Obse
       prefills[{.views = request.views, .batch = request.batch, .seq_len = request.seq_len}] += count;
     }
     if (request.steps > 0) {
-      decodes[{request.batch, request.seq_len > 0 ? request.seq_len : usual.seq_len, request.steps}] += count;
+      decodes[{request.batch, request.seq_len > 0 ? request.seq_len : usual_seq_len, request.steps}] += count;
     }
   }
-  WindowSum sum(model, usual.precision, device);
+  WindowSum sum(model, execution.precision, device);
   for (const auto& [view, count] : views) {
     sum.AddPasses(ViewWorkload(view.batch, view.side, execution), {.global_side = view.side}, {FrameSet::kViews},
                   count);
@@ -289,7 +289,7 @@ absl::StatusOr<WindowPrediction> PredictWindow(const ModelSpec& model,
     }
   }
   DSOCR_ASSIGN_OR_RETURN(window.prediction, analytic::Predict(window.model, window.workload, device));
-  std::vector<ModuleFigures> figures = FiguresOf(model, requests, window.workload, device);
+  std::vector<ModuleFigures> figures = FiguresOf(model, requests, execution, window.workload.seq_len, device);
   for (size_t i = 0; i < figures.size(); ++i) {
     analytic::PredictedModule& module = window.prediction.modules[i];
     const ModuleFigures of_request = std::move(module.figures);

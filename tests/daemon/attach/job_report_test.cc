@@ -38,7 +38,7 @@ Reported Report(const RecordedJob& job, const char* device = "cpu") {
   input.device = *analytic::FindDevice(device);
   input.precision = analytic::Precision::kFp32;
   input.recording = {.route = v1::ROUTE_AGENT};
-  input.provenance.mutable_device()->set_kind(device);
+  input.provenance.mutable_device()->set_kind(input.device.kind == analytic::DeviceKind::kCuda ? "cuda" : "cpu");
   absl::StatusOr<v1::AnalyticModelReport> report = BuildJobReport(*model, (*fold)->Finish(reported.raw), input);
   EXPECT_TRUE(report.ok()) << report.status();
   reported.report = *std::move(report);
@@ -95,7 +95,7 @@ TEST(JobReportTest, DecodeThatIsReplayedIsPredictedSo) {
   for (const bool is_replayed : {false, true}) {
     RecordedJob job;
     job.Tell(GoldenModules("published_tiny_a.tsv"));
-    Request(job, 128, 7, 0, is_replayed ? 7 : 6);
+    Request(job, 128, 7, /*crops=*/0, /*graphs=*/is_replayed ? 7 : 6);
     const v1::AnalyticModelReport report = Report(job, "h100-sxm").report;
     EXPECT_EQ(report.provenance().cuda_graphs(), is_replayed);
     EXPECT_EQ(report.notes().find("replays of CUDA graphs") != std::string::npos, is_replayed);
@@ -105,7 +105,7 @@ TEST(JobReportTest, DecodeThatIsReplayedIsPredictedSo) {
 
   RecordedJob job;
   job.Tell(GoldenModules("published_tiny_a.tsv"));
-  Request(job, 128, 7, 0, 7);
+  Request(job, 128, 7, /*crops=*/0, /*graphs=*/7);
   EXPECT_FALSE(Report(job).report.provenance().cuda_graphs()) << "a CPU has none";
 }
 

@@ -53,7 +53,7 @@ attribution::Result Slower() {
 }
 
 TEST(DiffReports, EachModuleAndOperatorHasItsShare) {
-  const v1::DiffReportsResponse diff = DiffReports(JoinedReport(SampleMeasurement()), JoinedReport(Slower()));
+  const v1::DiffReportsResponse diff = DiffReports(JoinedReport(), JoinedReport(Slower()));
   EXPECT_EQ(diff.basis(), v1::DIFF_BASIS_MEASURED);
   EXPECT_DOUBLE_EQ(diff.difference_ms(), 0.25);
   EXPECT_EQ(diff.modules(0).id(), "prefill/layer[0,2]/q_proj");
@@ -69,7 +69,7 @@ TEST(DiffReports, EachModuleAndOperatorHasItsShare) {
 }
 
 TEST(DiffReports, AReportAgainstItselfHasNoDifference) {
-  const v1::AnalyticModelReport report = JoinedReport(SampleMeasurement());
+  const v1::AnalyticModelReport report = JoinedReport();
   const v1::DiffReportsResponse diff = DiffReports(report, report);
   for (const v1::DiffRow& row : diff.modules()) {
     EXPECT_EQ(row.difference_ms(), 0) << row.id();
@@ -92,7 +92,7 @@ TEST(DiffReports, PredictedTimesAreComparedWhereOneSideWasNotMeasured) {
 }
 
 TEST(DiffReports, AModuleOfOneSideTookNothingOnTheOther) {
-  const v1::AnalyticModelReport a = JoinedReport(SampleMeasurement());
+  const v1::AnalyticModelReport a = JoinedReport();
   v1::AnalyticModelReport b = a;
   b.mutable_module_measurements(4)->set_module_id("prefill/speculate");
   const v1::DiffReportsResponse diff = DiffReports(a, b);
@@ -102,7 +102,7 @@ TEST(DiffReports, AModuleOfOneSideTookNothingOnTheOther) {
 }
 
 TEST(DiffReports, RepeatsSayWhetherADifferenceIsChance) {
-  v1::AnalyticModelReport a = JoinedReport(SampleMeasurement());
+  v1::AnalyticModelReport a = JoinedReport();
   v1::AnalyticModelReport b = a;
   for (int i = 0; i < 5; ++i) {
     a.mutable_module_measurements(3)->add_repeat_times_ms(2 + 0.01 * i);
