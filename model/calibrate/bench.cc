@@ -17,6 +17,14 @@ constexpr int64_t kMaxCopies = 64;
 
 }  // namespace
 
+at::Tensor Bench::Activation(at::IntArrayRef shape) {
+  at::Tensor& activation = activations_[c10::multiply_integers(shape)];
+  if (!activation.defined()) {
+    activation = Filled(shape, 1);
+  }
+  return activation.view(shape);
+}
+
 at::Tensor Bench::Filled(at::IntArrayRef shape, double value) const {
   return at::full(shape, value, at::TensorOptions().device(device_).dtype(dtype_));
 }

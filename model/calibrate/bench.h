@@ -9,6 +9,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,8 +19,8 @@
 
 namespace dsocr::model {
 
-// A weight, or what a step of decode has cached, that is in none of the device's caches when its turn comes: each Next()
-// is another part of one large arena. Not thread-safe.
+// A weight, or what a step of decode has cached, that is in none of the device's caches when its turn comes: each
+// Next() is another part of one large arena. Not thread-safe.
 class ColdWeight {
  public:
   explicit ColdWeight(std::vector<at::Tensor> copies) : copies_(std::move(copies)) {}
@@ -41,6 +43,10 @@ class Bench {
   at::Device device() const { return device_; }
   int64_t element_bytes() const { return dtype_ == at::kFloat ? 4 : 2; }
 
+  // What an operator gives to the next one: of one size, all points of a visit have the same, as an allocator gives a
+  // model the same memory again, which its caches still know. Ones, at first.
+  at::Tensor Activation(at::IntArrayRef shape);
+  void ForgetActivations() { activations_.clear(); }
   at::Tensor Filled(at::IntArrayRef shape, double value) const;
   at::Tensor Float(at::IntArrayRef shape, double value) const;
   at::Tensor Indices(int64_t count, int64_t below) const;     // 0, 1, …, wrapping at `below`; int64
@@ -51,7 +57,8 @@ class Bench {
  private:
   at::Device device_;
   at::ScalarType dtype_;
-  at::Tensor arena_;  // made by the first Weight
+  at::Tensor arena_;                           // made by the first Weight
+  std::map<int64_t, at::Tensor> activations_;  // by elements
 };
 
 using Body = std::function<void()>;
@@ -76,10 +83,15 @@ struct Suite {
 std::vector<Point> SamPoints(const Bench& bench, int64_t side, int64_t views = 1);
 // vision/clip and projector for `views` views of queries x queries tokens.
 std::vector<Point> ClipPoints(const Bench& bench, int64_t queries, int64_t views = 1);
-// prefill over `tokens` positions, or one step of decode (tokens 1) with `keys` positions in the cache.
-std::vector<Point> DecoderPoints(const Bench& bench, int64_t tokens, int64_t keys);
-// What of a step of decode depends on the positions in the cache.
-std::vector<Point> DecodeCorePoints(const Bench& bench, int64_t keys);
+// prefill over `tokens` positions.
+std::vector<Point> PrefillPoints(const Bench& bench, int64_t tokens);
+// A layer in a step of decode, with 512 positions in the cache.
+std::vector<Point> DecodeLayerPoints(const Bench& bench);
+// What of it depends on the positions in the cache.
+std::vector<Point> DecodeCorePoints(const Bench& bench, std::initializer_list<int64_t> keys);
+// What a step of decode does after its layers and before those of the next. Apart from a layer, which comes a dozen
+// times as often: a layer finds in the caches what the layer before it has left, and not what lm_head has.
+std::vector<Point> DecodeEndPoints(const Bench& bench);
 // Square matrix products, smaller than the model's.
 std::vector<Point> ProductPoints(const Bench& bench);
 

@@ -2,9 +2,11 @@
 
 #include <torch/version.h>
 
+#include <cctype>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -56,10 +58,16 @@ double LaunchNs(const std::vector<MeasuredPoint>& points) {
   return launches > 0 ? host_ns / launches : 0;
 }
 
-// "sam window qkv" of "sam 640 window qkv".
+// "sam window qkv " of "sam 640 window qkv".
 std::string OperatorOf(const std::string& name) {
-  const size_t from = name.find(' ');
-  return name.substr(0, from) + name.substr(name.find(' ', from + 1));
+  std::istringstream words(name);
+  std::string without_sizes;
+  for (std::string word; words >> word;) {
+    if (!std::isdigit(static_cast<unsigned char>(word[0]))) {
+      without_sizes += word + " ";
+    }
+  }
+  return without_sizes;
 }
 
 // Without points that do the work of an earlier one: windows are as many in views of 512 and 640.
@@ -76,20 +84,17 @@ std::vector<Group> WithoutTwins(std::vector<Group> groups) {
 }  // namespace
 
 Suite PublishedSuite(const Bench& bench) {
-  std::vector<Group> groups = {DecoderPoints(bench, 1, 512),   ClipPoints(bench, 10), SamPoints(bench, 640),
-                               DecoderPoints(bench, 512, 512), ClipPoints(bench, 16), SamPoints(bench, 1024),
-                               DecoderPoints(bench, 128, 128)};
+  std::vector<Group> groups = {DecodeLayerPoints(bench), DecodeEndPoints(bench),    ClipPoints(bench, 10),
+                               SamPoints(bench, 640),    PrefillPoints(bench, 512), ClipPoints(bench, 16),
+                               SamPoints(bench, 1024),   PrefillPoints(bench, 128)};
   const size_t usual = groups.size();
   const std::vector<Group> smaller = {ProductPoints(bench), ClipPoints(bench, 2), SamPoints(bench, 64),
-                                      DecodeCorePoints(bench, 64)};
-  const std::vector<Group> between_and_beyond = {DecodeCorePoints(bench, 2048), DecoderPoints(bench, 1024, 1024),
-                                                 DecoderPoints(bench, 32, 32),  ClipPoints(bench, 20),
-                                                 SamPoints(bench, 256),         DecoderPoints(bench, 256, 256),
-                                                 ClipPoints(bench, 8),          SamPoints(bench, 512),
-                                                 DecoderPoints(bench, 64, 64),  ClipPoints(bench, 10, 3),
-                                                 SamPoints(bench, 640, 3),      DecoderPoints(bench, 2048, 2048),
-                                                 ClipPoints(bench, 10, 9),      SamPoints(bench, 1280),
-                                                 SamPoints(bench, 640, 9)};
+                                      DecodeCorePoints(bench, {64, 2048})};
+  const std::vector<Group> between_and_beyond = {
+      PrefillPoints(bench, 1024), PrefillPoints(bench, 32), ClipPoints(bench, 20),      SamPoints(bench, 256),
+      PrefillPoints(bench, 256),  ClipPoints(bench, 8),     SamPoints(bench, 512),      PrefillPoints(bench, 64),
+      ClipPoints(bench, 10, 3),   SamPoints(bench, 640, 3), PrefillPoints(bench, 2048), ClipPoints(bench, 10, 9),
+      SamPoints(bench, 1280),     SamPoints(bench, 640, 9)};
   groups.insert(groups.end(), smaller.begin(), smaller.end());
   groups.insert(groups.end(), between_and_beyond.begin(), between_and_beyond.end());
   return {WithoutTwins(std::move(groups)), usual};

@@ -22,7 +22,7 @@ Point LinearPoint(const std::string& name, int64_t views, int64_t rows, int64_t 
   return {"gemm", name, GemmWork(shape, element),
           [views, rows, in, out](Bench& bench) {
             return
-                [x = bench.Filled({views, rows, in}, 0.5), w = bench.Weight({out, in}), b = bench.Filled({out}, 0.5)] {
+                [x = bench.Activation({views, rows, in}), w = bench.Weight({out, in}), b = bench.Filled({out}, 0.5)] {
                   Linear{w->Next(), b}(x);
                 };
           },
@@ -58,52 +58,50 @@ std::vector<Point> ClipPoints(const Bench& bench, int64_t queries, int64_t views
   const std::string projector = "projector " + count + std::to_string(patches) + " ";
   const AttentionShape core = {views, kHeads, length, length, kHeadDim};
   std::vector<Point> points = {
-      LinearPoint(clip + "qkv_proj", views, length, kWidth, 3 * kWidth, element),
-      LinearPoint(clip + "out_proj", views, length, kWidth, kWidth, element),
-      LinearPoint(clip + "fc1", views, length, kWidth, kHidden, element),
-      LinearPoint(clip + "fc2", views, length, kHidden, kWidth, element),
-      LinearPoint(projector + "matmul", views, patches, 2 * kWidth, kLanguageWidth, element),
-      {"attention", clip + "core", AttentionWork(core, element),
-       [views, length](Bench& b) {
-         return [q = b.Filled({views, kHeads, length, kHeadDim}, 0.5),
-                 k = b.Filled({views, kHeads, length, kHeadDim}, 0.5),
-                 v = b.Filled({views, kHeads, length, kHeadDim}, 0.5)] { AttentionProduct(q, k, v); };
-       },
-       core},
-      {"activation", clip + "quick_gelu", QuickGeluWork(rows * kHidden, element),
-       [rows](Bench& b) {
-         return [x = b.Filled({rows, kHidden}, 8)] { x.mul_(at::mul(x, kQuickGeluSlope).sigmoid_()); };
-       }},
-      {"norm", clip + "layer_norm", LayerNormWork(rows, kWidth, element),
-       [rows](Bench& b) {
-         return [x = b.Filled({rows, kWidth}, 0.5), w = b.Filled({kWidth}, 1)] {
-           at::layer_norm(x, {kWidth}, w, w, kEps);
-         };
-       }},
-      {"elementwise", clip + "residual", ElementwiseWork(2 * rows * kWidth, rows * kWidth, element),
-       [rows](Bench& b) {
-         return [x = b.Filled({rows, kWidth}, 1), y = b.Filled({rows, kWidth}, 0)] { x.add_(y); };
-       }},
-      {"copy", clip + "split_heads", CopyWork(3 * rows * kWidth, 3 * rows * kWidth, element),
-       [views, length](Bench& b) {
-         return [x = b.Filled({views, length, 3, kHeads, kHeadDim}, 0.5)] { x.permute({2, 0, 3, 1, 4}).contiguous(); };
-       }},
-      {"copy", clip + "merge_heads", CopyWork(rows * kWidth, rows * kWidth, element),
-       [views, length](Bench& b) {
-         return [x = b.Filled({views, kHeads, length, kHeadDim}, 0.5)] { x.transpose(1, 2).contiguous(); };
-       }},
       {"copy", clip + "concat", CopyWork(rows * kWidth, rows * kWidth, element),
        [views, patches](Bench& b) {
-         return [first = b.Filled({views, 1, kWidth}, 0.5), rest = b.Filled({views, patches, kWidth}, 0.5)] {
+         return [first = b.Filled({views, 1, kWidth}, 0.5), rest = b.Activation({views, patches, kWidth})] {
            at::cat({first, rest}, 1);
          };
        }},
+      {"norm", clip + "layer_norm", LayerNormWork(rows, kWidth, element),
+       [rows](Bench& b) {
+         return
+             [x = b.Activation({rows, kWidth}), w = b.Filled({kWidth}, 1)] { at::layer_norm(x, {kWidth}, w, w, kEps); };
+       }},
+      LinearPoint(clip + "qkv_proj", views, length, kWidth, 3 * kWidth, element),
+      {"copy", clip + "split_heads", CopyWork(3 * rows * kWidth, 3 * rows * kWidth, element),
+       [views, length](Bench& b) {
+         return [x = b.Activation({views, length, 3, kHeads, kHeadDim})] { x.permute({2, 0, 3, 1, 4}).contiguous(); };
+       }},
+      {"attention", clip + "core", AttentionWork(core, element),
+       [views, length](Bench& b) {
+         return
+             [qkv = b.Activation({3, views, kHeads, length, kHeadDim})] { AttentionProduct(qkv[0], qkv[1], qkv[2]); };
+       },
+       core},
+      {"copy", clip + "merge_heads", CopyWork(rows * kWidth, rows * kWidth, element),
+       [views, length](Bench& b) {
+         return [x = b.Activation({views, kHeads, length, kHeadDim})] { x.transpose(1, 2).contiguous(); };
+       }},
+      LinearPoint(clip + "out_proj", views, length, kWidth, kWidth, element),
+      {"elementwise", clip + "residual", ElementwiseWork(2 * rows * kWidth, rows * kWidth, element),
+       [rows](Bench& b) {
+         return [x = b.Activation({rows, kWidth}), y = b.Filled({rows, kWidth}, 0)] { x.add_(y); };
+       }},
+      LinearPoint(clip + "fc1", views, length, kWidth, kHidden, element),
+      {"activation", clip + "quick_gelu", QuickGeluWork(rows * kHidden, element),
+       [rows](Bench& b) {
+         return [x = b.Activation({rows, kHidden})] { x.mul_(at::mul(x, kQuickGeluSlope).sigmoid_()); };
+       }},
+      LinearPoint(clip + "fc2", views, length, kHidden, kWidth, element),
       {"copy", projector + "concat", CopyWork(2 * views * patches * kWidth, 2 * views * patches * kWidth, element),
        [views, patches](Bench& b) {
-         return [clip = b.Filled({views, patches, kWidth}, 0.5), sam = b.Filled({views, patches, kWidth}, 0.5)] {
+         return [clip = b.Activation({views, patches, kWidth}), sam = b.Filled({views, patches, kWidth}, 0.5)] {
            at::cat({clip, sam}, -1);
          };
        }},
+      LinearPoint(projector + "matmul", views, patches, 2 * kWidth, kLanguageWidth, element),
   };
   if (queries != kNativeGrid) {
     points.push_back(PositionResize(clip + "position_embedding", queries, element));

@@ -1,7 +1,8 @@
-// The operators of model/decoder.cc, model/moe.cc and model/generate.cc: prefill at one length, or one step of decode.
+// The operators of model/decoder.cc, model/moe.cc and model/generate.cc, in prefill and in decode.
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -23,43 +24,80 @@ constexpr int64_t kHeadDim = kHidden / kHeads;
 constexpr int64_t kExperts = 64;
 constexpr int64_t kExpertsPerToken = 6;
 constexpr int64_t kVocabulary = 129'280;
+constexpr int64_t kCacheCapacity = 512;  // positions, in decode
 constexpr double kEps = 1e-6;
 
 Point ProductPoint(const std::string& name, const GemmShape& shape, int64_t element) {
   return {shape.m == 1 ? "gemv" : "gemm", name, GemmWork(shape, element),
           [shape](Bench& bench) {
-            return [x = bench.Filled({shape.m, shape.k}, 0.5), w = bench.Weight({shape.n, shape.k})] {
+            return [x = bench.Activation({shape.m, shape.k}), w = bench.Weight({shape.n, shape.k})] {
               Linear{w->Next()}(x);
             };
           },
           shape};
 }
 
+// Operators of prefill over `tokens` positions, or of a step of decode.
 class DecoderTable {
  public:
-  DecoderTable(int64_t element_bytes, int64_t tokens, int64_t keys)
+  DecoderTable(int64_t element_bytes, int64_t tokens)
       : element_(element_bytes),
         tokens_(tokens),
-        keys_(keys),
         expert_rows_(std::max<int64_t>(1, tokens * kExpertsPerToken / kExperts)),
-        prefix_(tokens == 1 ? "decode " + std::to_string(keys) : "prefill " + std::to_string(tokens)) {}
+        prefix_(tokens == 1 ? "decode" : "prefill " + std::to_string(tokens)) {}
 
-  std::vector<Point> CorePoints() {
-    AddCore();
-    return std::move(points_);
-  }
-
-  std::vector<Point> Points() {
-    AddLinears();
-    AddAttention();
-    AddPointwise();
+  // In the order of a layer; a dense MLP after experts.
+  void AddLayer(int64_t keys) {
+    AddNorm();
+    AddLinear("q_proj", tokens_, kHidden, kHidden);
+    AddRope();
+    AddCacheWrite();
+    AddCore(keys);
+    AddMergeHeads();
+    AddResidual();
     AddRouting();
-    AddLookups();
-    if (tokens_ == 1) {
-      AddSampling();
-    }
-    return std::move(points_);
+    AddMlp("expert", expert_rows_, kExpertWidth);
+    AddExpertSum();
+    AddMlp("shared", tokens_, kSharedWidth);
+    AddMlp("dense", tokens_, kDenseWidth);
   }
+
+  void AddPromptLookups() {
+    AddEmbedding();
+    AddImageRows();
+  }
+
+  void AddCore(int64_t keys) {
+    const AttentionShape core = {1, kHeads, tokens_, keys, kHeadDim, /*has_bias=*/false, /*is_causal=*/tokens_ > 1};
+    const std::string name = tokens_ == 1 ? "core " + std::to_string(keys) : "core";
+    Add(
+        "attention", name, AttentionWork(core, element_),
+        [tokens = tokens_, keys](Bench& bench) {
+          // Keys and values in turn. Between two steps of decode the weights of all layers go by, which leave nothing
+          // of a layer's cache in a cache of the device's.
+          const std::vector<int64_t> shape = {1, kHeads, keys + 1, kHeadDim};
+          const std::shared_ptr<ColdWeight> kv =
+              tokens == 1
+                  ? bench.Weight(shape)
+                  : std::make_shared<ColdWeight>(std::vector{bench.Filled(shape, 0.5), bench.Filled(shape, 0.5)});
+          return [q = bench.Activation({1, tokens, kHeads, kHeadDim}), kv, keys, tokens] {
+            const at::Tensor& k = kv->Next();
+            const at::Tensor& v = kv->Next();
+            AttentionProduct(q.transpose(1, 2), k.narrow(2, 0, keys), v.narrow(2, 0, keys), {},
+                             /*is_causal=*/tokens > 1);
+          };
+        },
+        core);
+  }
+
+  // Between two steps of decode.
+  void AddStepEnd() {
+    AddLinear("lm_head", 1, kHidden, kVocabulary);
+    AddSampling();
+    AddEmbedding();
+  }
+
+  std::vector<Point> Take() { return std::move(points_); }
 
  private:
   void Add(const std::string& category, const std::string& name, const Work& work, std::function<Body(Bench&)> prepare,
@@ -72,106 +110,50 @@ class DecoderTable {
     points_.push_back(ProductPoint(prefix_ + " " + name, shape, element_));
   }
 
-  void AddLinears() {
-    AddLinear("q_proj", tokens_, kHidden, kHidden);
-    AddLinear("shared gate_proj", tokens_, kHidden, kSharedWidth);
-    AddLinear("shared down_proj", tokens_, kSharedWidth, kHidden);
-    AddLinear("dense gate_proj", tokens_, kHidden, kDenseWidth);
-    AddLinear("dense down_proj", tokens_, kDenseWidth, kHidden);
-    AddLinear("expert gate_proj", expert_rows_, kHidden, kExpertWidth);
-    AddLinear("expert down_proj", expert_rows_, kExpertWidth, kHidden);
-    if (tokens_ == 1) {
-      AddLinear("lm_head", 1, kHidden, kVocabulary);
-    }
-  }
-
-  void AddCore() {
-    const AttentionShape core = {1, kHeads, tokens_, keys_, kHeadDim, /*has_bias=*/false, /*is_causal=*/tokens_ > 1};
-    Add(
-        "attention", "core", AttentionWork(core, element_),
-        [tokens = tokens_, keys = keys_](Bench& bench) {
-          // Keys and values in turn. Between two steps of decode the weights of all layers go by, which leave nothing
-          // of a layer's cache in a cache of the device's.
-          const std::vector<int64_t> shape = {1, kHeads, keys + 1, kHeadDim};
-          const std::shared_ptr<ColdWeight> kv =
-              tokens == 1
-                  ? bench.Weight(shape)
-                  : std::make_shared<ColdWeight>(std::vector{bench.Filled(shape, 0.5), bench.Filled(shape, 0.5)});
-          return [q = bench.Filled({1, tokens, kHeads, kHeadDim}, 0.5), kv, keys, tokens] {
-            const at::Tensor& k = kv->Next();
-            const at::Tensor& v = kv->Next();
-            AttentionProduct(q.transpose(1, 2), k.narrow(2, 0, keys), v.narrow(2, 0, keys), {},
-                             /*is_causal=*/tokens > 1);
-          };
-        },
-        core);
-  }
-
-  void AddAttention() {
-    AddCore();
-    Add("rope", "rope", RopeWork(tokens_, 2 * kHeads, kHeadDim, element_), [tokens = tokens_](Bench& bench) {
-      return
-          [q = bench.Filled({1, tokens, kHeads, kHeadDim}, 0.5), k = bench.Filled({1, tokens, kHeads, kHeadDim}, 0.5),
-           rope = RopeTable{bench.Filled({tokens, 1, kHeadDim}, 0.5), bench.Filled({tokens, 1, kHeadDim}, 0.5)},
-           tokens] {
-            const RopeTable rows = rope.Rows(0, tokens);
-            Rotate(q, rows);
-            Rotate(k, rows);
-          };
+  void AddNorm() {
+    Add("norm", "rms_norm", RmsNormWork(tokens_, kHidden, element_), [tokens = tokens_](Bench& bench) {
+      return [x = bench.Activation({tokens, kHidden}), norm = RmsNorm(bench.Filled({kHidden}, 1), kEps)] { norm(x); };
     });
-    const int64_t written = 2 * tokens_ * kHidden;
-    Add("copy", "kv_cache", CopyWork(written, written, element_), [tokens = tokens_, keys = keys_](Bench& bench) {
-      return [x = bench.Filled({1, tokens, kHeads, kHeadDim}, 0.5), k = bench.Filled({1, kHeads, keys, kHeadDim}, 0.5),
-              v = bench.Filled({1, kHeads, keys, kHeadDim}, 0.5), tokens] {
-        k.narrow(2, 0, tokens).copy_(x.transpose(1, 2));
-        v.narrow(2, 0, tokens).copy_(x.transpose(1, 2));
+  }
+
+  void AddRope() {
+    Add("rope", "rope", RopeWork(tokens_, 2 * kHeads, kHeadDim, element_), [tokens = tokens_](Bench& bench) {
+      return [qk = bench.Activation({2, 1, tokens, kHeads, kHeadDim}),
+              rope = RopeTable{bench.Filled({tokens, 1, kHeadDim}, 0.5), bench.Filled({tokens, 1, kHeadDim}, 0.5)},
+              tokens] {
+        const RopeTable rows = rope.Rows(0, tokens);
+        Rotate(qk[0], rows);
+        Rotate(qk[1], rows);
       };
     });
+  }
+
+  void AddCacheWrite() {
+    const int64_t written = 2 * tokens_ * kHidden;
+    const int64_t capacity = std::max(tokens_, kCacheCapacity);
+    Add("copy", "kv_cache", CopyWork(written, written, element_), [tokens = tokens_, capacity](Bench& bench) {
+      return
+          [x = bench.Activation({1, tokens, kHeads, kHeadDim}), k = bench.Filled({1, kHeads, capacity, kHeadDim}, 0.5),
+           v = bench.Filled({1, kHeads, capacity, kHeadDim}, 0.5), tokens] {
+            k.narrow(2, 0, tokens).copy_(x.transpose(1, 2));
+            v.narrow(2, 0, tokens).copy_(x.transpose(1, 2));
+          };
+    });
+  }
+
+  void AddMergeHeads() {
     Add("copy", "merge_heads", CopyWork(tokens_ * kHidden, tokens_ * kHidden, element_),
         [tokens = tokens_](Bench& bench) {
-          return [x = bench.Filled({1, kHeads, tokens, kHeadDim}, 0.5), tokens] {
+          return [x = bench.Activation({1, kHeads, tokens, kHeadDim}), tokens] {
             x.transpose(1, 2).reshape({tokens, kHidden});
           };
         });
   }
 
-  void AddPointwise() {
-    Add("norm", "rms_norm", RmsNormWork(tokens_, kHidden, element_), [tokens = tokens_](Bench& bench) {
-      return [x = bench.Filled({tokens, kHidden}, 0.5), norm = RmsNorm(bench.Filled({kHidden}, 1), kEps)] { norm(x); };
-    });
-    AddResidual("residual", tokens_, kHidden);
-    AddSwiGlu("shared", tokens_, kSharedWidth);
-    AddSwiGlu("dense", tokens_, kDenseWidth);
-    AddSwiGlu("expert", expert_rows_, kExpertWidth);
-    AddCombine();
-  }
-
-  // The weighted sum of each token's k expert rows, in fp32.
-  void AddCombine() {
-    const int64_t pairs = tokens_ * kExpertsPerToken;
-    const Work work =
-        ElementwiseWork(pairs * (kHidden + 1), tokens_ * kHidden, element_, /*flops_per_written=*/2 * kExpertsPerToken);
-    Add("elementwise", "expert sum", work, [tokens = tokens_](Bench& bench) {
-      return [x = bench.Filled({tokens, kExpertsPerToken, kHidden}, 0.5),
-              w = bench.Float({tokens, 1, kExpertsPerToken}, 0.5)] {
-        at::bmm(w, x.to(at::kFloat)).squeeze(1).to(x.scalar_type());
-      };
-    });
-  }
-
-  void AddResidual(const std::string& name, int64_t rows, int64_t width) {
-    Add("elementwise", name, ElementwiseWork(2 * rows * width, rows * width, element_), [rows, width](Bench& bench) {
-      return [x = bench.Filled({rows, width}, 1), y = bench.Filled({rows, width}, 0)] { x.add_(y); };
-    });
-  }
-
-  void AddSwiGlu(const std::string& name, int64_t rows, int64_t width) {
-    Add("activation", name + " silu", SiluWork(rows * width, element_), [rows, width](Bench& bench) {
-      return [x = bench.Filled({rows, width}, 8)]() mutable { at::silu_(x); };
-    });
-    Add("elementwise", name + " mul", ElementwiseWork(2 * rows * width, rows * width, element_),
-        [rows, width](Bench& bench) {
-          return [x = bench.Filled({rows, width}, 1), y = bench.Filled({rows, width}, 1)] { x.mul_(y); };
+  void AddResidual() {
+    Add("elementwise", "residual", ElementwiseWork(2 * tokens_ * kHidden, tokens_ * kHidden, element_),
+        [tokens = tokens_](Bench& bench) {
+          return [x = bench.Activation({tokens, kHidden}), y = bench.Filled({tokens, kHidden}, 0)] { x.add_(y); };
         });
   }
 
@@ -180,7 +162,7 @@ class DecoderTable {
     Add(
         tokens_ == 1 ? "gemv" : "gemm", "gate", GemmWork(gate, element_),
         [tokens = tokens_](Bench& bench) {
-          return [x = bench.Filled({tokens, kHidden}, 0.5), w = bench.Weight({kExperts, kHidden})] {
+          return [x = bench.Activation({tokens, kHidden}), w = bench.Weight({kExperts, kHidden})] {
             Linear{w->Next()}(x).to(at::kFloat);
           };
         },
@@ -208,9 +190,41 @@ class DecoderTable {
         at::bincount(index, {}, kExperts).to(at::kCPU);
       };
     });
+    if (tokens_ > 1) {
+      Add("index", "expert rows", GatherWork(pairs, kHidden, element_), [pairs, tokens = tokens_](Bench& bench) {
+        return [x = bench.Activation({tokens, kHidden}), index = bench.Indices(pairs, tokens)] {
+          x.index_select(0, index);
+        };
+      });
+    }
   }
 
-  void AddLookups() {
+  void AddMlp(const std::string& name, int64_t rows, int64_t width) {
+    AddLinear(name + " gate_proj", rows, kHidden, width);
+    Add("activation", name + " silu", SiluWork(rows * width, element_), [rows, width](Bench& bench) {
+      return [x = bench.Activation({rows, width})]() mutable { at::silu_(x); };
+    });
+    Add("elementwise", name + " mul", ElementwiseWork(2 * rows * width, rows * width, element_),
+        [rows, width](Bench& bench) {
+          return [x = bench.Activation({rows, width}), y = bench.Filled({rows, width}, 1)] { x.mul_(y); };
+        });
+    AddLinear(name + " down_proj", rows, width, kHidden);
+  }
+
+  // The weighted sum of each token's k expert rows, in fp32.
+  void AddExpertSum() {
+    const int64_t pairs = tokens_ * kExpertsPerToken;
+    const Work work =
+        ElementwiseWork(pairs * (kHidden + 1), tokens_ * kHidden, element_, /*flops_per_written=*/2 * kExpertsPerToken);
+    Add("elementwise", "expert sum", work, [tokens = tokens_](Bench& bench) {
+      return [x = bench.Activation({tokens, kExpertsPerToken, kHidden}),
+              w = bench.Float({tokens, 1, kExpertsPerToken}, 0.5)] {
+        at::bmm(w, x.to(at::kFloat)).squeeze(1).to(x.scalar_type());
+      };
+    });
+  }
+
+  void AddEmbedding() {
     Add("embedding", "embed_tokens", GatherWork(tokens_, kHidden, element_), [tokens = tokens_](Bench& bench) {
       // Rows far apart, as tokens of a text are.
       constexpr int64_t kStride = 7919;
@@ -219,32 +233,25 @@ class DecoderTable {
         at::embedding(table->Next(), ids);
       };
     });
-    if (tokens_ == 1) {
-      return;
-    }
-    const int64_t pairs = tokens_ * kExpertsPerToken;
-    Add("index", "expert rows", GatherWork(pairs, kHidden, element_), [pairs, tokens = tokens_](Bench& bench) {
-      return [x = bench.Filled({tokens, kHidden}, 0.5), index = bench.Indices(pairs, tokens)] {
-        x.index_select(0, index);
-      };
-    });
+  }
+
+  void AddImageRows() {
     const int64_t image_tokens = tokens_ / 2;
     Add("index", "merge_image_features", GatherWork(image_tokens, kHidden, element_),
         [tokens = tokens_, image_tokens](Bench& bench) {
-          return [x = bench.Filled({tokens, kHidden}, 0.5), rows = bench.Filled({image_tokens, kHidden}, 0.5),
+          return [x = bench.Activation({tokens, kHidden}), rows = bench.Filled({image_tokens, kHidden}, 0.5),
                   index = bench.Indices(image_tokens, tokens)] { x.index_copy_(0, index, rows); };
         });
   }
 
   void AddSampling() {
-    Add("sampling", "sample", SamplingWork(kVocabulary, keys_, element_), [](Bench& bench) {
-      return [x = bench.Filled({1, kVocabulary}, 0.5)] { x.to(at::kFloat).argmax(-1).item<int64_t>(); };
+    Add("sampling", "sample", SamplingWork(kVocabulary, kCacheCapacity, element_), [](Bench& bench) {
+      return [x = bench.Activation({1, kVocabulary})] { x.to(at::kFloat).argmax(-1).item<int64_t>(); };
     });
   }
 
   const int64_t element_;
   const int64_t tokens_;
-  const int64_t keys_;
   const int64_t expert_rows_;  // of one expert, tokens spread evenly
   const std::string prefix_;
   std::vector<Point> points_;
@@ -252,12 +259,31 @@ class DecoderTable {
 
 }  // namespace
 
-std::vector<Point> DecoderPoints(const Bench& bench, int64_t tokens, int64_t keys) {
-  return DecoderTable(bench.element_bytes(), tokens, keys).Points();
+std::vector<Point> PrefillPoints(const Bench& bench, int64_t tokens) {
+  DecoderTable table(bench.element_bytes(), tokens);
+  table.AddPromptLookups();
+  table.AddLayer(tokens);
+  return table.Take();
 }
 
-std::vector<Point> DecodeCorePoints(const Bench& bench, int64_t keys) {
-  return DecoderTable(bench.element_bytes(), 1, keys).CorePoints();
+std::vector<Point> DecodeLayerPoints(const Bench& bench) {
+  DecoderTable table(bench.element_bytes(), 1);
+  table.AddLayer(kCacheCapacity);
+  return table.Take();
+}
+
+std::vector<Point> DecodeCorePoints(const Bench& bench, std::initializer_list<int64_t> keys) {
+  DecoderTable table(bench.element_bytes(), 1);
+  for (const int64_t count : keys) {
+    table.AddCore(count);
+  }
+  return table.Take();
+}
+
+std::vector<Point> DecodeEndPoints(const Bench& bench) {
+  DecoderTable table(bench.element_bytes(), 1);
+  table.AddStepEnd();
+  return table.Take();
 }
 
 std::vector<Point> ProductPoints(const Bench& bench) {

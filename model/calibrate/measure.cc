@@ -26,7 +26,8 @@ constexpr double kMostSlowdown = 2;
 // is no property of the operator.
 constexpr double kLongestSample = 2;
 
-// Of each point in turn, in one visit; the operands are made and a first call is wasted for each visit.
+// Of each point in turn, in one visit; the operands are made and a first call is wasted for each visit, all of them
+// before the first turn: a call right after another of the same operator finds its operands in the caches.
 constexpr int kTurns = 2;
 // Of the points of the usual groups, before others are measured at all.
 constexpr int kUsualTurns = 5;
@@ -43,7 +44,7 @@ struct Sample {
 struct Series {
   const Point* point = nullptr;
   std::vector<Sample> samples;
-  Body body;          // made at the first turn of a visit
+  Body body;          // of a visit; null without time for it
   double last_s = 0;  // of the last burst as a whole
 };
 
@@ -114,6 +115,9 @@ class Session {
         lacking.push_back(&one);
       }
     }
+    for (Series* one : lacking) {
+      Prepare(*one);
+    }
     bool has_time = false;
     for (int turn = 0; turn < turns; ++turn) {
       for (Series* one : lacking) {
@@ -123,6 +127,7 @@ class Session {
     for (Series* one : lacking) {
       one->body = nullptr;
     }
+    bench_.ForgetActivations();
     group.turns += turns;
     group.turn_s = (clock_() - start_s) / turns;
     group.is_done = !has_time;
@@ -136,19 +141,22 @@ class Session {
     double seconds = 0;
   };
 
+  // Makes the operands and calls once, not counted: it faults memory in, ten times the work itself for the largest
+  // tensors. Without time for it there is no body.
+  void Prepare(Series& series) {
+    if (clock_() + Expected(series) < end_s_) {
+      series.body = series.point->prepare(bench_);
+      Run(series);
+    }
+  }
+
+  // Returns whether there was time.
   bool Take(Series& series) {
     if (clock_() >= next_probe_s_ && clock_() < end_s_) {
       Probe();
     }
-    if (clock_() + Expected(series) >= end_s_) {
+    if (!series.body || clock_() + Expected(series) >= end_s_) {
       return false;
-    }
-    if (!series.body) {
-      series.body = series.point->prepare(bench_);
-      Run(series);  // not counted: it faults its memory in, ten times the work itself for the largest tensors
-      if (clock_() + series.last_s >= end_s_) {
-        return false;
-      }
     }
     series.samples.push_back({Run(series), log_.stretch()});
     return true;

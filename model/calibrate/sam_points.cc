@@ -27,15 +27,17 @@ class SamTable {
         prefix_("sam " + (views > 1 ? std::to_string(views) + "x" : "") + std::to_string(side)) {}
 
   std::vector<Point> Points() {
-    AddConvolutions();
+    AddConv("patch_embed", 3, kWidth, grid_ * kPatch, kPatch, kPatch);
     if (grid_ != kNativeGrid) {
       AddResizes();
     }
-    AddBlock();
+    AddNorm();
     const int64_t across = (grid_ + kWindow - 1) / kWindow;
     AddPartition(across);
     AddAttention("window", views_ * across * across, kWindow);
     AddAttention("global", views_, grid_);
+    AddMlp();
+    AddNeck();
     return std::move(points_);
   }
 
@@ -50,7 +52,7 @@ class SamTable {
     Add(
         "gemm", name, GemmWork(shape, element_),
         [rows, in, out](Bench& bench) {
-          return [x = bench.Filled({rows, in}, 0.5), w = bench.Weight({out, in}), b = bench.Filled({out}, 0.5)] {
+          return [x = bench.Activation({rows, in}), w = bench.Weight({out, in}), b = bench.Filled({out}, 0.5)] {
             Linear{w->Next(), b}(x);
           };
         },
@@ -67,20 +69,12 @@ class SamTable {
       if (is_patch) {
         bias = bench.Filled({shape.out_channels}, 0.5);
       }
-      const at::Tensor x = bench.Filled({shape.images, shape.in_side, shape.in_side, shape.in_channels}, 0.5);
+      const at::Tensor x = bench.Activation({shape.images, shape.in_side, shape.in_side, shape.in_channels});
       return [x = x.permute({0, 3, 1, 2}), bias, stride, padding,
               w = bench.Weight({shape.out_channels, shape.in_channels, shape.kernel, shape.kernel})] {
         ConvProduct(x, w->Next(), bias, stride, padding);
       };
     });
-  }
-
-  void AddConvolutions() {
-    AddConv("patch_embed", 3, kWidth, grid_ * kPatch, kPatch, kPatch);
-    AddConv("neck conv1", kWidth, kNeck, grid_, 1, 1);
-    AddConv("neck conv2", kNeck, kNeck, grid_, 3, 1);
-    AddConv("net_2", kNeck, 2 * kNeck, grid_, 3, 2);
-    AddConv("net_3", 2 * kNeck, 4 * kNeck, (grid_ + 1) / 2, 3, 2);
   }
 
   void AddResizes() {
@@ -112,28 +106,40 @@ class SamTable {
     });
   }
 
-  // What both kinds of block do to all tokens.
-  void AddBlock() {
+  void AddNorm() {
     const int64_t tokens = views_ * grid_ * grid_;
-    AddLinear("lin1", tokens, kWidth, kHidden);
-    AddLinear("lin2", tokens, kHidden, kWidth);
-    Add("activation", "gelu", GeluWork(tokens * kHidden, element_), [tokens](Bench& bench) {
-      return [x = bench.Filled({tokens, kHidden}, 8)]() mutable { at::gelu_(x); };
-    });
     Add("norm", "norm1", LayerNormWork(tokens, kWidth, element_), [tokens](Bench& bench) {
-      return [x = bench.Filled({tokens, kWidth}, 0.5), w = bench.Filled({kWidth}, 1)] {
+      return [x = bench.Activation({tokens, kWidth}), w = bench.Filled({kWidth}, 1)] {
         at::layer_norm(x, {kWidth}, w, w, kEps);
       };
     });
+  }
+
+  // With the residual before it.
+  void AddMlp() {
+    const int64_t tokens = views_ * grid_ * grid_;
+    Add("elementwise", "residual", ElementwiseWork(2 * tokens * kWidth, tokens * kWidth, element_),
+        [tokens](Bench& bench) {
+          return [x = bench.Activation({tokens, kWidth}), y = bench.Filled({tokens, kWidth}, 0)] { x.add_(y); };
+        });
+    AddLinear("lin1", tokens, kWidth, kHidden);
+    Add("activation", "gelu", GeluWork(tokens * kHidden, element_), [tokens](Bench& bench) {
+      return [x = bench.Activation({tokens, kHidden})]() mutable { at::gelu_(x); };
+    });
+    AddLinear("lin2", tokens, kHidden, kWidth);
+  }
+
+  void AddNeck() {
+    AddConv("neck conv1", kWidth, kNeck, grid_, 1, 1);
+    const int64_t tokens = views_ * grid_ * grid_;
     Add("norm", "neck norm1", LayerNorm2dWork(tokens, kNeck, element_), [tokens](Bench& bench) {
-      return [x = bench.Filled({tokens, kNeck}, 0.5), w = bench.Filled({kNeck}, 1)] {
+      return [x = bench.Activation({tokens, kNeck}), w = bench.Filled({kNeck}, 1)] {
         at::layer_norm(x, {kNeck}, w, w, kEps);
       };
     });
-    Add("elementwise", "residual", ElementwiseWork(2 * tokens * kWidth, tokens * kWidth, element_),
-        [tokens](Bench& bench) {
-          return [x = bench.Filled({tokens, kWidth}, 1), y = bench.Filled({tokens, kWidth}, 0)] { x.add_(y); };
-        });
+    AddConv("neck conv2", kNeck, kNeck, grid_, 3, 1);
+    AddConv("net_2", kNeck, 2 * kNeck, grid_, 3, 2);
+    AddConv("net_3", 2 * kNeck, 4 * kNeck, (grid_ + 1) / 2, 3, 2);
   }
 
   void AddPartition(int64_t across) {
@@ -141,16 +147,15 @@ class SamTable {
     const int64_t padded = views_ * across * across * kWindow * kWindow * kWidth;
     Add("copy", "window_partition", CopyWork(tokens, padded, element_),
         [across, grid = grid_, views = views_](Bench& bench) {
-          return
-              [x = bench.Filled({views, grid, grid, kWidth}, 0.5), across, padding = across * kWindow - grid, views] {
-                at::constant_pad_nd(x, {0, 0, 0, padding, 0, padding})
-                    .view({views, across, kWindow, across, kWindow, kWidth})
-                    .permute({0, 1, 3, 2, 4, 5})
-                    .reshape({views * across * across, kWindow, kWindow, kWidth});
-              };
+          return [x = bench.Activation({views, grid, grid, kWidth}), across, padding = across * kWindow - grid, views] {
+            at::constant_pad_nd(x, {0, 0, 0, padding, 0, padding})
+                .view({views, across, kWindow, across, kWindow, kWidth})
+                .permute({0, 1, 3, 2, 4, 5})
+                .reshape({views * across * across, kWindow, kWindow, kWidth});
+          };
         });
     Add("copy", "window_unpartition", CopyWork(tokens, tokens, element_), [across, views = views_](Bench& bench) {
-      return [x = bench.Filled({views, across, across, kWindow, kWindow, kWidth}, 0.5), across, views] {
+      return [x = bench.Activation({views, across, across, kWindow, kWindow, kWidth}), across, views] {
         x.permute({0, 1, 3, 2, 4, 5}).reshape({views, across * kWindow, across * kWindow, kWidth});
       };
     });
@@ -162,16 +167,11 @@ class SamTable {
     const int64_t length = side * side;
     const int64_t tokens = sequences * length;
     AddLinear(kind + " qkv", tokens, kWidth, 3 * kWidth);
-    AddLinear(kind + " proj", tokens, kWidth, kWidth);
     Add("copy", kind + " split_heads", CopyWork(3 * tokens * kWidth, 3 * tokens * kWidth, element_),
         [sequences, length](Bench& bench) {
-          return [x = bench.Filled({sequences, length, 3, kHeads, kHeadDim}, 0.5)] {
+          return [x = bench.Activation({sequences, length, 3, kHeads, kHeadDim})] {
             x.permute({2, 0, 3, 1, 4}).contiguous();
           };
-        });
-    Add("copy", kind + " merge_heads", CopyWork(tokens * kWidth, tokens * kWidth, element_),
-        [sequences, length](Bench& bench) {
-          return [x = bench.Filled({sequences, kHeads, length, kHeadDim}, 0.5)] { x.transpose(1, 2).contiguous(); };
         });
     Add("index", kind + " gather", GatherWork(2 * length, kHeadDim, element_), [side, length](Bench& bench) {
       return [h = bench.Filled({2 * side - 1, kHeadDim}, 0.5), w = bench.Filled({2 * side - 1, kHeadDim}, 0.5),
@@ -184,7 +184,7 @@ class SamTable {
     Add(
         "gemm", kind + " scores", GemmWork(scores, element_),
         [squares, side](Bench& bench) {
-          return [q = bench.Filled({squares, side, side, kHeadDim}, 0.5), r = bench.Filled({side, side, kHeadDim}, 0.5),
+          return [q = bench.Activation({squares, side, side, kHeadDim}), r = bench.Filled({side, side, kHeadDim}, 0.5),
                   squares, side] {
             const at::Tensor keys = r.transpose(1, 2);
             BatchedProduct(q.permute({1, 0, 2, 3}).reshape({side, squares * side, kHeadDim}), keys);
@@ -205,11 +205,16 @@ class SamTable {
     Add("attention", kind + " core",
         AttentionWork({sequences, kHeads, length, length, kHeadDim, /*has_bias=*/true}, element_),
         [sequences, length](Bench& bench) {
-          return [q = bench.Filled({sequences, kHeads, length, kHeadDim}, 0.5),
-                  k = bench.Filled({sequences, kHeads, length, kHeadDim}, 0.5),
-                  v = bench.Filled({sequences, kHeads, length, kHeadDim}, 0.5),
-                  bias = bench.Filled({sequences, kHeads, length, length}, 0.5)] { AttentionProduct(q, k, v, bias); };
+          return [qkv = bench.Activation({3, sequences, kHeads, length, kHeadDim}),
+                  bias = bench.Activation({sequences, kHeads, length, length})] {
+            AttentionProduct(qkv[0], qkv[1], qkv[2], bias);
+          };
         });
+    Add("copy", kind + " merge_heads", CopyWork(tokens * kWidth, tokens * kWidth, element_),
+        [sequences, length](Bench& bench) {
+          return [x = bench.Activation({sequences, kHeads, length, kHeadDim})] { x.transpose(1, 2).contiguous(); };
+        });
+    AddLinear(kind + " proj", tokens, kWidth, kWidth);
   }
 
   const int64_t element_;
