@@ -12,8 +12,8 @@ namespace {
 // times an H200's.
 constexpr int64_t kArenaElements = 129'280 * 1'280;
 
-// Copies of a small weight: enough that the last-level cache has forgotten one before its turn comes again.
-constexpr int64_t kMaxCopies = 64;
+// Of a small weight: a view of each is made, and its turn comes again when the last-level cache has forgotten it.
+constexpr int64_t kMostPieces = 64;
 
 }  // namespace
 
@@ -37,17 +37,20 @@ at::Tensor Bench::Indices(int64_t count, int64_t below) const {
   return at::arange(count, at::TensorOptions().device(device_).dtype(at::kLong)).remainder_(below);
 }
 
-std::shared_ptr<ColdWeight> Bench::Weight(at::IntArrayRef shape) {
-  if (!arena_.defined()) {
-    arena_ = Filled({kArenaElements}, 0.01);
-  }
+ColdWeight::ColdWeight(std::shared_ptr<Arena> arena, at::IntArrayRef shape) : arena_(std::move(arena)) {
+  const at::Tensor& memory = arena_->memory();
   const int64_t elements = c10::multiply_integers(shape);
-  const int64_t count = std::min(kMaxCopies, kArenaElements / elements);
-  std::vector<at::Tensor> copies;
-  for (int64_t i = 0; i < count; ++i) {
-    copies.push_back(arena_.narrow(0, i * (kArenaElements / count), elements).view(shape));
+  stride_ = std::max(elements, memory.numel() / kMostPieces);
+  for (int64_t first = 0; first + stride_ <= memory.numel(); first += stride_) {
+    pieces_.push_back(memory.narrow(0, first, elements).view(shape));
   }
-  return std::make_shared<ColdWeight>(std::move(copies));
+}
+
+std::shared_ptr<ColdWeight> Bench::Weight(at::IntArrayRef shape) {
+  if (!arena_) {
+    arena_ = std::make_shared<Arena>(Filled({kArenaElements}, 0.01));
+  }
+  return std::make_shared<ColdWeight>(arena_, shape);
 }
 
 void Synchronize(at::Device device) {

@@ -19,17 +19,38 @@
 
 namespace dsocr::model {
 
-// A weight, or what a step of decode has cached, that is in none of the device's caches when its turn comes: each
-// Next() is another part of one large arena. Not thread-safe.
-class ColdWeight {
+// Memory that is read in a circle, much larger than any cache of a device: what is taken has not been read for as long
+// as the whole circle takes. Not thread-safe.
+class Arena {
  public:
-  explicit ColdWeight(std::vector<at::Tensor> copies) : copies_(std::move(copies)) {}
+  explicit Arena(at::Tensor memory) : memory_(std::move(memory)) {}
 
-  const at::Tensor& Next() { return copies_[next_++ % copies_.size()]; }
+  const at::Tensor& memory() const { return memory_; }
+
+  // Which of some pieces, `stride` elements apart, is the next that begins behind all that was taken.
+  int64_t Take(int64_t pieces, int64_t stride) {
+    const int64_t piece = (taken_ + stride - 1) / stride % pieces;
+    taken_ = (piece + 1) * stride;
+    return piece;
+  }
 
  private:
-  std::vector<at::Tensor> copies_;
-  size_t next_ = 0;
+  at::Tensor memory_;
+  int64_t taken_ = 0;  // elements, of this time round
+};
+
+// A weight, or what a step of decode has cached, that is in none of the device's caches when its turn comes.
+class ColdWeight {
+ public:
+  // REQUIRES: at most as large as the arena.
+  ColdWeight(std::shared_ptr<Arena> arena, at::IntArrayRef shape);
+
+  const at::Tensor& Next() { return pieces_[arena_->Take(static_cast<int64_t>(pieces_.size()), stride_)]; }
+
+ private:
+  std::shared_ptr<Arena> arena_;
+  int64_t stride_ = 0;
+  std::vector<at::Tensor> pieces_;
 };
 
 // Waits until the device has done what was started; nothing on a CPU.
@@ -57,7 +78,7 @@ class Bench {
  private:
   at::Device device_;
   at::ScalarType dtype_;
-  at::Tensor arena_;                           // made by the first Weight
+  std::shared_ptr<Arena> arena_;               // made by the first Weight
   std::map<int64_t, at::Tensor> activations_;  // by elements
 };
 

@@ -72,19 +72,21 @@ class DecoderTable {
     const std::string name = tokens_ == 1 ? "core " + std::to_string(keys) : "core";
     Add(
         "attention", name, AttentionWork(core, element_),
-        [tokens = tokens_, keys](Bench& bench) {
-          // Keys and values in turn. Between two steps of decode the weights of all layers go by, which leave nothing
-          // of a layer's cache in a cache of the device's.
+        [tokens = tokens_, keys](Bench& bench) -> Body {
           const std::vector<int64_t> shape = {1, kHeads, keys + 1, kHeadDim};
-          const std::shared_ptr<ColdWeight> kv =
-              tokens == 1
-                  ? bench.Weight(shape)
-                  : std::make_shared<ColdWeight>(std::vector{bench.Filled(shape, 0.5), bench.Filled(shape, 0.5)});
-          return [q = bench.Activation({1, tokens, kHeads, kHeadDim}), kv, keys, tokens] {
-            const at::Tensor& k = kv->Next();
-            const at::Tensor& v = kv->Next();
+          const at::Tensor q = bench.Activation({1, tokens, kHeads, kHeadDim});
+          const auto attend = [q, keys, tokens](const at::Tensor& k, const at::Tensor& v) {
             AttentionProduct(q.transpose(1, 2), k.narrow(2, 0, keys), v.narrow(2, 0, keys), {},
                              /*is_causal=*/tokens > 1);
+          };
+          if (tokens > 1) {
+            return [attend, k = bench.Filled(shape, 0.5), v = bench.Filled(shape, 0.5)] { attend(k, v); };
+          }
+          // Between two steps of decode the weights of all layers go by, which leave nothing of a layer's cache in a
+          // cache of the device's.
+          return [attend, kv = bench.Weight(shape)] {
+            const at::Tensor& k = kv->Next();
+            attend(k, kv->Next());
           };
         },
         core);

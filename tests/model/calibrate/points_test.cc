@@ -109,6 +109,33 @@ TEST(Bench, ActivationsOfASizeAreOneUntilTheyAreForgotten) {
   EXPECT_NE(bench.Activation({1, 6}).data_ptr(), row.data_ptr());
 }
 
+// What one weight has read is not in what another reads next, until the arena has been read once.
+TEST(Bench, WeightsTakeTurnsInOneArena) {
+  Bench bench(at::kCPU, at::kBFloat16);
+  const auto small = bench.Weight({1280, 1280}), large = bench.Weight({6848, 1280});
+  const char* end = nullptr;
+  for (int i = 0; i < 5; ++i) {
+    for (ColdWeight* weight : {small.get(), large.get()}) {
+      const at::Tensor& piece = weight->Next();
+      const char* const begin = static_cast<const char*>(piece.data_ptr());
+      EXPECT_GE(begin, end);
+      end = begin + piece.nbytes();
+    }
+  }
+  const void* const first = bench.Weight({1280, 1280})->Next().data_ptr();
+  EXPECT_GE(static_cast<const char*>(first), end) << "a weight that is made later begins where the others are";
+}
+
+TEST(Bench, AnArenaIsReadAgainFromItsStart) {
+  Arena arena(at::empty({100}));
+  EXPECT_EQ(arena.Take(/*pieces=*/3, /*stride=*/30), 0);
+  EXPECT_EQ(arena.Take(3, 30), 1);
+  EXPECT_EQ(arena.Take(10, 10), 6);
+  EXPECT_EQ(arena.Take(3, 30), 0);
+  EXPECT_EQ(arena.Take(1, 100), 0);
+  EXPECT_EQ(arena.Take(10, 10), 0);
+}
+
 TEST(SamPoints, RunOnASmallView) {
   const c10::InferenceMode inference;
   Bench bench(at::kCPU, at::kBFloat16);
