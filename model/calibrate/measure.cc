@@ -106,28 +106,24 @@ class Session {
     return end_s - start_s;
   }
 
-  // A turn or more of each point that is not known yet.
+  // Some turns of all points, unless every one of them is known: what is known is a neighbour of what is not.
   void Visit(Visited& group, int turns) {
     const double start_s = clock_();
-    std::vector<Series*> lacking;
-    for (Series& one : group.series) {
-      if (!IsKnown(one.samples, log_)) {
-        lacking.push_back(&one);
-      }
-    }
-    for (Series* one : lacking) {
-      Prepare(*one);
-    }
     bool has_time = false;
-    for (int turn = 0; turn < turns; ++turn) {
-      for (Series* one : lacking) {
-        has_time = Take(*one) || has_time;
+    if (!std::ranges::all_of(group.series, [this](const Series& one) { return IsKnown(one.samples, log_); })) {
+      for (Series& one : group.series) {
+        Prepare(one);
       }
+      for (int turn = 0; turn < turns; ++turn) {
+        for (Series& one : group.series) {
+          has_time = Take(one) || has_time;
+        }
+      }
+      for (Series& one : group.series) {
+        one.body = nullptr;
+      }
+      bench_.ForgetActivations();
     }
-    for (Series* one : lacking) {
-      one->body = nullptr;
-    }
-    bench_.ForgetActivations();
     group.turns += turns;
     group.turn_s = (clock_() - start_s) / turns;
     group.is_done = !has_time;
@@ -144,10 +140,16 @@ class Session {
   // Makes the operands and calls once, not counted: it faults memory in, ten times the work itself for the largest
   // tensors. Without time for it there is no body.
   void Prepare(Series& series) {
-    if (clock_() + Expected(series) < end_s_) {
-      series.body = series.point->prepare(bench_);
+    if (clock_() + Expected(series) >= end_s_) {
+      return;
+    }
+    series.body = series.point->prepare(bench_);
+    Run(series);
+    const bool starts_library = IsTelling(*series.point) && !largest_.contains(series.point->category);
+    if (starts_library) {
       Run(series);
     }
+    JudgeBy(series, /*is_warm=*/starts_library);
   }
 
   // Returns whether there was time.
@@ -159,7 +161,13 @@ class Session {
       return false;
     }
     series.samples.push_back({Run(series), log_.stretch()});
+    JudgeBy(series, /*is_warm=*/true);
     return true;
+  }
+
+  static bool IsTelling(const Point& point) {
+    constexpr double kTellingAmount = 1e7;  // smaller operators are mostly overhead
+    return Amount(point.work) >= kTellingAmount;
   }
 
   double Expected(const Series& series) const {
@@ -174,15 +182,20 @@ class Session {
   }
 
   Burst Run(Series& series) {
-    constexpr double kTellingAmount = 1e7;  // smaller operators are mostly overhead
     const Burst burst = timer_(series.body);
     series.last_s = burst.wall_s;
-    if (const double amount = Amount(series.point->work); amount >= kTellingAmount) {
-      if (Largest& largest = largest_[series.point->category]; amount >= largest.amount) {
-        largest = {amount, burst.wall_s};
-      }
-    }
     return burst;
+  }
+
+  void JudgeBy(const Series& series, bool is_warm) {
+    if (!IsTelling(*series.point)) {
+      return;
+    }
+    const double amount = Amount(series.point->work);
+    Largest& largest = largest_[series.point->category];
+    if (amount > largest.amount || (is_warm && amount == largest.amount)) {
+      largest = {amount, series.last_s};
+    }
   }
 
   Bench& bench_;

@@ -147,16 +147,19 @@ TEST(Measure, TakesAFewSamplesOfAllThatIsUsualBeforeTheRest) {
   EXPECT_EQ(calls.substr(16), "rrrrrrrrr");
 }
 
-TEST(Measure, APointWhoseMedianIsKnownIsLeftAlone) {
+TEST(Measure, AGroupWhoseMediansAreKnownIsLeftAlone) {
   FakeMachine machine;
   Bench bench = CpuBench();
-  const Suite suite = OneGroup({machine.Operator("steady", {0.01}), machine.Jittery("jittery", 0.01)});
+  const Suite suite = {.groups = {{machine.Operator("known", {0.01}), machine.Operator("known too", {0.02})},
+                                  {machine.Operator("steady", {0.01}), machine.Jittery("jittery", 0.01)}}};
 
-  Measure(suite, bench, 2, machine.clock(), CpuTimer(machine.clock()), machine.probe());
+  Measure(suite, bench, 4, machine.clock(), CpuTimer(machine.clock()), machine.probe());
 
   const auto calls = [&](const char* name) { return std::ranges::count(machine.calls(), name); };
-  EXPECT_EQ(calls("steady"), 9);  // three visits: a wasted call and two samples each
+  EXPECT_EQ(calls("known"), 9);  // three visits: a wasted call and two samples each
+  EXPECT_EQ(calls("known too"), 9);
   EXPECT_GT(calls("jittery"), 100);
+  EXPECT_EQ(calls("steady"), calls("jittery")) << "a neighbour of what is not known";
 }
 
 TEST(Measure, GroupsGetSamplesByTheRootOfWhatTheyCost) {
