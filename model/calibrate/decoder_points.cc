@@ -48,13 +48,13 @@ class DecoderTable {
 
   // In the order of a layer; a dense MLP after experts.
   void AddLayer(int64_t keys) {
-    AddNorm();
     AddLinear("q_proj", tokens_, kHidden, kHidden);
     AddRope();
     AddCacheWrite();
     AddCore(keys);
     AddMergeHeads();
     AddResidual();
+    AddNorm();
     AddRouting();
     AddMlp("expert", expert_rows_, kExpertWidth);
     AddExpertSum();
